@@ -1,0 +1,116 @@
+//! Questions that a worker must have answered before it acts.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{ApprovalId, ToolCallId, TurnId, WorkerId};
+
+/// A question that a worker must have answered before it acts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// The approval.
+    pub approval_id: ApprovalId,
+    /// The worker that asks.
+    pub worker_id: WorkerId,
+    /// The turn it asks in.
+    pub turn_id: TurnId,
+    /// The tool call it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<ToolCallId>,
+    /// What kind of question it is.
+    pub kind: ApprovalKind,
+    /// The tool, by the backend's name for it.
+    pub tool: String,
+    /// Exactly what the tool would be called with.
+    pub input: Value,
+    /// The questions, when the worker asks a person rather than for permission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
+    /// Whether it is still open.
+    pub state: ApprovalState,
+    /// When it was asked.
+    pub requested_at: Timestamp,
+    /// When it will be denied by itself.
+    pub deadline_at: Timestamp,
+    /// How it was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// What was said with the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<crate::Actor>,
+}
+
+/// What kind of question an approval is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalKind {
+    /// May the tool run?
+    Tool,
+    /// A question to a person.
+    Question,
+    /// May the plan be carried out?
+    Plan,
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether an approval is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    /// It waits for a decision.
+    Pending,
+    /// It has its decision.
+    Resolved,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How an approval was resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The tool may run.
+    Allow,
+    /// The tool may not run.
+    Deny,
+    /// Nobody decided in time, which denies it.
+    Expired,
+    /// The worker no longer needs the answer.
+    Withdrawn,
+    /// A decision that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A question to a person, with the answers that the worker offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Question {
+    /// The question.
+    pub question: String,
+    /// A word or two for a heading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The answers offered.
+    pub options: Vec<QuestionOption>,
+    /// Whether several may be chosen.
+    #[serde(default)]
+    pub multi_select: bool,
+}
+
+/// An answer that the worker offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QuestionOption {
+    /// The answer.
+    pub label: String,
+    /// What it would mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}

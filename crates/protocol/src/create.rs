@@ -1,0 +1,140 @@
+//! What a create request means.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{InputId, InputKind};
+
+/// A request for a new worker. What cannot be honored is refused, so an unknown field is an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorker {
+    /// What the worker is for.
+    pub intent: Intent,
+    /// What runs.
+    #[serde(default)]
+    pub profile: ProfileSelector,
+    /// Directories that the server's config declares; the first is the working directory. None: a private
+    /// scratch directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspace_refs: Vec<WorkspaceRef>,
+    /// What to say first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_input: Option<InitialInput>,
+    /// What happens when a turn has ended and nothing waits.
+    #[serde(default)]
+    pub on_idle: OnIdle,
+    /// The creator's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+}
+
+/// What a worker is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Intent {
+    /// Waits for input.
+    Assistant {
+        /// What it will be asked about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        purpose: Option<String>,
+    },
+    /// Starts its first turn with the objective.
+    Task {
+        /// The first input; its `input_id` is the worker's id.
+        objective: String,
+    },
+    /// Takes the role into its instructions and waits for input.
+    Role {
+        /// Who it is to be.
+        role: String,
+        /// What it will be asked about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        purpose: Option<String>,
+    },
+}
+
+impl Intent {
+    /// The kind, without its fields.
+    #[must_use]
+    pub fn kind(&self) -> IntentKind {
+        match self {
+            Self::Assistant { .. } => IntentKind::Assistant,
+            Self::Task { .. } => IntentKind::Task,
+            Self::Role { .. } => IntentKind::Role,
+        }
+    }
+}
+
+/// The kind of an [`Intent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentKind {
+    /// Waits for input.
+    Assistant,
+    /// Starts with its objective.
+    Task,
+    /// Plays a role.
+    Role,
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Which profile answers what runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProfileSelector {
+    /// The server's default profile.
+    #[default]
+    RuntimeDefault,
+    /// A profile that every server has; `coder` is its default coding profile.
+    Builtin {
+        /// The name.
+        value: String,
+    },
+    /// A profile of the server's config.
+    Named {
+        /// The name.
+        value: String,
+    },
+}
+
+/// A directory that the server's config declares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceRef {
+    /// The request's name for it.
+    pub name: String,
+    /// The server's name for it.
+    pub reference: String,
+}
+
+/// What a new worker is told first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InitialInput {
+    /// Whose words these are.
+    pub kind: InputKind,
+    /// The words.
+    pub content: String,
+    /// The client's id for it; minted when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_id: Option<InputId>,
+}
+
+/// What happens when a turn has ended, the queue is empty and no question is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnIdle {
+    /// The worker waits for its next input.
+    #[default]
+    Wait,
+    /// The worker stops gracefully by itself.
+    Stop,
+}

@@ -1,0 +1,66 @@
+//! The wire of Musher: what clients send and what the runtime answers, as plain types.
+//!
+//! Invariant: nothing here does I/O, knows a clock or depends on another crate of the project.
+//! Invariant: requests refuse unknown fields; replies and events tolerate them, so that a client
+//! keeps reading when a newer server says more.
+//! Invariant: [`route::ROUTES`] is the only list of routes; the router, the OpenAPI document and
+//! the clients are built from it.
+//!
+//! ```
+//! use musher_protocol::{Frame, Payload};
+//!
+//! let line = r#"{"kind":"event","envelope":{"cursor":"wo_0000000000000007000000000000000100000002",
+//!     "seq":1,"event_id":"evt_1","worker_id":"wrk_1","at":"2026-11-20T10:00:00Z",
+//!     "payload":{"type":"text_delta","turn_id":"trn_1","block":0,"text":"hello"}}}"#;
+//! let Frame::Event { envelope } = serde_json::from_str(line)? else { panic!("an event") };
+//! assert_eq!(envelope.seq, 1);
+//! assert!(matches!(envelope.payload, Payload::TextDelta { text, .. } if text == "hello"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod approval;
+mod create;
+mod cursor;
+mod error;
+mod event;
+mod frame;
+mod id;
+mod input;
+mod query;
+pub mod route;
+mod runtime;
+mod session;
+mod snapshot;
+mod transcript;
+mod usage;
+mod worker;
+
+pub use self::{
+    approval::{Approval, ApprovalKind, ApprovalState, Decision, Question, QuestionOption},
+    create::{CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector, WorkspaceRef},
+    cursor::{Cursor, CursorError},
+    error::{ErrorBody, ErrorCode, ErrorReply},
+    event::{
+        Actor, Block, EndRequested, Envelope, LimitKind, Payload, Retrying, StopReason, TurnCause,
+        TurnFinished, WorkerCreated, WorkerEnded,
+    },
+    frame::{Diagnostic, DiagnosticCode, Frame},
+    id::{
+        ApprovalId, EventId, IdError, InputId, RequestId, RuntimeId, SessionId, ToolCallId, TurnId, WorkerId,
+    },
+    input::{
+        Ack, AckReply, CommandRequest, Delivery, InputAck, InputAckReply, InputKind, InputRequest,
+        StopRequest,
+    },
+    query::{EventsQuery, ListWorkersQuery, ObserveQuery, TranscriptQuery, Until, WorkerQuery},
+    runtime::{RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary, StoreKind},
+    session::{McpServer, SessionEnded, SessionEnvironment, SessionStarted, Survivor},
+    snapshot::{InFlight, InFlightKind, Snapshot},
+    transcript::{Role, TranscriptEntry, TranscriptPage, TranscriptReply},
+    usage::{CostSource, Usage},
+    worker::{
+        Connection, EventsReply, Execution, Isolation, LastResult, Operation, Outcome, RunState, TurnError,
+        TurnOutcome, WorkerDetail, WorkerListReply, WorkerRef, WorkerReply, WorkerStatus, WorkerSummary,
+        WorkerWorkspace,
+    },
+};

@@ -1,0 +1,338 @@
+//! The routes: the one list that the router, the OpenAPI document and the clients are built from.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::{
+    AckReply, CommandRequest, CreateWorker, ErrorCode, EventsQuery, EventsReply, InputAckReply, InputRequest,
+    ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply,
+    WorkerListReply, WorkerQuery, WorkerReply,
+};
+
+/// A route's name in code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteId {
+    /// The process lives.
+    Livez,
+    /// The runtime takes work.
+    Readyz,
+    /// The runtime's summary.
+    Runtime,
+    /// The list of workers.
+    ListWorkers,
+    /// A new worker.
+    CreateWorker,
+    /// A worker's detail.
+    Worker,
+    /// An input.
+    SendInput,
+    /// An interrupt.
+    Interrupt,
+    /// A graceful end.
+    Stop,
+    /// An end at once.
+    Cancel,
+    /// A page of a transcript.
+    Transcript,
+    /// A page of events.
+    Events,
+    /// The observation socket.
+    Observe,
+}
+
+/// The methods that routes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Changes.
+    Post,
+}
+
+/// What a token must be allowed to do for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Look.
+    Observe,
+    /// Say something to workers and end them.
+    Drive,
+}
+
+/// A type of the wire, by its schema.
+#[derive(Clone, Copy)]
+pub struct WireType {
+    /// Adds the type to a generator's definitions and answers with a reference to it.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl std::fmt::Debug for WireType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WireType")
+    }
+}
+
+const fn wire<T: JsonSchema>() -> WireType {
+    WireType { schema: |generator| generator.subschema_for::<T>() }
+}
+
+/// A request's body.
+#[derive(Clone, Copy, Debug)]
+pub enum RequestBody {
+    /// There is none.
+    None,
+    /// It may be left out.
+    Optional(WireType),
+    /// It must be there.
+    Required(WireType),
+}
+
+/// What a route answers with when all is well.
+#[derive(Clone, Copy, Debug)]
+pub enum ReplyBody {
+    /// `{}`: that there is an answer says all.
+    Empty,
+    /// A JSON object.
+    Json(WireType),
+    /// A WebSocket that sends [`crate::Frame`]s.
+    Frames,
+}
+
+/// A route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Its name in code.
+    pub id: RouteId,
+    /// Its method.
+    pub method: Method,
+    /// Its path, `{…}` standing for one segment.
+    pub path: &'static str,
+    /// What a token must be allowed to do; `None` for probes, which need no token.
+    pub scope: Option<Scope>,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Its query string.
+    pub query: Option<WireType>,
+    /// Its request body.
+    pub request: RequestBody,
+    /// Its answer.
+    pub reply: ReplyBody,
+    /// The errors that are its own, besides those of every route ([`COMMON_ERRORS`]).
+    pub errors: &'static [ErrorCode],
+}
+
+/// Errors that every route may answer with.
+pub const COMMON_ERRORS: &[ErrorCode] = &[
+    ErrorCode::Unauthorized,
+    ErrorCode::Forbidden,
+    ErrorCode::MethodNotAllowed,
+    ErrorCode::MisdirectedHost,
+    ErrorCode::PayloadTooLarge,
+    ErrorCode::Overloaded,
+    ErrorCode::Internal,
+];
+
+const LOOKUP: &[ErrorCode] =
+    &[ErrorCode::InvalidWorkerId, ErrorCode::WorkerNotFound, ErrorCode::InvalidQuery, ErrorCode::StoreIo];
+const PAGE: &[ErrorCode] = &[
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::InvalidQuery,
+    ErrorCode::LimitTooLarge,
+    ErrorCode::StoreIo,
+];
+const LOG: &[ErrorCode] = &[
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::InvalidQuery,
+    ErrorCode::LimitTooLarge,
+    ErrorCode::CursorMalformed,
+    ErrorCode::WrongRuntimeCursor,
+    ErrorCode::CursorExpired,
+    ErrorCode::StoreIo,
+];
+const CREATE: &[ErrorCode] = &[
+    ErrorCode::InvalidJson,
+    ErrorCode::InvalidRequest,
+    ErrorCode::InvalidProfileSelector,
+    ErrorCode::WorkerExecutionUnavailable,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+    ErrorCode::StoreIo,
+];
+const INPUT: &[ErrorCode] = &[
+    ErrorCode::InvalidJson,
+    ErrorCode::InvalidRequest,
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::WorkerExecutionUnavailable,
+    ErrorCode::WorkerExecutionRejected,
+    ErrorCode::IdempotencyMismatch,
+    ErrorCode::Draining,
+    ErrorCode::StoreIo,
+];
+const END: &[ErrorCode] = &[
+    ErrorCode::InvalidJson,
+    ErrorCode::InvalidRequest,
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::ProcessesSurvived,
+    ErrorCode::Draining,
+    ErrorCode::StoreIo,
+];
+
+const fn get(id: RouteId, path: &'static str, summary: &'static str, reply: ReplyBody) -> Route {
+    Route {
+        id,
+        method: Method::Get,
+        path,
+        scope: Some(Scope::Observe),
+        summary,
+        query: None,
+        request: RequestBody::None,
+        reply,
+        errors: &[],
+    }
+}
+
+const fn post(
+    id: RouteId,
+    path: &'static str,
+    summary: &'static str,
+    request: RequestBody,
+    reply: ReplyBody,
+    errors: &'static [ErrorCode],
+) -> Route {
+    Route {
+        id,
+        method: Method::Post,
+        path,
+        scope: Some(Scope::Drive),
+        summary,
+        query: None,
+        request,
+        reply,
+        errors,
+    }
+}
+
+/// Every route of a server of this version.
+pub const ROUTES: &[Route] = &[
+    Route {
+        scope: None,
+        ..get(RouteId::Livez, "/livez", "Answers as long as the process lives.", ReplyBody::Empty)
+    },
+    Route {
+        scope: None,
+        errors: &[ErrorCode::StoreIo, ErrorCode::Draining],
+        ..get(RouteId::Readyz, "/readyz", "Answers 200 while the runtime takes work.", ReplyBody::Empty)
+    },
+    get(
+        RouteId::Runtime,
+        "/v1/runtime",
+        "Shows the runtime, in constant time.",
+        ReplyBody::Json(wire::<RuntimeReply>()),
+    ),
+    Route {
+        query: Some(wire::<ListWorkersQuery>()),
+        errors: &[ErrorCode::InvalidQuery, ErrorCode::LimitTooLarge, ErrorCode::StoreIo],
+        ..get(
+            RouteId::ListWorkers,
+            "/v1/workers",
+            "Lists workers, oldest first.",
+            ReplyBody::Json(wire::<WorkerListReply>()),
+        )
+    },
+    post(
+        RouteId::CreateWorker,
+        "/v1/workers",
+        "Creates a worker.",
+        RequestBody::Required(wire::<CreateWorker>()),
+        ReplyBody::Json(wire::<WorkerReply>()),
+        CREATE,
+    ),
+    Route {
+        query: Some(wire::<WorkerQuery>()),
+        errors: LOOKUP,
+        ..get(
+            RouteId::Worker,
+            "/v1/workers/{worker_id}",
+            "Shows a worker; waits for a state when asked to.",
+            ReplyBody::Json(wire::<WorkerReply>()),
+        )
+    },
+    post(
+        RouteId::SendInput,
+        "/v1/workers/{worker_id}/input",
+        "Says something to a worker. The ack follows when it is durable.",
+        RequestBody::Required(wire::<InputRequest>()),
+        ReplyBody::Json(wire::<InputAckReply>()),
+        INPUT,
+    ),
+    post(
+        RouteId::Interrupt,
+        "/v1/workers/{worker_id}/interrupt",
+        "Ends the open turn and keeps the session.",
+        RequestBody::Optional(wire::<CommandRequest>()),
+        ReplyBody::Json(wire::<AckReply>()),
+        END,
+    ),
+    post(
+        RouteId::Stop,
+        "/v1/workers/{worker_id}/stop",
+        "Ends a worker gracefully; answers when no process of it is left.",
+        RequestBody::Optional(wire::<StopRequest>()),
+        ReplyBody::Json(wire::<AckReply>()),
+        END,
+    ),
+    post(
+        RouteId::Cancel,
+        "/v1/workers/{worker_id}/cancel",
+        "Ends a worker at once; answers when no process of it is left.",
+        RequestBody::Optional(wire::<CommandRequest>()),
+        ReplyBody::Json(wire::<AckReply>()),
+        END,
+    ),
+    Route {
+        query: Some(wire::<TranscriptQuery>()),
+        errors: PAGE,
+        ..get(
+            RouteId::Transcript,
+            "/v1/workers/{worker_id}/transcript",
+            "Reads a page of a transcript.",
+            ReplyBody::Json(wire::<TranscriptReply>()),
+        )
+    },
+    Route {
+        query: Some(wire::<EventsQuery>()),
+        errors: LOG,
+        ..get(
+            RouteId::Events,
+            "/v1/workers/{worker_id}/events",
+            "Reads a page of a log.",
+            ReplyBody::Json(wire::<EventsReply>()),
+        )
+    },
+    Route {
+        query: Some(wire::<ObserveQuery>()),
+        errors: LOOKUP,
+        ..get(
+            RouteId::Observe,
+            "/v1/workers/{worker_id}/events/ws",
+            "Streams a log: a snapshot, then every event behind it.",
+            ReplyBody::Frames,
+        )
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_has_its_own_name_and_place() {
+        let ids: HashSet<_> = ROUTES.iter().map(|route| route.id).collect();
+        let places: HashSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
+        assert_eq!((ids.len(), places.len()), (ROUTES.len(), ROUTES.len()));
+    }
+}
