@@ -1,0 +1,52 @@
+//! The trait.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::{BackendError, Launch, Link, SessionOutcome};
+
+/// Executes workers of one kind.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// The backend's name in configs, replies and logs, e.g. `claude-pty`. The same for its whole life.
+    fn kind(&self) -> &str;
+
+    /// What this backend can do; the runtime asks once for each session.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether a session could be started right now, and what is missing when it could not.
+    ///
+    /// Must be cheap and must not start anything: it is asked at every create.
+    async fn availability(&self) -> Availability;
+
+    /// Runs one session to its end; the front page of the crate says how.
+    ///
+    /// The runtime drops the future only as the last resort; what it started must then be killed at once.
+    ///
+    /// # Errors
+    ///
+    /// When the session failed in a way that has no [`SessionOutcome`].
+    async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError>;
+}
+
+/// What a backend can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Takes [`crate::Command::Steer`]: an input that joins the running turn.
+    pub steer: bool,
+    /// Continues a session of an earlier life: [`Launch::resume`].
+    pub resume: bool,
+    /// Ends each tool call by itself after this long. While a call is open the runtime's inactivity limit is
+    /// longer by that much; `None` where tools have no limit of their own.
+    pub tool_limit: Option<Duration>,
+}
+
+/// Whether a session could be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It could.
+    Ready,
+    /// It could not, because these are missing: programs, variables and files by name, for a person.
+    Missing(Vec<String>),
+}

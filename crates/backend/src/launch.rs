@@ -1,0 +1,49 @@
+//! What a session starts with.
+
+use std::path::PathBuf;
+
+use musher_protocol::{SessionId, WorkerId};
+use serde_json::{Map, Value};
+
+/// Everything that a session starts with, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The worker.
+    pub worker_id: WorkerId,
+    /// The value of `MUSHER_MARKER` in the environment of every process of the worker.
+    pub marker: String,
+    /// Where the worker works: absolute, and there.
+    pub working_dir: PathBuf,
+    /// What to add to the vendor's own instructions.
+    pub instructions: Option<String>,
+    /// The model asked for; the backend's default when absent.
+    pub model: Option<String>,
+    /// What the profile says to this backend alone, e.g. the script of a scripted one.
+    pub options: Map<String, Value>,
+    /// The session to continue; a new one when absent. Never given to a backend that cannot resume.
+    pub resume: Option<Resume>,
+}
+
+/// A session to continue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The session.
+    pub session_id: SessionId,
+}
+
+impl Launch {
+    /// A launch with nothing but a worker and its directory.
+    #[must_use]
+    pub fn new(worker_id: WorkerId, working_dir: PathBuf) -> Self {
+        let marker = format!("none/{worker_id}");
+        Self {
+            worker_id,
+            marker,
+            working_dir,
+            instructions: None,
+            model: None,
+            options: Map::new(),
+            resume: None,
+        }
+    }
+}
