@@ -17,13 +17,16 @@
 //! 2. Take commands with [`Link::next_command`]. It is cancel safe, so it may sit in a `select!`.
 //! 3. A [`Command::Input`] begins a turn. Emit [`Event::InputTaken`] when there is proof that the input was
 //!    taken up (the first byte of the model's answer, the program's own word), then what happens, in order, and
-//!    [`Event::TurnEnded`] exactly once. The runtime sends the next input only after that.
+//!    [`Event::TurnEnded`] exactly once. The runtime sends the next input only after that. An input that comes
+//!    again after [`Event::RateLimited`] is taken again in the same way.
 //! 4. A [`Command::Interrupt`] asks for the open turn's end: end it with [`TurnEnd::Interrupted`] and keep the
 //!    session. Without an open turn it means nothing: the turn had ended by itself just before.
-//! 5. A [`Command::End`] asks for the session's end: end an open turn, clean up, and return. After the grace
-//!    and a margin the runtime drops the future, which must then kill what it started.
+//! 5. A [`Command::End`] asks for the session's end: interrupt an open turn, clean up, and return. A turn that is
+//!    still open when `run` returns is closed by the runtime. After the grace and a margin the runtime drops the
+//!    future, which must then kill what it started.
 //! 6. Before a tool does anything that needs leave, call [`Link::request_approval`] and go on with the other
-//!    commands until its [`Command::Decision`] comes. Any number may be open.
+//!    commands until its [`Command::Decision`] comes. Any number may be open. What is open when the turn ends is
+//!    withdrawn by the runtime; [`Link::withdraw_approval`] is for questions that lapse earlier.
 //! 7. Returning ends the session. [`SessionOutcome`] tells how; a [`BackendError`] means that it failed in a
 //!    way that has no outcome (the program could not be started). An open turn is then closed by the runtime.
 //!

@@ -77,8 +77,8 @@ impl FromStr for Cursor {
         if digits.len() != DIGITS || !digits.bytes().all(lower_hex) {
             return Err(CursorError);
         }
-        let number = |range| u64::from_str_radix(&digits[range], 16).map_err(|_| CursorError);
-        let checksum = u32::from_str_radix(&digits[32..], 16).map_err(|_| CursorError)?;
+        let number = |range| u64::from_str_radix(&digits[range], 16).map_err(|_not_hex| CursorError);
+        let checksum = u32::from_str_radix(&digits[32..], 16).map_err(|_not_hex| CursorError)?;
         Ok(Self { worker: number(0..16)?, seq: number(16..32)?, checksum })
     }
 }
