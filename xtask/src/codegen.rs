@@ -1,0 +1,120 @@
+//! What others read of the wire, written from the types of the protocol crate.
+
+mod openapi;
+mod schema;
+mod typescript;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+
+use crate::repo;
+
+/// Where the documents are, relative to the root.
+const DIRECTORY: &str = "docs/reference";
+
+/// Why the documents could not be made, or are not what they should be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("collect the schemas of the wire")]
+    Schema(#[from] schema::Error),
+    #[error("describe the routes")]
+    OpenApi(#[from] openapi::Error),
+    #[error("turn the schemas into TypeScript")]
+    TypeScript(#[from] typescript::Error),
+    #[error("print a document")]
+    Print(#[source] serde_json::Error),
+    #[error("read `{path}`")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("write `{path}`")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} out of date; run `cargo xtask codegen`", .0.join(", "))]
+    Drift(Vec<String>),
+}
+
+/// What to do with the documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Write,
+    Check,
+}
+
+/// The types of the wire by name; `#/$defs/NAME` leads to them.
+type Definitions = Map<String, Value>;
+
+#[derive(Debug)]
+struct Document {
+    name: &'static str,
+    text: String,
+}
+
+/// Writes the documents, or compares them with those that are there.
+pub(crate) fn run(mode: Mode) -> Result<(), Error> {
+    let directory = repo::root().join(DIRECTORY);
+    let documents = documents()?;
+    match mode {
+        Mode::Write => write(&directory, &documents),
+        Mode::Check => check(&directory, &documents),
+    }
+}
+
+fn documents() -> Result<Vec<Document>, Error> {
+    let definitions = schema::definitions()?;
+    Ok(vec![
+        Document { name: "schema.json", text: print(&schema::document(&definitions))? },
+        Document { name: "openapi.json", text: print(&openapi::document(&definitions)?)? },
+        Document { name: "types.ts", text: typescript::document(&definitions)? },
+    ])
+}
+
+fn print(value: &Value) -> Result<String, Error> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Error::Print)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn write(directory: &Path, documents: &[Document]) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(|source| Error::Write { path: directory.to_owned(), source })?;
+    for document in documents {
+        let path = directory.join(document.name);
+        fs::write(&path, &document.text).map_err(|source| Error::Write { path, source })?;
+    }
+    Ok(())
+}
+
+fn check(directory: &Path, documents: &[Document]) -> Result<(), Error> {
+    let mut stale = Vec::new();
+    for document in documents {
+        let path = directory.join(document.name);
+        let is_current = match fs::read_to_string(&path) {
+            Ok(text) => text == document.text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(Error::Read { path, source }),
+        };
+        if !is_current {
+            stale.push(format!("{DIRECTORY}/{}", document.name));
+        }
+    }
+    if stale.is_empty() { Ok(()) } else { Err(Error::Drift(stale)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_what_the_types_say() {
+        if let Err(error) = run(Mode::Check) {
+            panic!("{}", crate::chain(&error));
+        }
+    }
+
+    #[test]
+    fn every_run_writes_the_same() {
+        let texts = || documents().unwrap().into_iter().map(|document| document.text).collect::<Vec<_>>();
+        assert_eq!(texts(), texts());
+    }
+}
