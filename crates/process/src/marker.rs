@@ -1,0 +1,135 @@
+//! The variable by which a worker's processes are found again.
+
+use std::fmt;
+
+use crate::Error;
+
+/// The life of one server that owns workers: the first half of every [`Marker`] it gives out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner(String);
+
+impl Owner {
+    /// Takes a text that no other server life uses, such as a fresh UUID.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidMarker`] when it is empty or holds `/` or NUL.
+    pub fn new(text: impl Into<String>) -> Result<Owner, Error> {
+        Ok(Owner(checked("owner", text.into())?))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Identifies the processes of one worker: the value of `MUSHER_MARKER` in their environment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Marker {
+    owner: Owner,
+    worker: String,
+}
+
+impl Marker {
+    /// The variable's name.
+    pub const VARIABLE: &str = "MUSHER_MARKER";
+
+    /// Takes the owner and a text that names one of its workers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidMarker`] when `worker` is empty or holds `/` or NUL.
+    pub fn new(owner: Owner, worker: impl Into<String>) -> Result<Marker, Error> {
+        Ok(Marker { owner, worker: checked("worker", worker.into())? })
+    }
+
+    /// The server life that the worker belongs to.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The worker.
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+}
+
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.worker)
+    }
+}
+
+/// Whose processes are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of every worker of one server life.
+    Owner(Owner),
+    /// Those of one worker.
+    Worker(Marker),
+}
+
+impl Scope {
+    /// Whether an environment, as `/proc/PID/environ` shows it, carries a marker of this scope.
+    pub(crate) fn covers(&self, environ: &[u8]) -> bool {
+        environ
+            .split(|&byte| byte == 0)
+            .filter_map(|variable| variable.strip_prefix(Marker::VARIABLE.as_bytes())?.strip_prefix(b"="))
+            .any(|value| match self {
+                Scope::Owner(owner) => {
+                    value.strip_prefix(owner.0.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+                }
+                Scope::Worker(marker) => value == marker.to_string().as_bytes(),
+            })
+    }
+}
+
+fn checked(part: &'static str, text: String) -> Result<String, Error> {
+    if text.is_empty() || text.contains(['/', '\0']) {
+        return Err(Error::InvalidMarker { part, text });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_covers_exactly_its_markers() {
+        let owner = Owner::new("life").unwrap();
+        let worker = Scope::Worker(Marker::new(owner.clone(), "w1").unwrap());
+        let owner = Scope::Owner(owner);
+        for (environ, by_owner, by_worker) in [
+            ("MUSHER_MARKER=life/w1\0", true, true),
+            ("PATH=/bin\0MUSHER_MARKER=life/w1\0HOME=/\0", true, true),
+            ("MUSHER_MARKER=life/w12\0", true, false),
+            ("MUSHER_MARKER=life2/w1\0", false, false),
+            ("MUSHER_MARKER=life\0", false, false),
+            ("XMUSHER_MARKER=life/w1\0", false, false),
+            ("X=MUSHER_MARKER=life/w1\0", false, false),
+            ("MUSHER_MARKERS=life/w1\0", false, false),
+            ("", false, false),
+        ] {
+            let covered = (owner.covers(environ.as_bytes()), worker.covers(environ.as_bytes()));
+            assert_eq!(covered, (by_owner, by_worker), "{environ:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_could_be_mistaken_is_refused() {
+        for text in ["", "a/b", "/", "a\0"] {
+            let refused = Owner::new(text).unwrap_err();
+            assert!(matches!(refused, Error::InvalidMarker { part: "owner", .. }), "{text:?}: {refused}");
+            let refused = Marker::new(Owner::new("o").unwrap(), text).unwrap_err();
+            assert!(matches!(refused, Error::InvalidMarker { part: "worker", .. }), "{text:?}: {refused}");
+        }
+    }
+}
