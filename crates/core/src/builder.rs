@@ -1,0 +1,178 @@
+//! How a runtime is put together.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use musher_backend::Backend;
+use musher_process::Owner;
+use musher_protocol::{RuntimeId, RuntimeLimits};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::{
+    profile::Profile,
+    runtime::{Phase, Runtime, Shared},
+    store::Store,
+};
+
+/// What create requests are resolved against.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) backends: BTreeMap<String, Arc<dyn Backend>>,
+    pub(crate) profiles: BTreeMap<String, Profile>,
+    pub(crate) default_profile: String,
+    pub(crate) workspaces: BTreeMap<String, PathBuf>,
+    pub(crate) scratch: PathBuf,
+}
+
+/// Puts a [`Runtime`] together.
+#[derive(Debug)]
+pub struct Builder {
+    store: Arc<dyn Store>,
+    runtime_id: RuntimeId,
+    display_name: String,
+    owner: Owner,
+    catalog: Catalog,
+    limits: RuntimeLimits,
+}
+
+/// The names of a builder's parts do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The default profile is not among the profiles.
+    #[error("no profile `{0}`, which is to be the default")]
+    NoDefaultProfile(String),
+    /// A profile names a backend that was not given.
+    #[error("profile `{profile}` names backend `{backend}`, which was not given")]
+    NoBackend {
+        /// The profile.
+        profile: String,
+        /// The backend.
+        backend: String,
+    },
+}
+
+impl Builder {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let runtime_id = RuntimeId::mint();
+        let owner = Owner::new(runtime_id.as_str()).expect("a minted id is an owner");
+        Self {
+            store,
+            display_name: "musher".to_owned(),
+            owner,
+            runtime_id,
+            catalog: Catalog {
+                backends: BTreeMap::new(),
+                profiles: BTreeMap::new(),
+                default_profile: String::new(),
+                workspaces: BTreeMap::new(),
+                scratch: std::env::temp_dir().join("musher-scratch"),
+            },
+            limits: RuntimeLimits { max_transcript_projection_items: 256, max_event_batch_items: 256 },
+        }
+    }
+
+    /// The runtime's id; minted when not given.
+    #[must_use]
+    pub fn runtime_id(mut self, id: RuntimeId) -> Self {
+        self.runtime_id = id;
+        self
+    }
+
+    /// A name for people.
+    #[must_use]
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = name.into();
+        self
+    }
+
+    /// Whose processes the workers' are: the first half of their marker. Give the same to a
+    /// [`musher_process::Guard`]. Made of the runtime's minted id when not given.
+    #[must_use]
+    pub fn owner(mut self, owner: Owner) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    /// A backend, under the name that profiles know it by.
+    #[must_use]
+    pub fn backend(mut self, name: impl Into<String>, backend: impl Backend) -> Self {
+        self.catalog.backends.insert(name.into(), Arc::new(backend));
+        self
+    }
+
+    /// A profile. The first one is the default until [`Builder::default_profile`] names another.
+    #[must_use]
+    pub fn profile(mut self, name: impl Into<String>, profile: Profile) -> Self {
+        let name = name.into();
+        if self.catalog.default_profile.is_empty() {
+            self.catalog.default_profile.clone_from(&name);
+        }
+        self.catalog.profiles.insert(name, profile);
+        self
+    }
+
+    /// The profile of requests that name none, and of `builtin:coder`.
+    #[must_use]
+    pub fn default_profile(mut self, name: impl Into<String>) -> Self {
+        self.catalog.default_profile = name.into();
+        self
+    }
+
+    /// A directory that workers may be created in: absolute, and there.
+    #[must_use]
+    pub fn workspace(mut self, name: impl Into<String>, path: PathBuf) -> Self {
+        self.catalog.workspaces.insert(name.into(), path);
+        self
+    }
+
+    /// Where workers without a workspace get a private directory each; made when first needed.
+    #[must_use]
+    pub fn scratch(mut self, path: PathBuf) -> Self {
+        self.catalog.scratch = path;
+        self
+    }
+
+    /// The largest pages.
+    #[must_use]
+    pub fn limits(mut self, limits: RuntimeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The runtime. It needs a tokio runtime around it from here on.
+    ///
+    /// # Errors
+    ///
+    /// When a name leads nowhere.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let Self { store, runtime_id, display_name, owner, catalog, limits } = self;
+        for (name, profile) in &catalog.profiles {
+            if !catalog.backends.contains_key(&profile.backend) {
+                return Err(BuildError::NoBackend {
+                    profile: name.clone(),
+                    backend: profile.backend.clone(),
+                });
+            }
+        }
+        let default = &catalog.default_profile;
+        if !default.is_empty() && !catalog.profiles.contains_key(default) {
+            return Err(BuildError::NoDefaultProfile(default.clone()));
+        }
+        Ok(Runtime::new(Shared {
+            runtime_id,
+            display_name,
+            owner,
+            store,
+            catalog,
+            limits,
+            phase: watch::Sender::new(Phase::Running),
+            workers: Mutex::new(HashMap::new()),
+            tasks: Mutex::new(JoinSet::new()),
+        }))
+    }
+}

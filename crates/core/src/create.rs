@@ -1,0 +1,175 @@
+//! What a create request comes to: checked, resolved, or refused by name.
+
+use std::{collections::BTreeMap, path::Path};
+
+use musher_protocol::{
+    Actor, CreateWorker, Delivery, InputId, InputKind, Intent, Isolation, ProfileSelector, WorkerId,
+    WorkerWorkspace,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{builder::Catalog, error::Error, machine::NewInput, profile::WorkerSpec};
+
+/// What a model's context may hold of one message; also the bound of a request's body.
+pub(crate) const MAX_INPUT_BYTES: usize = 2 << 20;
+/// Names are for people and for tables.
+const MAX_NAME_BYTES: usize = 200;
+/// As many as a dashboard could filter by.
+const MAX_LABELS: usize = 64;
+
+/// The name under which every server has its default coding profile.
+const BUILTIN_CODER: &str = "coder";
+
+/// Resolves a request. Nothing is created and nothing is written.
+pub(crate) fn resolve(
+    catalog: &Catalog,
+    request: CreateWorker,
+    worker: &WorkerId,
+) -> Result<WorkerSpec, Error> {
+    let name = match request.profile {
+        ProfileSelector::RuntimeDefault => catalog.default_profile.clone(),
+        ProfileSelector::Builtin { value } if value == BUILTIN_CODER => catalog.default_profile.clone(),
+        ProfileSelector::Builtin { value } => return Err(Error::NoProfile(format!("builtin:{value}"))),
+        ProfileSelector::Named { value } => value,
+    };
+    let profile = catalog.profiles.get(&name).ok_or_else(|| Error::NoProfile(name.clone()))?.clone();
+    check_intent(&request.intent)?;
+    if let Some(name) = &request.display_name {
+        check_line("/display_name", name)?;
+    }
+    check_labels(&request.labels)?;
+    let mut workspaces = Vec::new();
+    let mut working_dir = None;
+    for wanted in request.workspace_refs {
+        let path = catalog.workspaces.get(&wanted.reference).ok_or_else(|| Error::InvalidRequest {
+            field: "/workspace_refs",
+            message: format!("no workspace `{}` in the server's config", wanted.reference),
+        })?;
+        check_line("/workspace_refs", &wanted.name)?;
+        working_dir.get_or_insert_with(|| path.clone());
+        workspaces.push(WorkerWorkspace {
+            name: wanted.name,
+            reference: wanted.reference,
+            isolation: Isolation::Direct,
+        });
+    }
+    if workspaces.len() > 1 {
+        let message = "one workspace at most: further directories are not served yet".to_owned();
+        return Err(Error::InvalidRequest { field: "/workspace_refs", message });
+    }
+    Ok(WorkerSpec {
+        intent: request.intent,
+        profile_name: name,
+        profile,
+        display_name: request.display_name,
+        labels: request.labels,
+        workspaces,
+        working_dir: working_dir.unwrap_or_else(|| catalog.scratch.join(worker.as_str())),
+        on_idle: request.on_idle,
+    })
+}
+
+/// The inputs that a worker is created with: a task's objective, then the initial input.
+pub(crate) fn first_inputs(
+    request: &CreateWorker,
+    worker: &WorkerId,
+    by: &Actor,
+) -> Result<Vec<NewInput>, Error> {
+    let objective = match &request.intent {
+        Intent::Task { objective } => Some(new_input(
+            InputId::of_objective(worker),
+            InputKind::User,
+            objective.clone(),
+            Delivery::Queue,
+            by.clone(),
+        )?),
+        Intent::Assistant { .. } | Intent::Role { .. } => None,
+    };
+    let initial = request.initial_input.as_ref().map(|initial| {
+        let input_id = initial.input_id.clone().unwrap_or_else(InputId::mint);
+        if initial.content.trim().is_empty() {
+            return Err(Error::InvalidRequest {
+                field: "/initial_input/content",
+                message: "an input needs words".to_owned(),
+            });
+        }
+        new_input(input_id, initial.kind, initial.content.clone(), Delivery::Queue, by.clone())
+    });
+    let initial = initial.transpose()?;
+    if let (Some(objective), Some(initial)) = (&objective, &initial)
+        && objective.input_id == initial.input_id
+    {
+        let message = "the id of the objective is the worker's own".to_owned();
+        return Err(Error::InvalidRequest { field: "/initial_input/input_id", message });
+    }
+    Ok(objective.into_iter().chain(initial).collect())
+}
+
+/// Checks an input, and computes what its id is bound to.
+pub(crate) fn new_input(
+    input_id: InputId,
+    kind: InputKind,
+    content: String,
+    delivery: Delivery,
+    by: Actor,
+) -> Result<NewInput, Error> {
+    if content.trim().is_empty() {
+        return Err(Error::InvalidRequest { field: "/content", message: "an input needs words".to_owned() });
+    }
+    if content.len() > MAX_INPUT_BYTES {
+        let message = format!("an input has at most {MAX_INPUT_BYTES} bytes");
+        return Err(Error::InvalidRequest { field: "/content", message });
+    }
+    let mut digest = Sha256::new();
+    digest.update([match kind {
+        InputKind::User => 0,
+        InputKind::System => 1,
+    }]);
+    digest.update(content.as_bytes());
+    Ok(NewInput { input_id, kind, content, delivery, by, digest: digest.finalize().into() })
+}
+
+fn check_intent(intent: &Intent) -> Result<(), Error> {
+    let empty = |field, what| Error::InvalidRequest { field, message: format!("{what} must not be empty") };
+    match intent {
+        Intent::Assistant { .. } => Ok(()),
+        Intent::Task { objective } if objective.trim().is_empty() => {
+            Err(empty("/intent/objective", "an objective"))
+        }
+        Intent::Role { role, .. } if role.trim().is_empty() => Err(empty("/intent/role", "a role")),
+        Intent::Task { .. } | Intent::Role { .. } => Ok(()),
+    }
+}
+
+fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
+    if labels.len() > MAX_LABELS {
+        return Err(Error::InvalidRequest {
+            field: "/labels",
+            message: format!("at most {MAX_LABELS} labels"),
+        });
+    }
+    labels.iter().try_for_each(|(key, value)| {
+        check_line("/labels", key)?;
+        if value.is_empty() { Ok(()) } else { check_line("/labels", value) }
+    })
+}
+
+/// Names go into tables, logs and terminals: one line, and nothing that steers a terminal.
+pub(crate) fn check_line(field: &'static str, text: &str) -> Result<(), Error> {
+    let fault = if text.trim().is_empty() {
+        "must not be empty"
+    } else if text.len() > MAX_NAME_BYTES {
+        "is too long: at most 200 bytes"
+    } else if text.chars().any(char::is_control) {
+        "must not hold control characters"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidRequest { field, message: format!("the text {fault}") })
+}
+
+/// Makes the private scratch directory of a worker without a workspace.
+pub(crate) fn make_scratch(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,111 @@
+//! What calls of the runtime fail with.
+
+use musher_protocol::{Cursor, InputId, Survivor, WorkerId};
+
+use crate::store::StoreError;
+
+/// Why a call was refused or failed. After a refusal nothing of the call is in any log.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such worker.
+    #[error("no worker `{0}`")]
+    WorkerNotFound(WorkerId),
+    /// The worker takes no inputs any more.
+    #[error("worker `{0}` is not running")]
+    NotRunning(WorkerId),
+    /// The worker is busy, and the input asked to be refused then.
+    #[error("worker `{0}` is busy")]
+    Busy(WorkerId),
+    /// As many inputs wait as the worker's profile allows.
+    #[error("worker `{worker}` has {limit} inputs waiting already, which is its limit")]
+    QueueFull {
+        /// The worker.
+        worker: WorkerId,
+        /// Its limit.
+        limit: usize,
+    },
+    /// The input's id was accepted before, with another content.
+    #[error("input `{0}` was accepted before with another content")]
+    InputIdReused(InputId),
+    /// The approval has its decision, or there never was one.
+    #[error("the approval is not pending")]
+    ApprovalNotPending,
+    /// The request makes no sense.
+    #[error("{message}")]
+    InvalidRequest {
+        /// Where the fault is, as a JSON pointer into the request.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// There is no such profile.
+    #[error("no profile `{0}`")]
+    NoProfile(String),
+    /// What would execute the worker is not there.
+    #[error("backend `{backend}` cannot run here; missing: {}", missing.join(", "))]
+    Unavailable {
+        /// The backend.
+        backend: String,
+        /// What is missing, by name.
+        missing: Vec<String>,
+    },
+    /// Processes of the worker could not be ended.
+    #[error("{} processes of worker `{worker}` could not be ended", survivors.len())]
+    ProcessesSurvived {
+        /// The worker.
+        worker: WorkerId,
+        /// The processes.
+        survivors: Vec<Survivor>,
+    },
+    /// The runtime is ending.
+    #[error("the runtime is ending")]
+    Draining,
+    /// The store refused or failed.
+    #[error("use the store of the runtime")]
+    Store(#[source] StoreError),
+    /// The worker's task has ended after its store failed; its log can still be read.
+    #[error("worker `{0}` takes nothing more since its store failed")]
+    WorkerFailed(WorkerId),
+}
+
+/// Why a cursor does not lead anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorProblem {
+    /// It is of another worker.
+    #[error("the cursor is of another worker")]
+    Foreign,
+    /// It is of the future: the log does not go that far.
+    #[error("the cursor is of the future: the log does not go that far")]
+    Future,
+    /// The event that it stands behind is another one now.
+    #[error("the log has another history than the cursor")]
+    HistoryChanged {
+        /// The oldest place that can still be resumed from.
+        oldest: Cursor,
+    },
+}
+
+/// Why a log cannot be read from a place.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The worker or the store.
+    #[error(transparent)]
+    Runtime(#[from] Error),
+    /// The cursor.
+    #[error(transparent)]
+    Cursor(#[from] CursorProblem),
+}
+
+impl From<StoreError> for Error {
+    fn from(source: StoreError) -> Self {
+        Self::Store(source)
+    }
+}
+
+impl From<StoreError> for ReadError {
+    fn from(source: StoreError) -> Self {
+        Self::Runtime(Error::Store(source))
+    }
+}

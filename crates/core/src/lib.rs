@@ -1,0 +1,72 @@
+//! The Musher runtime: it runs workers, and everything about a worker follows from its log.
+//!
+//! Invariant: only a worker's own task writes its log, and nothing is published or acknowledged before it is
+//! durable.
+//! Invariant: decisions are made by one pure state machine; everything else moves what it decided.
+//! Invariant: there is one way to read a log, by place; no event reaches a reader on another path.
+//! Invariant: nothing here knows a backend, a transport or a vendor.
+//!
+//! ```
+//! use musher_core::{MemoryStore, Profile, Runtime};
+//! use musher_protocol::{Actor, CreateWorker, Intent, OnIdle, ProfileSelector, TurnOutcome, Until};
+//! use musher_scripted::Scripted;
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder(MemoryStore::new())
+//!     .backend("scripted", Scripted)
+//!     .profile("echo", Profile::of("scripted"))
+//!     .build()?;
+//!
+//! let request = CreateWorker {
+//!     intent: Intent::Task { objective: "say hello".to_owned() },
+//!     profile: ProfileSelector::RuntimeDefault,
+//!     workspace_refs: Vec::new(),
+//!     initial_input: None,
+//!     on_idle: OnIdle::Stop,
+//!     labels: Default::default(),
+//!     display_name: None,
+//! };
+//! let worker = runtime.create_worker(request, Actor::rule("example")).await?;
+//! let worker = runtime.wait_worker(&worker.worker_id, Until::Terminal, Duration::from_secs(10)).await?;
+//! let outcome = worker.outcome.expect("the turn has ended");
+//! assert_eq!((outcome.outcome, outcome.text.as_str()), (TurnOutcome::Completed, "say hello"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod create;
+mod error;
+mod observe;
+mod profile;
+mod runtime;
+mod show;
+
+mod fold;
+mod machine;
+
+mod batch;
+mod frame;
+mod ring;
+mod session;
+mod task;
+mod view;
+
+mod memory_store;
+mod store;
+
+pub use self::{
+    builder::{BuildError, Builder},
+    error::{CursorProblem, Error, ReadError},
+    frame::Frame,
+    memory_store::MemoryStore,
+    observe::Observation,
+    profile::{ApprovalMode, ApprovalPolicy, Limits, Profile, RateLimitPolicy},
+    runtime::{EventPage, From, Runtime},
+    store::{
+        AcceptedInput, Commit, Head, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
+        WorkerRow,
+    },
+};

@@ -1,0 +1,360 @@
+//! The worker's state machine: pure decisions over a [`Fold`]. No clock, no await, no lock.
+//!
+//! What happens comes in as an [`Input`], what is to be done about it goes out as [`Effect`]s, in order. The task
+//! around it performs an effect only when every event recorded before it is durable.
+
+mod approval;
+mod command;
+mod ending;
+mod session;
+mod turn;
+
+pub(crate) use self::ending::DEFAULT_GRACE;
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use musher_backend as backend;
+use musher_protocol::{
+    Actor, ApprovalId, Connection, Delivery, EventId, Execution, InputId, InputKind, LimitKind, Payload,
+    RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerRef, WorkerStatus,
+};
+
+use crate::{
+    fold::{Decided, Fold},
+    profile::WorkerSpec,
+};
+
+/// How long an interrupted backend has to end its turn; then its session is ended.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(10);
+/// What a backend needs on top of the grace for its own kill ladder; then its session is dropped.
+const END_MARGIN: Duration = Duration::from_secs(5);
+/// How long sessions have to end when the process does, within the 30 seconds that `serve` promises.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// Whom an answer goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Token(pub(crate) u64);
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// The worker was just created; nothing is in its log.
+    Created { by: Actor, first: Vec<NewInput> },
+    /// A client asks for something.
+    Command(Command, Token),
+    /// The session reports something.
+    Event(backend::Event),
+    /// The session has its id.
+    SessionStarted { session_id: SessionId, resumed: bool, node: Arc<str>, token: Token },
+    /// The worker asks before it acts.
+    ApprovalRequested { request: backend::ApprovalRequest, token: Token },
+    /// The worker no longer needs an answer.
+    ApprovalWithdrawn(ApprovalId),
+    /// The session is over, its processes were looked for.
+    SessionEnded { outcome: Result<backend::SessionOutcome, TurnError>, survivors: Vec<Survivor> },
+    /// [`State::next_deadline`] has come.
+    DeadlineReached,
+    /// The process is about to end; the worker is not.
+    Drain,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    Send { input: NewInput, prior: Prior },
+    Interrupt(Request),
+    Stop(Request, Duration),
+    Cancel(Request),
+    Decide { approval_id: ApprovalId, verdict: backend::Verdict, by: Actor },
+}
+
+/// Who asks, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) reason: Option<String>,
+    pub(crate) by: Actor,
+}
+
+/// An input that may be new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewInput {
+    pub(crate) input_id: InputId,
+    pub(crate) kind: InputKind,
+    pub(crate) content: String,
+    pub(crate) delivery: Delivery,
+    pub(crate) by: Actor,
+    pub(crate) digest: [u8; 32],
+}
+
+/// Whether an input's id was accepted before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prior {
+    New,
+    SameContent,
+    OtherContent,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    /// Append this event.
+    Record(Box<Draft>),
+    /// Start a session, continuing this one.
+    Start { resume: Option<SessionId> },
+    /// Send this to the session.
+    Tell(backend::Command),
+    /// Drop the session: the last resort.
+    Drop,
+    /// Answer whoever waits.
+    Answer(Token, Result<Answer, Refusal>),
+    /// There is nothing more to do: the worker is terminal, or the process ends.
+    Finish,
+}
+
+/// An event that is decided and has no place in the log yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) event_id: EventId,
+    pub(crate) at: Timestamp,
+    pub(crate) payload: Payload,
+    pub(crate) entries: Vec<TranscriptEntry>,
+    /// The ack to remember, for an input that the event accepts.
+    pub(crate) accepts: Option<Accepts>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Accepts {
+    pub(crate) input_id: InputId,
+    pub(crate) digest: [u8; 32],
+    pub(crate) transcript_sequence: Option<u64>,
+}
+
+/// What was asked for is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Input {
+        input_id: InputId,
+        duplicate: bool,
+    },
+    /// The request's event; the worker's last one where nothing had to be done.
+    Done {
+        event_id: Option<EventId>,
+    },
+    Approval(ApprovalId),
+    Recorded,
+}
+
+/// Why something that was asked for is not done. Nothing of it is in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NotRunning,
+    Busy,
+    QueueFull { limit: usize },
+    OtherContent(InputId),
+    ApprovalNotPending,
+    Survivors(Vec<Survivor>),
+}
+
+/// A worker's log so far, and what is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    spec: Arc<WorkerSpec>,
+    capabilities: backend::Capabilities,
+    pub(crate) fold: Fold,
+    session: Option<LiveSession>,
+    /// Why the open turn is being ended.
+    ending: Option<ending::TurnEnding>,
+    /// Why the worker is being ended.
+    end: Option<ending::WorkerEnding>,
+    /// When the open turn goes on: it is parked until then.
+    parked: Option<Timestamp>,
+    /// The last sign of life of the open turn.
+    last_activity: Timestamp,
+    draining: bool,
+    finished: bool,
+}
+
+/// A session that was started and has not ended.
+#[derive(Clone, Debug, Default)]
+struct LiveSession {
+    /// It was told to end: nothing new is given to it.
+    ends: bool,
+    /// When it is dropped, should it not have ended by then.
+    drop_at: Option<Timestamp>,
+    /// An event without a turn was reported; once is enough for the log.
+    stray_reported: bool,
+}
+
+impl State {
+    pub(crate) fn new(
+        spec: Arc<WorkerSpec>,
+        capabilities: backend::Capabilities,
+        worker_ref: WorkerRef,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            spec,
+            capabilities,
+            fold: Fold::new(worker_ref, now),
+            session: None,
+            ending: None,
+            end: None,
+            parked: None,
+            last_activity: now,
+            draining: false,
+            finished: false,
+        }
+    }
+
+    /// When [`Input::DeadlineReached`] is due.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let session = self.session.as_ref().and_then(|session| session.drop_at);
+        let ending = self.ending.as_ref().and_then(|ending| ending.escalate_at);
+        let approvals = self.fold.approvals.values().map(|approval| approval.deadline_at).min();
+        [session, ending, self.parked, self.inactive_at(), approvals].into_iter().flatten().min()
+    }
+
+    /// When the open turn has been silent for too long.
+    fn inactive_at(&self) -> Option<Timestamp> {
+        let turn = self.fold.turn.as_ref()?;
+        if self.parked.is_some() || self.ending.is_some() || !self.fold.approvals.is_empty() {
+            return None;
+        }
+        let tool = if turn.calls.is_empty() { None } else { self.capabilities.tool_limit };
+        Some(later(self.last_activity, self.spec.profile.limits.inactivity + tool.unwrap_or_default()))
+    }
+
+    fn is_live(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| !session.ends)
+    }
+
+    /// What the worker does right now, as clients see it.
+    fn execution(&self) -> (Connection, RunState) {
+        let connection =
+            if self.fold.session.is_some() { Connection::Connected } else { Connection::Unconnected };
+        let run_state = if self.fold.status.is_terminal() {
+            RunState::Stopped
+        } else if self.fold.turn.is_some() {
+            match (self.parked, self.fold.approvals.is_empty()) {
+                (Some(_), _) => RunState::Parked,
+                (None, false) => RunState::Waiting,
+                (None, true) => RunState::Busy,
+            }
+        } else if self.fold.session.is_some() {
+            RunState::Idle
+        } else if self.fold.errored {
+            RunState::Errored
+        } else {
+            RunState::Unconnected
+        };
+        (connection, run_state)
+    }
+}
+
+/// Decides what is to be done about an input.
+pub(crate) fn step(state: &mut State, input: Input, now: Timestamp) -> Vec<Effect> {
+    let mut step = Step { state, now, effects: Vec::new() };
+    match input {
+        Input::Created { by, first } => step.created(by, first),
+        Input::Command(command, token) => step.command(command, token),
+        Input::Event(event) => step.event(event),
+        Input::SessionStarted { session_id, resumed, node, token } => {
+            step.session_started(session_id, resumed, &node, token)
+        }
+        Input::ApprovalRequested { request, token } => step.approval_requested(request, token),
+        Input::ApprovalWithdrawn(approval_id) => step.approval_withdrawn(approval_id),
+        Input::SessionEnded { outcome, survivors } => step.session_ended(outcome, survivors),
+        Input::DeadlineReached => step.deadline_reached(),
+        Input::Drain => step.drain(),
+    }
+    step.report_status();
+    step.effects
+}
+
+/// One call of [`step`]: the parts of the machine are its methods, one module for each concern.
+struct Step<'a> {
+    state: &'a mut State,
+    now: Timestamp,
+    effects: Vec<Effect>,
+}
+
+impl Step<'_> {
+    /// Appends an event: from here on the fold holds it.
+    fn record(&mut self, payload: Payload) -> EventId {
+        self.record_draft(payload, None)
+    }
+
+    fn record_draft(&mut self, payload: Payload, accepts: Option<Accepts>) -> EventId {
+        let event_id = EventId::mint();
+        let entries = self.state.fold.apply(Decided { event_id: &event_id, at: self.now, payload: &payload });
+        self.effects.push(Effect::Record(Box::new(Draft {
+            event_id: event_id.clone(),
+            at: self.now,
+            payload,
+            entries,
+            accepts,
+        })));
+        event_id
+    }
+
+    fn tell(&mut self, command: backend::Command) {
+        self.effects.push(Effect::Tell(command));
+    }
+
+    fn answer(&mut self, token: Token, answer: Result<Answer, Refusal>) {
+        self.effects.push(Effect::Answer(token, answer));
+    }
+
+    fn deadline_reached(&mut self) {
+        if let Some(session) = &mut self.state.session
+            && session.drop_at.is_some_and(|at| at <= self.now)
+        {
+            session.drop_at = None;
+            self.effects.push(Effect::Drop);
+        }
+        if self.state.parked.is_some_and(|until| until <= self.now) {
+            self.unpark();
+        }
+        self.expire_approvals();
+        if let Some(ending) = &mut self.state.ending
+            && ending.escalate_at.is_some_and(|at| at <= self.now)
+        {
+            ending.escalate_at = None;
+            self.end_session(Duration::ZERO);
+        }
+        if self.state.inactive_at().is_some_and(|at| at <= self.now) {
+            self.limit_reached(LimitKind::InactivitySecs);
+        }
+    }
+
+    /// Appends a `status` event when a client would see another status or execution than before.
+    fn report_status(&mut self) {
+        let state = &mut *self.state;
+        let (connection, run_state) = state.execution();
+        let old = &state.fold.execution;
+        let since_at = if run_state == old.run_state { old.since_at } else { self.now };
+        let turn_id = state.fold.turn.as_ref().map(|turn| turn.id.clone());
+        let execution = Execution {
+            connection,
+            run_state,
+            since_at,
+            turn_id,
+            until: state.parked,
+            last_result: state.fold.last_result,
+        };
+        // A terminal event is the last of its log.
+        if !state.fold.status.is_terminal() && execution != *old {
+            self.record(Payload::Status { status: WorkerStatus::Running, execution });
+        }
+    }
+}
+
+/// Far times stay in range: what never comes need not be exact.
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}

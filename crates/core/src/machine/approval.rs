@@ -1,0 +1,121 @@
+//! Approvals: asked by the worker, answered by the profile or a person, denied when their time is up.
+
+use musher_backend::{self as backend, ApprovalRequest, DecisionGiven, Verdict};
+use musher_protocol::{Actor, Approval, ApprovalId, ApprovalKind, ApprovalState, Decision, Payload};
+use serde_json::Value;
+
+use super::{Answer, Refusal, Step, Token, later};
+use crate::profile::ApprovalMode;
+
+/// A worker that has asked this often without an answer is out of hand; what it asks then is denied.
+const MAX_OPEN: usize = 64;
+
+impl Step<'_> {
+    pub(super) fn approval_requested(&mut self, request: ApprovalRequest, token: Token) {
+        self.state.last_activity = self.now;
+        let approval_id = ApprovalId::mint();
+        let Some(turn) = &self.state.fold.turn else {
+            let message = format!("`{}` was asked for while no turn was open; it was denied", request.tool);
+            self.record(Payload::Diagnostic { code: "approval.outside_turn".to_owned(), message });
+            self.answer(token, Ok(Answer::Approval(approval_id.clone())));
+            return self.give(approval_id, Verdict::Deny { message: "no turn is open".to_owned() });
+        };
+        let policy = self.state.spec.profile.approval;
+        let kind = request.kind;
+        let approval = Approval {
+            approval_id: approval_id.clone(),
+            worker_id: self.state.fold.worker_ref.worker_id.clone(),
+            turn_id: turn.id.clone(),
+            tool_call_id: request.tool_call_id,
+            kind,
+            tool: request.tool,
+            input: request.input,
+            questions: request.questions,
+            state: ApprovalState::Pending,
+            requested_at: self.now,
+            deadline_at: later(self.now, policy.deadline),
+            decision: None,
+            message: None,
+            by: None,
+        };
+        let full = self.state.fold.approvals.len() >= MAX_OPEN;
+        self.record(Payload::ApprovalRequested(Box::new(approval)));
+        self.answer(token, Ok(Answer::Approval(approval_id.clone())));
+        let deny = |message: &str| Verdict::Deny { message: message.to_owned() };
+        let (verdict, rule) = match (policy.mode, kind) {
+            _ if full => (deny("too many approvals are open"), "bound"),
+            (ApprovalMode::Ask, _) => return,
+            (ApprovalMode::Allow, ApprovalKind::Question) => {
+                (deny("nobody is here to answer; decide yourself"), "profile")
+            }
+            (ApprovalMode::Allow, ApprovalKind::Tool | ApprovalKind::Plan | ApprovalKind::Unknown) => {
+                (Verdict::Allow { updated_input: None }, "profile")
+            }
+            (ApprovalMode::Deny, _) => {
+                (deny("the profile of this worker denies what needs leave"), "profile")
+            }
+        };
+        self.decided(approval_id, verdict, Actor::rule(rule));
+    }
+
+    pub(super) fn approval_withdrawn(&mut self, approval_id: ApprovalId) {
+        if self.state.fold.approvals.contains_key(&approval_id) {
+            self.resolve(approval_id, Decision::Withdrawn, None);
+        }
+    }
+
+    pub(super) fn decide(&mut self, approval_id: &ApprovalId, verdict: Verdict, by: Actor, token: Token) {
+        if !self.state.fold.approvals.contains_key(approval_id) {
+            return self.answer(token, Err(Refusal::ApprovalNotPending));
+        }
+        self.state.last_activity = self.now;
+        self.decided(approval_id.clone(), verdict, by);
+        self.answer(token, Ok(Answer::Done { event_id: None }));
+    }
+
+    pub(super) fn expire_approvals(&mut self) {
+        let open = self.state.fold.approvals.values();
+        let expired: Vec<_> =
+            open.filter(|open| self.is_past(open.deadline_at)).map(|open| open.approval_id.clone()).collect();
+        for approval_id in expired {
+            let message = "nobody decided in time".to_owned();
+            self.resolve(approval_id.clone(), Decision::Expired, Some(message.clone()));
+            self.give(approval_id, Verdict::Deny { message });
+            self.state.last_activity = self.now;
+        }
+    }
+
+    /// Ends an approval that nobody decided.
+    pub(super) fn resolve(&mut self, approval_id: ApprovalId, decision: Decision, message: Option<String>) {
+        let by = Actor::rule(if decision == Decision::Expired { "deadline" } else { "worker" });
+        self.record(resolved(approval_id, decision, message, None, by));
+    }
+
+    fn decided(&mut self, approval_id: ApprovalId, verdict: Verdict, by: Actor) {
+        self.record(match &verdict {
+            Verdict::Allow { updated_input } => {
+                resolved(approval_id.clone(), Decision::Allow, None, updated_input.clone(), by)
+            }
+            Verdict::Deny { message } => {
+                resolved(approval_id.clone(), Decision::Deny, Some(message.clone()), None, by)
+            }
+        });
+        self.give(approval_id, verdict);
+    }
+
+    fn give(&mut self, approval_id: ApprovalId, verdict: Verdict) {
+        if self.state.session.is_some() {
+            self.tell(backend::Command::Decision(DecisionGiven { approval_id, verdict }));
+        }
+    }
+}
+
+fn resolved(
+    approval_id: ApprovalId,
+    decision: Decision,
+    message: Option<String>,
+    updated_input: Option<Value>,
+    by: Actor,
+) -> Payload {
+    Payload::ApprovalResolved { approval_id, decision, message, updated_input, interrupt: false, by }
+}

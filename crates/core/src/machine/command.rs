@@ -1,0 +1,95 @@
+//! What clients ask for.
+
+use musher_backend as backend;
+use musher_protocol::{Actor, Delivery, Payload, WorkerCreated};
+
+use super::{Accepts, Answer, Command, Effect, NewInput, Prior, Refusal, Step, Token};
+
+impl Step<'_> {
+    /// The worker exists, and its first inputs are accepted with it.
+    pub(super) fn created(&mut self, by: Actor, first: Vec<NewInput>) {
+        let spec = self.state.spec.clone();
+        self.record(Payload::WorkerCreated(Box::new(WorkerCreated {
+            intent: spec.intent.clone(),
+            profile: spec.profile_name.clone(),
+            backend: spec.profile.backend.clone(),
+            display_name: spec.display_name.clone(),
+            labels: spec.labels.clone(),
+            by,
+        })));
+        for input in first {
+            self.accept(input);
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command, token: Token) {
+        match command {
+            Command::Send { input, prior } => self.send(input, prior, token),
+            Command::Interrupt(request) => self.interrupt(request, token),
+            Command::Stop(request, grace) => self.stop(request, grace, token),
+            Command::Cancel(request) => self.cancel(request, token),
+            Command::Decide { approval_id, verdict, by } => self.decide(&approval_id, verdict, by, token),
+        }
+    }
+
+    fn send(&mut self, input: NewInput, prior: Prior, token: Token) {
+        let input_id = input.input_id.clone();
+        let answer = match (prior, self.refusal(&input)) {
+            (Prior::SameContent, _) => Ok(Answer::Input { input_id, duplicate: true }),
+            (Prior::OtherContent, _) => Err(Refusal::OtherContent(input_id)),
+            (Prior::New, Some(refusal)) => Err(refusal),
+            (Prior::New, None) => {
+                self.accept(input);
+                Ok(Answer::Input { input_id, duplicate: false })
+            }
+        };
+        self.answer(token, answer);
+    }
+
+    fn refusal(&self, input: &NewInput) -> Option<Refusal> {
+        let fold = &self.state.fold;
+        let limit = self.state.spec.profile.limits.queued_inputs;
+        let busy = fold.turn.is_some() || !fold.queue.is_empty();
+        if fold.status.is_terminal() || self.state.end.is_some() {
+            Some(Refusal::NotRunning)
+        } else if input.delivery == Delivery::RejectIfBusy && busy {
+            Some(Refusal::Busy)
+        } else if fold.queue.len() >= limit {
+            Some(Refusal::QueueFull { limit })
+        } else {
+            None
+        }
+    }
+
+    fn accept(&mut self, input: NewInput) {
+        let NewInput { input_id, kind, content, delivery, by, digest } = input;
+        let place = self.effects.len();
+        let steers = delivery == Delivery::Steer && self.can_steer();
+        let accepts = Accepts { input_id: input_id.clone(), digest, transcript_sequence: None };
+        self.record_draft(
+            Payload::InputAccepted { input_id: input_id.clone(), kind, content, delivery, by },
+            Some(accepts),
+        );
+        let sequence = if steers {
+            let (input, sequence) = self.deliver(&input_id);
+            self.tell(backend::Command::Steer(input));
+            Some(sequence)
+        } else {
+            self.begin_turn()
+        };
+        if let Some(Effect::Record(draft)) = self.effects.get_mut(place)
+            && let Some(accepts) = &mut draft.accepts
+        {
+            accepts.transcript_sequence = sequence;
+        }
+    }
+
+    fn can_steer(&self) -> bool {
+        let state = &self.state;
+        state.capabilities.steer
+            && state.fold.turn.is_some()
+            && state.ending.is_none()
+            && state.parked.is_none()
+            && state.is_live()
+    }
+}

@@ -1,0 +1,201 @@
+//! How turns and workers are ended on request.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use musher_backend as backend;
+use musher_protocol::{EndRequested, EventId, LimitKind, Payload, Survivor, WorkerEnded};
+
+use super::{
+    Answer, END_MARGIN, Effect, INTERRUPT_GRACE, Refusal, Request, Step, Token, later, turn::Finish,
+};
+
+/// The grace of a stop that names none.
+pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// Why the open turn is being ended, and who waits for it.
+#[derive(Clone, Debug)]
+pub(super) struct TurnEnding {
+    cause: TurnEndCause,
+    /// When the session is ended, should the turn still be open.
+    pub(super) escalate_at: Option<Timestamp>,
+    pub(super) waiters: Vec<(Token, EventId)>,
+}
+
+#[derive(Clone, Debug)]
+enum TurnEndCause {
+    Interrupt(EventId),
+    Limit(LimitKind),
+}
+
+impl TurnEnding {
+    pub(super) fn limit(&self) -> Option<LimitKind> {
+        match self.cause {
+            TurnEndCause::Limit(which) => Some(which),
+            TurnEndCause::Interrupt(_) => None,
+        }
+    }
+}
+
+/// Why the worker is being ended, and who waits for it.
+#[derive(Clone, Debug)]
+pub(super) struct WorkerEnding {
+    kind: EndKind,
+    event_id: EventId,
+    reason: Option<String>,
+    waiters: Vec<Token>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndKind {
+    Stop,
+    Cancel,
+}
+
+impl Step<'_> {
+    pub(super) fn interrupt(&mut self, request: Request, token: Token) {
+        if self.state.fold.status.is_terminal() {
+            return self.answer(token, Err(Refusal::NotRunning));
+        }
+        if self.state.fold.turn.is_none() {
+            return self.answer(token, Ok(Answer::Done { event_id: None }));
+        }
+        // A stop or a cancel is stronger and ends the turn too: wait for that.
+        if let Some(end) = &mut self.state.end {
+            return end.waiters.push(token);
+        }
+        if let Some(ending) = &mut self.state.ending
+            && let TurnEndCause::Interrupt(first) = &ending.cause
+        {
+            let first = first.clone();
+            return ending.waiters.push((token, first));
+        }
+        let event_id =
+            self.record(Payload::InterruptRequested(EndRequested { reason: request.reason, by: request.by }));
+        let waiters = vec![(token, event_id.clone())];
+        if self.state.parked.is_some() {
+            self.state.ending =
+                Some(TurnEnding { cause: TurnEndCause::Interrupt(event_id), escalate_at: None, waiters });
+            return self.finish_turn(Finish::interrupted());
+        }
+        self.end_turn(TurnEndCause::Interrupt(event_id), waiters);
+    }
+
+    pub(super) fn limit_reached(&mut self, which: LimitKind) {
+        self.record(Payload::LimitReached { which });
+        self.end_turn(TurnEndCause::Limit(which), Vec::new());
+    }
+
+    fn end_turn(&mut self, cause: TurnEndCause, waiters: Vec<(Token, EventId)>) {
+        let already = self.state.ending.take();
+        // A limit that was reached first keeps its name; the interrupt only adds who waits.
+        let cause = already.as_ref().map_or(cause, |ending| ending.cause.clone());
+        let escalate_at =
+            already.as_ref().map_or(Some(later(self.now, INTERRUPT_GRACE)), |ending| ending.escalate_at);
+        if already.is_none() {
+            self.tell(backend::Command::Interrupt);
+        }
+        self.state.ending = Some(TurnEnding { cause, escalate_at, waiters });
+    }
+
+    pub(super) fn stop(&mut self, request: Request, grace: Duration, token: Token) {
+        if self.answered_by_first_outcome(token) {
+            return;
+        }
+        if let Some(end) = &mut self.state.end {
+            return end.waiters.push(token);
+        }
+        self.begin_end(EndKind::Stop, request, Some(token), grace);
+    }
+
+    /// A stop that the worker begins by itself.
+    pub(super) fn begin_stop(&mut self, request: Request, grace: Duration) {
+        self.begin_end(EndKind::Stop, request, None, grace);
+    }
+
+    pub(super) fn cancel(&mut self, request: Request, token: Token) {
+        if self.answered_by_first_outcome(token) {
+            return;
+        }
+        match &mut self.state.end {
+            Some(end) if end.kind == EndKind::Cancel => end.waiters.push(token),
+            // The strongest wins: whoever waits for the stop gets the cancel's outcome.
+            Some(end) => {
+                let waiters = std::mem::take(&mut end.waiters);
+                self.begin_end(EndKind::Cancel, request, Some(token), Duration::ZERO);
+                if let Some(end) = &mut self.state.end {
+                    end.waiters.extend(waiters);
+                }
+            }
+            None => self.begin_end(EndKind::Cancel, request, Some(token), Duration::ZERO),
+        }
+    }
+
+    fn answered_by_first_outcome(&mut self, token: Token) -> bool {
+        let terminal = self.state.fold.status.is_terminal();
+        if terminal {
+            self.answer(token, Ok(Answer::Done { event_id: None }));
+        }
+        terminal
+    }
+
+    fn begin_end(&mut self, kind: EndKind, request: Request, token: Option<Token>, grace: Duration) {
+        let requested = EndRequested { reason: request.reason.clone(), by: request.by };
+        let event_id = self.record(match kind {
+            EndKind::Stop => Payload::StopRequested(requested),
+            EndKind::Cancel => Payload::CancelRequested(requested),
+        });
+        self.state.end = Some(WorkerEnding {
+            kind,
+            event_id,
+            reason: request.reason,
+            waiters: token.into_iter().collect(),
+        });
+        if self.state.session.is_some() {
+            self.end_session(grace);
+        } else {
+            self.finish_turn(Finish::interrupted());
+            self.finish_worker(Vec::new());
+        }
+    }
+
+    /// Tells the session to end, and sets when it will be dropped; a second time only with less grace.
+    pub(super) fn end_session(&mut self, grace: Duration) {
+        let drop_at = later(self.now, grace + END_MARGIN);
+        let Some(session) = &mut self.state.session else { return };
+        if !session.ends || session.drop_at.is_some_and(|old| drop_at < old) {
+            session.ends = true;
+            session.drop_at = Some(drop_at);
+            self.tell(backend::Command::End { grace });
+        }
+    }
+
+    /// The worker's last events: what waits is dropped, and everybody who waits gets the outcome.
+    pub(super) fn finish_worker(&mut self, survivors: Vec<Survivor>) {
+        let Some(end) = self.state.end.take() else { return };
+        let dropped: Vec<_> = self.state.fold.queue.iter().map(|queued| queued.input_id.clone()).collect();
+        for input_id in dropped {
+            self.record(Payload::InputDropped { input_id, reason: "the worker ended".to_owned() });
+        }
+        let outcome = self.state.fold.outcome.clone();
+        let ended = Box::new(WorkerEnded { reason: end.reason, survivors: survivors.clone(), outcome });
+        self.record(match end.kind {
+            EndKind::Stop => Payload::WorkerStopped(ended),
+            EndKind::Cancel => Payload::WorkerCancelled(ended),
+        });
+        for token in end.waiters {
+            let done = Answer::Done { event_id: Some(end.event_id.clone()) };
+            self.answer(
+                token,
+                if survivors.is_empty() { Ok(done) } else { Err(Refusal::Survivors(survivors.clone())) },
+            );
+        }
+        self.finish();
+    }
+
+    pub(super) fn finish(&mut self) {
+        if !std::mem::replace(&mut self.state.finished, true) {
+            self.effects.push(Effect::Finish);
+        }
+    }
+}

@@ -1,0 +1,617 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use musher_backend::{ApprovalRequest, Capabilities, Event, SessionOutcome, TurnEnd, Verdict};
+use musher_protocol::{ApprovalKind, Intent, OnIdle, TurnFinished};
+use proptest::prelude::*;
+
+use super::*;
+use crate::profile::{ApprovalMode, Profile};
+
+/// A machine under test, its clock, and everything it recorded.
+struct Bench {
+    state: State,
+    now: Timestamp,
+    log: Vec<Draft>,
+    answers: BTreeMap<u64, usize>,
+    n_asked: u64,
+    finished: bool,
+    /// What happened in the order of the effects, for tables.
+    shown: Vec<String>,
+}
+
+impl Bench {
+    fn new(mode: ApprovalMode, on_idle: OnIdle, capabilities: Capabilities) -> Self {
+        let mut profile = Profile::of("test");
+        profile.approval.mode = mode;
+        profile.limits.queued_inputs = 3;
+        let spec = WorkerSpec {
+            intent: Intent::Assistant { purpose: None },
+            profile_name: "test".to_owned(),
+            profile,
+            display_name: None,
+            labels: BTreeMap::new(),
+            workspaces: Vec::new(),
+            working_dir: "/".into(),
+            on_idle,
+        };
+        let worker_ref = worker_ref();
+        let now = Timestamp::UNIX_EPOCH;
+        let state = State::new(Arc::new(spec), capabilities, worker_ref, now);
+        let mut bench = Self {
+            state,
+            now,
+            log: Vec::new(),
+            answers: BTreeMap::new(),
+            n_asked: 0,
+            finished: false,
+            shown: Vec::new(),
+        };
+        bench.step(Input::Created { by: Actor::rule("test"), first: Vec::new() });
+        bench.shown.clear();
+        bench
+    }
+
+    fn step(&mut self, input: Input) {
+        if self.finished {
+            return;
+        }
+        for effect in step(&mut self.state, input, self.now) {
+            self.shown.push(show(&effect));
+            match effect {
+                Effect::Record(draft) => self.log.push(*draft),
+                Effect::Answer(token, _) => *self.answers.entry(token.0).or_default() += 1,
+                Effect::Finish => self.finished = true,
+                Effect::Start { .. } | Effect::Tell(_) | Effect::Drop => {}
+            }
+        }
+    }
+
+    fn token(&mut self) -> Token {
+        self.n_asked += 1;
+        Token(self.n_asked)
+    }
+
+    fn command(&mut self, command: Command) {
+        let token = self.token();
+        self.step(Input::Command(command, token));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = later(self.now, Duration::from_secs(seconds));
+        while !self.finished && self.state.next_deadline().is_some_and(|at| at <= self.now) {
+            self.step(Input::DeadlineReached);
+        }
+    }
+
+    /// One word of a table's script.
+    fn play(&mut self, word: &str) {
+        let (verb, rest) = word.split_once(' ').unwrap_or((word, ""));
+        let text = rest.to_owned();
+        let id = || rest.parse().unwrap();
+        match verb {
+            "send" => {
+                self.command(Command::Send { input: new_input(rest, Delivery::Queue), prior: Prior::New })
+            }
+            "steer" => {
+                self.command(Command::Send { input: new_input(rest, Delivery::Steer), prior: Prior::New })
+            }
+            "reject" => self
+                .command(Command::Send { input: new_input(rest, Delivery::RejectIfBusy), prior: Prior::New }),
+            "again" => self.command(Command::Send {
+                input: new_input(rest, Delivery::Queue),
+                prior: Prior::SameContent,
+            }),
+            "other" => self.command(Command::Send {
+                input: new_input(rest, Delivery::Queue),
+                prior: Prior::OtherContent,
+            }),
+            "interrupt" => self.command(Command::Interrupt(request())),
+            "stop" => self.command(Command::Stop(request(), Duration::from_secs(10))),
+            "cancel" => self.command(Command::Cancel(request())),
+            "allow" | "deny" => {
+                let approval_id =
+                    self.state.fold.approvals.keys().next().cloned().unwrap_or_else(ApprovalId::mint);
+                let verdict = if verb == "allow" {
+                    Verdict::Allow { updated_input: None }
+                } else {
+                    Verdict::Deny { message: text }
+                };
+                self.command(Command::Decide { approval_id, verdict, by: Actor::rule("test") });
+            }
+            "connected" => {
+                let token = self.token();
+                self.step(Input::SessionStarted {
+                    session_id: "s1".parse().unwrap(),
+                    resumed: false,
+                    node: "n".into(),
+                    token,
+                });
+            }
+            "taken" => self.step(Input::Event(Event::InputTaken { input_id: id() })),
+            "wakes" => self.step(Input::Event(Event::TurnStarted)),
+            "text" => self.step(Input::Event(Event::TextDelta { block: 0, text })),
+            "said" => self.step(Input::Event(Event::TextDone { block: 0, text })),
+            "calls" => {
+                self.step(Input::Event(Event::ToolCallStarted {
+                    tool_call_id: id_of(rest),
+                    name: "shell".to_owned(),
+                }));
+                let input = serde_json::json!({});
+                self.step(Input::Event(Event::ToolCallDone {
+                    tool_call_id: id_of(rest),
+                    name: "shell".to_owned(),
+                    input,
+                }));
+            }
+            "result" => self.step(Input::Event(Event::ToolResult {
+                tool_call_id: id_of(rest),
+                content: String::new(),
+                is_error: false,
+            })),
+            "asks" => {
+                let token = self.token();
+                let kind = if rest == "question" { ApprovalKind::Question } else { ApprovalKind::Tool };
+                let tool = "shell".to_owned();
+                let request = ApprovalRequest {
+                    tool_call_id: None,
+                    kind,
+                    tool,
+                    input: serde_json::json!({}),
+                    questions: Vec::new(),
+                };
+                self.step(Input::ApprovalRequested { request, token });
+            }
+            "limited" => {
+                let reset_at = rest.parse().ok().map(|seconds| later(self.now, Duration::from_secs(seconds)));
+                self.step(Input::Event(Event::RateLimited { scope: "requests".to_owned(), reset_at }));
+            }
+            "completed" => self.step(Input::Event(Event::TurnEnded(TurnEnd::completed()))),
+            "interrupted" => self.step(Input::Event(Event::TurnEnded(TurnEnd::Interrupted))),
+            "failed" => self.step(Input::Event(Event::TurnEnded(TurnEnd::failed("x", "y")))),
+            "ended" => {
+                self.step(Input::SessionEnded { outcome: Ok(SessionOutcome::ended()), survivors: Vec::new() })
+            }
+            "crashed" => self
+                .step(Input::SessionEnded { outcome: Ok(SessionOutcome::crashed()), survivors: Vec::new() }),
+            "survived" => {
+                let survivors = vec![Survivor { pid: 7, command: "x".to_owned() }];
+                self.step(Input::SessionEnded { outcome: Ok(SessionOutcome::crashed()), survivors });
+            }
+            "pass" => self.pass(rest.parse().unwrap()),
+            "drain" => self.step(Input::Drain),
+            word => panic!("no such word: {word}"),
+        }
+    }
+}
+
+fn worker_ref() -> WorkerRef {
+    WorkerRef { runtime_id: "rt_1".parse().unwrap(), worker_id: "wrk_1".parse().unwrap() }
+}
+
+fn request() -> Request {
+    Request { reason: None, by: Actor::rule("test") }
+}
+
+fn id_of(text: &str) -> musher_protocol::ToolCallId {
+    text.parse().unwrap()
+}
+
+fn new_input(id: &str, delivery: Delivery) -> NewInput {
+    let by = Actor::rule("test");
+    NewInput {
+        input_id: id.parse().unwrap(),
+        kind: InputKind::User,
+        content: id.to_owned(),
+        delivery,
+        by,
+        digest: [0; 32],
+    }
+}
+
+fn show(effect: &Effect) -> String {
+    match effect {
+        Effect::Record(draft) => match &draft.payload {
+            Payload::TurnFinished(finished) => {
+                format!("turn_finished({:?})", finished.outcome).to_lowercase()
+            }
+            Payload::Status { execution, .. } => format!("[{:?}]", execution.run_state).to_lowercase(),
+            Payload::ApprovalResolved { decision, .. } => {
+                format!("approval_resolved({decision:?})").to_lowercase()
+            }
+            Payload::InputDelivered { input_id, .. } => format!("input_delivered({input_id})"),
+            payload => payload.type_name().to_owned(),
+        },
+        Effect::Start { resume } => if resume.is_some() { ">resume" } else { ">start" }.to_owned(),
+        Effect::Tell(command) => match command {
+            backend::Command::Input(input) => format!(">input({})", input.input_id),
+            backend::Command::Steer(input) => format!(">steer({})", input.input_id),
+            backend::Command::Interrupt => ">interrupt".to_owned(),
+            backend::Command::Decision(given) => {
+                if matches!(given.verdict, Verdict::Allow { .. }) { ">allow" } else { ">deny" }.to_owned()
+            }
+            backend::Command::End { grace } => format!(">end({})", grace.as_secs()),
+        },
+        Effect::Drop => ">drop".to_owned(),
+        Effect::Answer(_, Ok(Answer::Input { duplicate: true, .. })) => "ok:duplicate".to_owned(),
+        Effect::Answer(_, Ok(_)) => "ok".to_owned(),
+        Effect::Answer(_, Err(refusal)) => {
+            format!("no:{refusal:?}").split(['(', ' ']).next().unwrap().to_owned()
+        }
+        Effect::Finish => "finish".to_owned(),
+    }
+}
+
+#[track_caller]
+fn check_with(mut bench: Bench, before: &str, script: &str, expected: &str) {
+    for word in before.split("; ").filter(|word| !word.is_empty()) {
+        bench.play(word);
+    }
+    bench.shown.clear();
+    for word in script.split("; ") {
+        bench.play(word);
+    }
+    assert_eq!(bench.shown.join(" "), expected.split_whitespace().collect::<Vec<_>>().join(" "));
+}
+
+/// A worker that asks a person; `before` is played first, and only what `script` causes is compared.
+#[track_caller]
+fn check(before: &str, script: &str, expected: &str) {
+    check_with(
+        Bench::new(ApprovalMode::Ask, OnIdle::Wait, Capabilities { resume: true, ..Capabilities::default() }),
+        before,
+        script,
+        expected,
+    );
+}
+
+const BUSY: &str = "send a; connected; taken a";
+
+#[test]
+fn a_first_input_is_delivered_in_its_own_commit_and_starts_a_session() {
+    check(
+        "",
+        "send a",
+        "input_accepted input_delivered(a) user_message turn_started >start >input(a) ok [busy]",
+    );
+}
+
+#[test]
+fn a_plain_turn() {
+    check(
+        "send a",
+        "connected; taken a; text hi; said hi; completed",
+        "session_started ok [busy] input_taken text_delta text_done turn_finished(completed) [idle]",
+    );
+}
+
+#[test]
+fn a_second_input_waits_for_the_first_ones_turn() {
+    check(
+        BUSY,
+        "send b; completed",
+        "input_accepted ok turn_finished(completed) input_delivered(b) user_message turn_started >input(b) [busy]",
+    );
+}
+
+#[test]
+fn inputs_are_refused_without_a_trace() {
+    check(BUSY, "reject b", "no:Busy");
+    check(&format!("{BUSY}; send b; send c; send d"), "send e", "no:QueueFull");
+    check("stop", "send a", "");
+    check(BUSY, "other a", "no:OtherContent");
+    check(BUSY, "again a", "ok:duplicate");
+    check(&format!("{BUSY}; stop"), "send b", "no:NotRunning");
+}
+
+#[test]
+fn a_steered_input_joins_the_turn_where_the_backend_can() {
+    let steers = || {
+        Bench::new(ApprovalMode::Ask, OnIdle::Wait, Capabilities { steer: true, ..Capabilities::default() })
+    };
+    check_with(steers(), BUSY, "steer b", "input_accepted input_delivered(b) user_message >steer(b) ok");
+    check(BUSY, "steer b", "input_accepted ok");
+}
+
+#[test]
+fn an_interrupt_is_in_the_log_before_it_is_sent_and_answered_when_the_turn_is_over() {
+    check(
+        BUSY,
+        "calls t; interrupt; interrupt; interrupted",
+        "tool_call_started tool_call_done interrupt_requested >interrupt tool_result turn_finished(interrupted) ok ok [idle]",
+    );
+    check("", "interrupt", "ok");
+    check("send a; connected; completed", "interrupt", "ok");
+}
+
+#[test]
+fn a_backend_that_ignores_an_interrupt_loses_its_session() {
+    check(
+        BUSY,
+        "interrupt; pass 10; pass 5; crashed",
+        "interrupt_requested >interrupt >end(0) >drop turn_finished(interrupted) ok session_ended [errored]",
+    );
+}
+
+#[test]
+fn silence_ends_the_turn_with_its_limit() {
+    check(
+        BUSY,
+        "pass 299; text x; pass 299; pass 1; interrupted",
+        "text_delta limit_reached >interrupt turn_finished(limitreached) [idle]",
+    );
+}
+
+#[test]
+fn an_open_approval_holds_the_limit_off_and_expires_by_itself() {
+    check(
+        BUSY,
+        "asks tool; pass 599; pass 1",
+        "approval_requested ok [waiting] approval_resolved(expired) >deny [busy]",
+    );
+}
+
+#[test]
+fn a_person_decides_once() {
+    check(
+        &format!("{BUSY}; asks tool"),
+        "allow; allow",
+        "approval_resolved(allow) >allow ok [busy] no:ApprovalNotPending",
+    );
+}
+
+#[test]
+fn the_profile_decides_at_once_but_answers_no_questions() {
+    let mode = |mode| Bench::new(mode, OnIdle::Wait, Capabilities::default());
+    check_with(
+        mode(ApprovalMode::Allow),
+        BUSY,
+        "asks tool",
+        "approval_requested ok approval_resolved(allow) >allow",
+    );
+    check_with(
+        mode(ApprovalMode::Allow),
+        BUSY,
+        "asks question",
+        "approval_requested ok approval_resolved(deny) >deny",
+    );
+    check_with(
+        mode(ApprovalMode::Deny),
+        BUSY,
+        "asks tool",
+        "approval_requested ok approval_resolved(deny) >deny",
+    );
+}
+
+#[test]
+fn the_end_of_a_turn_withdraws_what_it_asked() {
+    check(
+        &format!("{BUSY}; asks tool"),
+        "interrupted",
+        "approval_resolved(withdrawn) turn_finished(interrupted) [idle]",
+    );
+}
+
+#[test]
+fn a_stop_ends_turn_session_queue_and_worker_in_that_order() {
+    check(
+        &format!("{BUSY}; send b"),
+        "stop; interrupted; ended",
+        "stop_requested >end(10) turn_finished(interrupted) [idle] session_ended input_dropped worker_stopped ok finish",
+    );
+    check("", "stop", "stop_requested worker_stopped ok finish");
+}
+
+#[test]
+fn a_cancel_is_stronger_than_a_stop_and_answers_both() {
+    check(
+        BUSY,
+        "stop; cancel; crashed",
+        "stop_requested >end(10) cancel_requested >end(0) turn_finished(interrupted) session_ended worker_cancelled ok ok finish",
+    );
+}
+
+#[test]
+fn survivors_are_an_error_and_in_the_log() {
+    check(
+        BUSY,
+        "cancel; survived",
+        "cancel_requested >end(0) turn_finished(interrupted) session_ended worker_cancelled no:Survivors finish",
+    );
+}
+
+#[test]
+fn a_session_that_breaks_off_fails_its_turn_and_the_next_input_resumes_it() {
+    check(
+        BUSY,
+        "text half; crashed; send b",
+        "text_delta turn_finished(failed) session_ended [errored]
+         input_accepted input_delivered(b) user_message turn_started >resume >input(b) ok [busy]",
+    );
+}
+
+#[test]
+fn a_rate_limit_parks_the_turn_and_sends_the_input_again() {
+    check(
+        "send a; connected",
+        "limited 60; pass 59; pass 7; taken a; completed",
+        "rate_limited [parked] >input(a) [busy] input_taken turn_finished(completed) [idle]",
+    );
+    check(
+        "send a; connected; limited 60",
+        "interrupt",
+        "interrupt_requested turn_finished(interrupted) ok [idle]",
+    );
+    check(
+        "send a; connected; limited 60",
+        "ended; pass 67",
+        "session_ended [parked] >resume >input(a) [busy]",
+    );
+    check("send a; connected", "limited 99999", "rate_limited turn_finished(failed) [idle]");
+}
+
+#[test]
+fn work_that_wakes_by_itself_is_a_turn() {
+    check(
+        &format!("{BUSY}; completed"),
+        "wakes; text hi; completed; text stray; text stray",
+        "turn_started [busy] text_delta turn_finished(completed) [idle] diagnostic",
+    );
+}
+
+#[test]
+fn a_worker_may_stop_by_itself_when_idle() {
+    let stops = Bench::new(ApprovalMode::Ask, OnIdle::Stop, Capabilities::default());
+    check_with(
+        stops,
+        BUSY,
+        "send b; completed; completed; ended",
+        "input_accepted ok turn_finished(completed) input_delivered(b) user_message turn_started >input(b) [busy] turn_finished(completed) stop_requested >end(10) [idle] session_ended worker_stopped finish",
+    );
+}
+
+#[test]
+fn a_drain_ends_the_session_and_leaves_the_worker() {
+    check(
+        &format!("{BUSY}; send b"),
+        "drain; interrupted; ended",
+        ">end(5) turn_finished(interrupted) [idle] session_ended finish [unconnected]",
+    );
+    check("", "drain", "finish");
+}
+
+const WORDS: &[&str] = &[
+    "send",
+    "steer",
+    "reject",
+    "interrupt",
+    "stop",
+    "cancel",
+    "allow",
+    "deny",
+    "connected",
+    "taken",
+    "wakes",
+    "text",
+    "said",
+    "calls",
+    "result",
+    "asks",
+    "limited",
+    "completed",
+    "interrupted",
+    "failed",
+    "ended",
+    "crashed",
+    "survived",
+    "pass",
+    "drain",
+];
+
+/// A word with an argument that it can be played with.
+fn word() -> impl Strategy<Value = (&'static str, u8)> {
+    (prop::sample::select(WORDS), 0_u8..4)
+}
+
+fn spell(verb: &str, n: u8, place: usize) -> String {
+    match verb {
+        // A new id each time: that an id was seen before is for the task to find out.
+        "send" | "steer" | "reject" => format!("{verb} i{place}"),
+        "pass" => format!("pass {}", [1, 11, 301, 30_000][usize::from(n)]),
+        "limited" => format!("limited {}", [1, 60, 99_999, 0][usize::from(n)]),
+        "asks" => format!("asks {}", if n == 0 { "question" } else { "tool" }),
+        verb => format!("{verb} x{n}"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_breaks_the_truth_of_the_log(
+        words in prop::collection::vec(word(), 0..60),
+        mode in prop::sample::select(vec![ApprovalMode::Ask, ApprovalMode::Allow, ApprovalMode::Deny]),
+        stops in any::<bool>(),
+        steer in any::<bool>(),
+    ) {
+        let on_idle = if stops { OnIdle::Stop } else { OnIdle::Wait };
+        let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, tool_limit: None });
+        for (place, (verb, n)) in words.into_iter().enumerate() {
+            bench.play(&spell(verb, n, place));
+        }
+        let drained = bench.finished && !bench.state.fold.status.is_terminal();
+        // Whatever happened, a cancel and the session's end bring every worker to its last event.
+        bench.play("cancel");
+        bench.play("ended");
+        prop_assert!(bench.finished);
+        check_log(&bench, drained);
+    }
+}
+
+/// What holds for every log, whatever had happened.
+fn check_log(bench: &Bench, drained: bool) {
+    let payloads: Vec<_> = bench.log.iter().map(|draft| &draft.payload).collect();
+
+    let mut fold = Fold::new(worker_ref(), Timestamp::UNIX_EPOCH);
+    let mut entries = Vec::new();
+    for draft in &bench.log {
+        entries.extend(fold.apply(Decided {
+            event_id: &draft.event_id,
+            at: draft.at,
+            payload: &draft.payload,
+        }));
+    }
+    assert_eq!(fold, bench.state.fold, "the state follows from the log");
+    let new: BTreeSet<_> = entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(new, (1..=fold.transcript_len).collect(), "the transcript has no gaps");
+
+    let mut open = None;
+    for payload in &payloads {
+        match payload {
+            Payload::TurnStarted { turn_id, .. } => {
+                assert_eq!(open.replace(turn_id.clone()), None, "one turn at a time")
+            }
+            Payload::TurnFinished(finished) => {
+                let TurnFinished { turn_id, .. } = &**finished;
+                assert_eq!(open.take().as_ref(), Some(turn_id), "a turn finishes exactly once");
+            }
+            _ => {}
+        }
+    }
+    assert!(open.is_none() || drained, "every started turn has finished");
+
+    let terminal = payloads
+        .iter()
+        .filter(|payload| matches!(payload, Payload::WorkerStopped(_) | Payload::WorkerCancelled(_)))
+        .count();
+    let last_is_terminal =
+        matches!(payloads.last(), Some(Payload::WorkerStopped(_) | Payload::WorkerCancelled(_)));
+    assert_eq!((terminal, last_is_terminal), if drained { (0, false) } else { (1, true) });
+    if drained {
+        return;
+    }
+    let once = |name: &str, ids: Vec<String>, ends: Vec<String>| {
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        assert_eq!(sorted(ids), sorted(ends), "every {name} ends exactly once");
+    };
+    once(
+        "input",
+        ids(&payloads, "input_accepted", "input_id"),
+        [ids(&payloads, "input_delivered", "input_id"), ids(&payloads, "input_dropped", "input_id")].concat(),
+    );
+    once(
+        "approval",
+        ids(&payloads, "approval_requested", "approval_id"),
+        ids(&payloads, "approval_resolved", "approval_id"),
+    );
+    let answered: Vec<_> = bench.answers.iter().map(|(token, n)| (*token, *n)).collect();
+    // What came after the machine had finished was never given to it.
+    assert!(answered.iter().all(|(_, n)| *n == 1), "nobody is answered twice: {answered:?}");
+}
+
+fn ids(payloads: &[&Payload], type_name: &str, field: &str) -> Vec<String> {
+    let of_type = payloads.iter().filter(|payload| payload.type_name() == type_name);
+    of_type
+        .map(|payload| serde_json::to_value(payload).unwrap()[field].as_str().unwrap().to_owned())
+        .collect()
+}

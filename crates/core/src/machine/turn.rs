@@ -1,0 +1,320 @@
+//! Turns: how they begin, what happens in them, how they end.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use musher_backend::{self as backend, Event, TurnEnd};
+use musher_protocol::{
+    Decision, InputId, InputKind, OnIdle, Payload, Retrying, StopReason, TurnCause, TurnError, TurnFinished,
+    TurnId, TurnOutcome, Usage,
+};
+
+use super::{Answer, Effect, Request, Step, ending::TurnEnding, later};
+use crate::profile::RateLimitPolicy;
+
+/// What a tool call without a result says in the end.
+const CUT_OFF: &str = "interrupted; side effects unknown";
+/// How long to wait for a limit whose reset the vendor does not tell.
+const BLIND_PARK: Duration = Duration::from_secs(60);
+/// What a parked turn that had begun to run is told when it goes on.
+const CONTINUE: &str = "The rate limit has passed. Continue where you left off.";
+
+/// How a turn ends in the log.
+pub(super) struct Finish {
+    outcome: TurnOutcome,
+    stop_reason: Option<StopReason>,
+    vendor_stop_reason: Option<String>,
+    error: Option<TurnError>,
+}
+
+impl Finish {
+    pub(super) fn interrupted() -> Self {
+        Self { outcome: TurnOutcome::Interrupted, stop_reason: None, vendor_stop_reason: None, error: None }
+    }
+
+    pub(super) fn failed(error: TurnError) -> Self {
+        Self { outcome: TurnOutcome::Failed, error: Some(error), ..Self::interrupted() }
+    }
+
+    fn of(end: TurnEnd) -> Self {
+        match end {
+            TurnEnd::Completed { stop_reason, vendor_stop_reason } => Self {
+                outcome: TurnOutcome::Completed,
+                stop_reason: Some(stop_reason),
+                vendor_stop_reason,
+                error: None,
+            },
+            TurnEnd::Interrupted => Self::interrupted(),
+            TurnEnd::Failed(error) => Self::failed(error),
+            TurnEnd::Refused { vendor_stop_reason, message } => Self {
+                outcome: TurnOutcome::Refused,
+                vendor_stop_reason,
+                error: Some(TurnError { code: "refused".to_owned(), message }),
+                ..Self::interrupted()
+            },
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Begins a turn with the oldest input in the queue, if it may begin, and answers with the input's place in
+    /// the transcript.
+    pub(super) fn begin_turn(&mut self) -> Option<u64> {
+        let state = &mut *self.state;
+        let may_begin = state.fold.turn.is_none() && state.end.is_none() && !state.draining;
+        let ends = state.session.is_some() && !state.is_live();
+        if !may_begin || ends {
+            return None;
+        }
+        let input_id = state.fold.queue.front()?.input_id.clone();
+        state.last_activity = self.now;
+        let (input, sequence) = self.deliver(&input_id);
+        let turn_id = self.state.fold.turn.as_ref().expect("a delivered input opens its turn").id.clone();
+        self.record(Payload::TurnStarted { turn_id, input_ids: vec![input_id], cause: TurnCause::Input });
+        self.hand_over(input);
+        Some(sequence)
+    }
+
+    /// Moves an input from the queue into the open turn, or into a new one.
+    pub(super) fn deliver(&mut self, input_id: &InputId) -> (backend::Input, u64) {
+        let turn_id = self.state.fold.turn.as_ref().map_or_else(TurnId::mint, |turn| turn.id.clone());
+        self.record(Payload::InputDelivered { input_id: input_id.clone(), turn_id });
+        let turn = self.state.fold.turn.as_ref().expect("a delivered input opens its turn");
+        let input = turn.inputs.last().expect("the turn has the input").input.clone();
+        let content = input.content.clone();
+        self.record(match input.kind {
+            InputKind::User => Payload::UserMessage { input_id: input_id.clone(), content },
+            InputKind::System => Payload::SystemItem { content, input_id: Some(input_id.clone()) },
+        });
+        let input = backend::Input { input_id: input.input_id, kind: input.kind, content: input.content };
+        (input, self.state.fold.transcript_len)
+    }
+
+    fn hand_over(&mut self, input: backend::Input) {
+        if self.state.session.is_none() {
+            self.state.session = Some(super::LiveSession::default());
+            let resume =
+                if self.state.capabilities.resume { self.state.fold.last_session.clone() } else { None };
+            self.effects.push(Effect::Start { resume });
+        }
+        self.tell(backend::Command::Input(input));
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.state.last_activity = self.now;
+        let turn_id = self.state.fold.turn.as_ref().map(|turn| turn.id.clone());
+        match (event, turn_id) {
+            (Event::Alive, _) => {}
+            (Event::Environment(environment), _) => {
+                drop(self.record(Payload::SessionEnvironment(environment)))
+            }
+            (Event::Diagnostic { code, message }, _) => {
+                drop(self.record(Payload::Diagnostic { code, message }))
+            }
+            (Event::Usage(usage), turn_id) => self.usage(usage, turn_id),
+            (Event::TurnStarted, None) => {
+                let turn_id = TurnId::mint();
+                self.record(Payload::TurnStarted {
+                    turn_id,
+                    input_ids: Vec::new(),
+                    cause: TurnCause::Background,
+                });
+            }
+            (event, Some(turn_id)) => self.turn_event(event, turn_id),
+            (event, None) => self.stray(&event),
+        }
+    }
+
+    fn turn_event(&mut self, event: Event, turn_id: TurnId) {
+        let payload = match event {
+            Event::InputTaken { input_id } => {
+                let taken = |turn: &crate::fold::Turn| {
+                    turn.inputs.iter().any(|input| input.input.input_id == input_id && !input.taken)
+                };
+                if !self.state.fold.turn.as_ref().is_some_and(taken) {
+                    return;
+                }
+                Payload::InputTaken { input_id }
+            }
+            Event::TurnEnded(end) => return self.finish_turn(Finish::of(end)),
+            Event::RateLimited { scope, reset_at } => return self.rate_limited(scope, reset_at),
+            Event::TextDelta { block, text } => Payload::TextDelta { turn_id, block, text },
+            Event::TextDone { block, text } => Payload::TextDone { turn_id, block, text },
+            Event::ThinkingDelta { block, text } => Payload::ThinkingDelta { turn_id, block, text },
+            Event::ThinkingDone { block, text } => Payload::ThinkingDone { turn_id, block, text },
+            Event::ToolCallStarted { tool_call_id, name } => {
+                Payload::ToolCallStarted { turn_id, tool_call_id, name }
+            }
+            Event::ToolCallDelta { tool_call_id, arguments } => {
+                Payload::ToolCallDelta { tool_call_id, arguments }
+            }
+            Event::ToolCallDone { tool_call_id, name, input } => {
+                Payload::ToolCallDone { tool_call_id, name, input }
+            }
+            Event::ToolResult { tool_call_id, content, is_error } => {
+                Payload::ToolResult { tool_call_id, content, is_error, diff: None }
+            }
+            Event::Retrying { attempt, max_attempts, delay_ms, reason, discarded_blocks } => {
+                Payload::Retrying(Retrying {
+                    turn_id,
+                    attempt,
+                    max_attempts,
+                    delay_ms,
+                    reason,
+                    discarded_blocks,
+                })
+            }
+            // A turn runs already: the work that woke belongs to it.
+            Event::TurnStarted => return,
+            Event::Alive | Event::Environment(_) | Event::Diagnostic { .. } | Event::Usage(_) => return,
+        };
+        self.record(payload);
+    }
+
+    /// Usage belongs to the worker also when it is told late: it is never lost.
+    fn usage(&mut self, usage: Usage, turn_id: Option<TurnId>) {
+        let last = || self.state.fold.outcome.as_ref().map(|outcome| outcome.turn_id.clone());
+        let Some(turn_id) = turn_id.or_else(last) else { return };
+        let Usage {
+            input_tokens,
+            output_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            reasoning_tokens,
+            total_cost_usd,
+            known_cost_usd: _,
+            cost_source,
+        } = usage;
+        self.record(Payload::Usage {
+            turn_id,
+            input_tokens,
+            output_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            reasoning_tokens,
+            total_cost_usd,
+            cost_source,
+        });
+    }
+
+    /// What a session says outside a turn has no place in the log; that it said something has, once.
+    fn stray(&mut self, event: &Event) {
+        if let Some(session) = &mut self.state.session
+            && !std::mem::replace(&mut session.stray_reported, true)
+        {
+            let kind = format!("{event:?}");
+            let name = kind.split([' ', '(', '{']).next().unwrap_or_default();
+            let message = format!("the backend reported {name} while no turn was open; it was left out");
+            self.record(Payload::Diagnostic { code: "backend.event_outside_turn".to_owned(), message });
+        }
+    }
+
+    /// Ends the open turn, exactly once, and goes on with what waits.
+    pub(super) fn finish_turn(&mut self, finish: Finish) {
+        let Some(turn) = self.state.fold.turn.clone() else { return };
+        let ending = self.state.ending.take();
+        let limit = ending.as_ref().and_then(TurnEnding::limit);
+        self.state.parked = None;
+        for approval_id in self.state.fold.approvals.keys().cloned().collect::<Vec<_>>() {
+            self.resolve(approval_id, Decision::Withdrawn, None);
+        }
+        let cut_off: Vec<_> =
+            turn.calls.iter().filter(|call| call.may_have_run()).map(|call| call.id.clone()).collect();
+        let tool_may_have_run = !cut_off.is_empty();
+        for tool_call_id in cut_off {
+            self.record(Payload::ToolResult {
+                tool_call_id,
+                content: CUT_OFF.to_owned(),
+                is_error: true,
+                diff: None,
+            });
+        }
+        let outcome = match (finish.outcome, limit) {
+            (TurnOutcome::Completed, _) => TurnOutcome::Completed,
+            (_, Some(_)) => TurnOutcome::LimitReached,
+            (outcome, None) => outcome,
+        };
+        let completed = outcome == TurnOutcome::Completed;
+        self.record(Payload::TurnFinished(Box::new(TurnFinished {
+            turn_id: turn.id.clone(),
+            outcome,
+            stop_reason: finish.stop_reason,
+            vendor_stop_reason: finish.vendor_stop_reason,
+            limit: limit.filter(|_| !completed),
+            error: finish.error,
+            usage: turn.usage.clone(),
+            text_so_far: turn.text_so_far(),
+            last_tool: turn.last_tool.filter(|_| !completed),
+            tool_may_have_run,
+        })));
+        for (token, event_id) in ending.into_iter().flat_map(|ending| ending.waiters) {
+            self.answer(token, Ok(Answer::Done { event_id: Some(event_id) }));
+        }
+        self.go_on();
+    }
+
+    /// Begins what waits; a worker that was created to stop when idle stops here.
+    pub(super) fn go_on(&mut self) {
+        let state = &*self.state;
+        let idle = state.fold.turn.is_none()
+            && state.fold.queue.is_empty()
+            && state.end.is_none()
+            && !state.draining;
+        if idle && state.spec.on_idle == OnIdle::Stop && state.fold.outcome.is_some() {
+            let by = musher_protocol::Actor::rule("on_idle");
+            self.begin_stop(Request { reason: None, by }, super::ending::DEFAULT_GRACE);
+        } else {
+            self.begin_turn();
+        }
+    }
+
+    fn rate_limited(&mut self, scope: String, reset_at: Option<Timestamp>) {
+        self.record(Payload::RateLimited { scope: scope.clone(), reset_at });
+        // A repeated refusal parks again; one that comes while the turn is being ended changes nothing.
+        if self.state.ending.is_some() || self.state.end.is_some() {
+            return self.finish_turn(Finish::interrupted());
+        }
+        let wait = reset_at
+            .map_or(BLIND_PARK, |at| Duration::try_from(at.duration_since(self.now)).unwrap_or_default());
+        match self.state.spec.profile.rate_limit {
+            RateLimitPolicy::Park { at_most } if wait <= at_most => {
+                self.state.parked = Some(later(self.now, wait + self.jitter(wait)));
+            }
+            RateLimitPolicy::Park { .. } | RateLimitPolicy::End => {
+                let message = format!("the vendor refuses: limit `{scope}`");
+                self.finish_turn(Finish::failed(TurnError { code: "rate_limited".to_owned(), message }));
+            }
+        }
+    }
+
+    /// Up to a tenth of the wait and a minute at most, so that many workers do not come back at the same moment.
+    /// Taken from the turn's id: the same decision for the same log.
+    fn jitter(&self, wait: Duration) -> Duration {
+        let most = (wait / 10).min(Duration::from_secs(60));
+        let id = self.state.fold.turn.as_ref().map_or("", |turn| turn.id.as_str());
+        let share = f64::from(crc32fast::hash(id.as_bytes())) / f64::from(u32::MAX);
+        most.mul_f64(share)
+    }
+
+    /// The limit has passed: the same input again when nothing of it had run, else a word to continue.
+    pub(super) fn unpark(&mut self) {
+        self.state.parked = None;
+        self.state.last_activity = self.now;
+        let Some(turn) = &self.state.fold.turn else { return };
+        let Some(first) = turn.inputs.first().map(|input| input.input.clone()) else {
+            return self.finish_turn(Finish::failed(TurnError {
+                code: "rate_limited".to_owned(),
+                message: "work that woke by itself met a rate limit; it has no input to send again"
+                    .to_owned(),
+            }));
+        };
+        let (kind, content) =
+            if turn.has_run { (InputKind::System, CONTINUE.to_owned()) } else { (first.kind, first.content) };
+        self.hand_over(backend::Input { input_id: first.input_id, kind, content });
+    }
+
+    /// Whether a wait is over for good.
+    pub(super) fn is_past(&self, at: Timestamp) -> bool {
+        at.duration_since(self.now) <= SignedDuration::ZERO
+    }
+}

@@ -1,0 +1,111 @@
+//! Observation: reading a log from a place, and then live, by pull.
+//!
+//! There is one path: a reader takes frames behind its own place, from the worker's ring when it is close, from
+//! the store when it is behind, and sleeps on the head when there is nothing. Nobody is dropped for being slow,
+//! and nobody's pace touches another.
+
+use std::sync::Arc;
+
+use musher_protocol::{Cursor, WorkerId};
+use tokio::sync::watch;
+
+use crate::{
+    error::{CursorProblem, Error, ReadError},
+    frame::Frame,
+    store::Store,
+    view::{Progress, Shared},
+};
+
+/// What a reader takes at once: enough to fill a socket's buffer in one write, little enough for 1000 readers.
+const MAX_BYTES: usize = 64 << 10;
+/// The same for reads from the store, whose events are not measured before they are read.
+const MAX_EVENTS: usize = 256;
+
+/// A worker's log from a place on: first a snapshot, then every event behind it, for as long as there are any.
+///
+/// Events come in order, without gaps, each once, and only when they are durable.
+#[derive(Debug)]
+pub struct Observation {
+    worker: WorkerId,
+    store: Arc<dyn Store>,
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    snapshot: Option<Frame>,
+    at: u64,
+}
+
+impl Observation {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        shared: Arc<Shared>,
+        worker: WorkerId,
+        resume: Option<Cursor>,
+    ) -> Self {
+        // Subscribed before the snapshot is taken: nothing can fall between the two.
+        let progress = shared.watch();
+        let snapshot = resume.map_or_else(|| shared.snapshot(), |cursor| shared.status_snapshot(cursor));
+        let at = snapshot.seq();
+        Self { worker, store, shared, progress, snapshot: Some(snapshot), at }
+    }
+
+    /// Waits for the next frames, one at least; `None` after the last event of the log.
+    ///
+    /// Cancel safe: what a dropped call would have answered the next one answers.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read. The observation may be asked again.
+    pub async fn next(&mut self) -> Result<Option<Vec<Frame>>, Error> {
+        if let Some(snapshot) = self.snapshot.take() {
+            return Ok(Some(vec![snapshot]));
+        }
+        loop {
+            let over = self.progress.borrow_and_update().over;
+            let frames = match self.shared.behind(self.at, MAX_BYTES) {
+                Some(frames) => frames,
+                None => read(&*self.store, &self.worker, self.at, MAX_EVENTS).await?,
+            };
+            if let Some(last) = frames.last() {
+                self.at = last.seq();
+                return Ok(Some(frames));
+            }
+            if over || self.progress.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether the log has its last event. When not, an observation that is over was cut by the runtime's end.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.shared.status().is_terminal()
+    }
+}
+
+/// Frames from the store.
+pub(crate) async fn read(
+    store: &dyn Store,
+    worker: &WorkerId,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Frame>, Error> {
+    let events = store.events(worker, after, limit).await?;
+    Ok(events.iter().map(|event| Frame::of(worker, event)).collect())
+}
+
+/// Checks that a cursor leads to a place of this log.
+pub(crate) async fn check_cursor(
+    store: &dyn Store,
+    worker: &WorkerId,
+    cursor: Cursor,
+) -> Result<(), ReadError> {
+    if !cursor.is_of(worker) {
+        return Err(CursorProblem::Foreign.into());
+    }
+    let Some(before) = cursor.seq().checked_sub(1) else { return Ok(()) };
+    match store.events(worker, before, 1).await?.first() {
+        Some(event) if event.checksum == cursor.checksum() => Ok(()),
+        Some(_) => Err(CursorProblem::HistoryChanged { oldest: Cursor::new(worker, 0, 0) }.into()),
+        None => Err(CursorProblem::Future.into()),
+    }
+}

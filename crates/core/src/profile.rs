@@ -1,0 +1,136 @@
+//! What runs, and what a new worker is made of.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use musher_protocol::{Intent, OnIdle, WorkerWorkspace};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A named, complete answer to "what runs here".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The backend, by the name it was given to the runtime under.
+    pub backend: String,
+    /// The model; the backend's default when absent.
+    pub model: Option<String>,
+    /// What to add to the vendor's own instructions.
+    pub instructions: Option<String>,
+    /// How approvals are answered.
+    pub approval: ApprovalPolicy,
+    /// What ends a turn or refuses an input.
+    pub limits: Limits,
+    /// What happens when the vendor refuses until a time.
+    pub rate_limit: RateLimitPolicy,
+    /// What only the backend understands, e.g. the script of a scripted one.
+    pub options: Map<String, Value>,
+}
+
+impl Profile {
+    /// A profile of this backend with the default of everything else.
+    #[must_use]
+    pub fn of(backend: &str) -> Self {
+        Self {
+            backend: backend.to_owned(),
+            model: None,
+            instructions: None,
+            approval: ApprovalPolicy::default(),
+            limits: Limits::default(),
+            rate_limit: RateLimitPolicy::default(),
+            options: Map::new(),
+        }
+    }
+}
+
+/// How approvals are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalPolicy {
+    /// By whom.
+    pub mode: ApprovalMode,
+    /// How long a person has; then it is denied.
+    pub deadline: Duration,
+}
+
+/// Who answers approvals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalMode {
+    /// A person, by [`crate::Runtime::decide`].
+    Ask,
+    /// The profile: everything is allowed.
+    Allow,
+    /// The profile: everything is denied.
+    Deny,
+}
+
+impl Default for ApprovalPolicy {
+    fn default() -> Self {
+        // Ten minutes: long enough to be called to the screen, short enough not to hold a turn for a day.
+        Self { mode: ApprovalMode::Deny, deadline: Duration::from_secs(600) }
+    }
+}
+
+/// What ends a turn or refuses an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// How long a turn may go without a sign of life.
+    pub inactivity: Duration,
+    /// How many accepted inputs may wait for their turn.
+    pub queued_inputs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { inactivity: Duration::from_secs(300), queued_inputs: 64 }
+    }
+}
+
+/// What happens when the vendor refuses until a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimitPolicy {
+    /// The turn waits for the reset and goes on by itself, unless the reset is further away than this.
+    Park {
+        /// The longest wait.
+        at_most: Duration,
+    },
+    /// The turn fails.
+    End,
+}
+
+impl Default for RateLimitPolicy {
+    fn default() -> Self {
+        // Six hours: over the longest of the vendors' short windows, under the weekly ones.
+        Self::Park { at_most: Duration::from_secs(21_600) }
+    }
+}
+
+/// What a worker is, for its whole life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkerSpec {
+    pub(crate) intent: Intent,
+    pub(crate) profile_name: String,
+    pub(crate) profile: Profile,
+    pub(crate) display_name: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) workspaces: Vec<WorkerWorkspace>,
+    pub(crate) working_dir: PathBuf,
+    pub(crate) on_idle: OnIdle,
+}
+
+impl WorkerSpec {
+    /// What is added to the vendor's instructions: the profile's, and the role that the worker was created for.
+    pub(crate) fn instructions(&self) -> Option<String> {
+        let role = match &self.intent {
+            Intent::Role { role, purpose: None } => Some(format!("Your role: {role}")),
+            Intent::Role { role, purpose: Some(purpose) } => {
+                Some(format!("Your role: {role}\nWhat for: {purpose}"))
+            }
+            Intent::Assistant { purpose } => {
+                purpose.as_ref().map(|purpose| format!("What you are here for: {purpose}"))
+            }
+            Intent::Task { .. } => None,
+        };
+        let parts: Vec<_> = self.profile.instructions.clone().into_iter().chain(role).collect();
+        (!parts.is_empty()).then(|| parts.join("\n\n"))
+    }
+}

@@ -1,0 +1,128 @@
+//! A running session, as the worker's task drives it: reports first, then its end, then a look for what is left.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use musher_backend::{Backend, BackendError, Command, Launch, Link, Report, RuntimeHalf, SessionOutcome};
+use musher_process::{Marker, Scope, Sweep};
+use musher_protocol::{Survivor, TurnError};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
+
+/// How long processes that a backend left behind may resist before they count as survivors.
+const SWEEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// A session under way.
+#[derive(Debug)]
+pub(crate) struct Session {
+    commands: mpsc::Sender<Command>,
+    reports: mpsc::Receiver<Report>,
+    reports_are_over: bool,
+    run: JoinSet<Result<SessionOutcome, BackendError>>,
+    outcome: Option<Result<SessionOutcome, TurnError>>,
+    marker: Marker,
+    look: JoinSet<Vec<Survivor>>,
+}
+
+/// What a session has to tell.
+#[derive(Debug)]
+pub(crate) enum News {
+    Report(Report),
+    Ended { outcome: Result<SessionOutcome, TurnError>, survivors: Vec<Survivor> },
+}
+
+impl Session {
+    pub(crate) fn start(backend: Arc<dyn Backend>, launch: Launch, marker: Marker) -> Self {
+        let (link, RuntimeHalf { commands, reports }) = Link::pair();
+        let mut run = JoinSet::new();
+        run.spawn(async move { backend.run(launch, link).await });
+        Self { commands, reports, reports_are_over: false, run, outcome: None, marker, look: JoinSet::new() }
+    }
+
+    /// Sends a command. A session that does not take its commands is beyond asking: it is dropped.
+    pub(crate) fn tell(&mut self, command: Command) {
+        match self.commands.try_send(command) {
+            Ok(()) => {}
+            // It has ended; its outcome is on the way.
+            Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => self.abort(),
+        }
+    }
+
+    /// Drops the session's future: the last resort.
+    pub(crate) fn abort(&mut self) {
+        self.run.abort_all();
+    }
+
+    /// Waits for what comes next; only for its end when `hears_reports` is false. Cancel safe.
+    pub(crate) async fn next(&mut self, hears_reports: bool) -> News {
+        if !self.reports_are_over {
+            if !hears_reports {
+                std::future::pending::<()>().await;
+            }
+            match self.reports.recv().await {
+                Some(report) => return News::Report(report),
+                None => self.reports_are_over = true,
+            }
+        }
+        if self.outcome.is_none() {
+            let ended = self.run.join_next().await.expect("the run is joined once");
+            self.outcome = Some(outcome(ended));
+            let sweep = Sweep {
+                scope: Scope::Worker(self.marker.clone()),
+                root: None,
+                grace: Duration::ZERO,
+                limit: SWEEP_LIMIT,
+            };
+            self.look.spawn(survivors(sweep));
+        }
+        let survivors = self.look.join_next().await.expect("the look is joined once");
+        let survivors = survivors.unwrap_or_else(|error| vec![unseen(&error.to_string())]);
+        let outcome = self.outcome.take().expect("the session has ended");
+        News::Ended { outcome, survivors }
+    }
+}
+
+async fn survivors(sweep: Sweep) -> Vec<Survivor> {
+    match sweep.run().await {
+        Ok(found) => found
+            .into_iter()
+            .map(|found| Survivor {
+                pid: i32::try_from(found.pid).unwrap_or(i32::MAX),
+                command: found.command,
+            })
+            .collect(),
+        Err(error) => {
+            tracing::error!(%error, "could not look for processes that are left");
+            vec![unseen(&error.to_string())]
+        }
+    }
+}
+
+/// Nobody could look, so nobody may say that nothing is left.
+fn unseen(why: &str) -> Survivor {
+    Survivor { pid: 0, command: format!("unknown: {why}") }
+}
+
+fn outcome(
+    ended: Result<Result<SessionOutcome, BackendError>, JoinError>,
+) -> Result<SessionOutcome, TurnError> {
+    match ended {
+        Ok(Ok(outcome)) => Ok(outcome),
+        Ok(Err(error)) => {
+            let mut message = error.to_string();
+            let mut cause = error.source();
+            while let Some(next) = cause {
+                message = format!("{message}: {next}");
+                cause = next.source();
+            }
+            Err(TurnError { code: error.code.to_owned(), message })
+        }
+        Err(error) if error.is_cancelled() => Ok(SessionOutcome::crashed()),
+        Err(error) => {
+            tracing::error!(%error, "backend panicked");
+            Err(TurnError { code: "internal".to_owned(), message: "the backend panicked".to_owned() })
+        }
+    }
+}

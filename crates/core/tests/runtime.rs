@@ -1,0 +1,411 @@
+//! The runtime through its library surface, with real workers that follow scripts.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use musher_backend::{
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Verdict, async_trait,
+};
+use musher_core::{CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start};
+use musher_protocol::{
+    Actor, CreateWorker, Cursor, Delivery, Envelope, Frame, InitialInput, InputKind, InputRequest, Intent,
+    OnIdle, Payload, ProfileSelector, Role, RunState, Snapshot, TurnOutcome, Until, WorkerDetail,
+    WorkerStatus, WorkspaceRef,
+};
+use musher_scripted::Scripted;
+use serde_json::{Value, json};
+
+/// Far longer than anything here takes; a test that waits this long has failed.
+const SOON: Duration = Duration::from_secs(20);
+
+fn runtime(script: Value) -> Runtime {
+    let mut profile = Profile::of("scripted");
+    profile.approval.mode = musher_core::ApprovalMode::Ask;
+    profile.options.insert("script".to_owned(), script);
+    let scratch = tempfile::tempdir().unwrap().keep();
+    Runtime::builder(MemoryStore::new())
+        .backend("scripted", Scripted)
+        .profile("script", profile)
+        .scratch(scratch)
+        .build()
+        .unwrap()
+}
+
+fn me() -> Actor {
+    Actor::rule("test")
+}
+
+fn assistant() -> CreateWorker {
+    CreateWorker {
+        intent: Intent::Assistant { purpose: None },
+        profile: ProfileSelector::RuntimeDefault,
+        workspace_refs: Vec::new(),
+        initial_input: None,
+        on_idle: OnIdle::Wait,
+        labels: BTreeMap::new(),
+        display_name: None,
+    }
+}
+
+fn task(objective: &str) -> CreateWorker {
+    CreateWorker { intent: Intent::Task { objective: objective.to_owned() }, ..assistant() }
+}
+
+fn say(content: &str, id: &str) -> InputRequest {
+    InputRequest {
+        kind: InputKind::User,
+        content: content.to_owned(),
+        input_id: Some(id.parse().unwrap()),
+        delivery: Delivery::Queue,
+    }
+}
+
+fn envelope(frame: &musher_core::Frame) -> Envelope {
+    match serde_json::from_slice(&frame.text()).unwrap() {
+        Frame::Event { envelope } => *envelope,
+        frame => panic!("an event, not {frame:?}"),
+    }
+}
+
+async fn snapshot(observation: &mut Observation) -> Snapshot {
+    let frames = observation.next().await.unwrap().unwrap();
+    match envelope(&frames[0]).payload {
+        Payload::Snapshot(snapshot) => *snapshot,
+        payload => panic!("a snapshot, not {payload:?}"),
+    }
+}
+
+/// Everything that an observation still tells, to its end.
+async fn rest(observation: &mut Observation) -> Vec<Envelope> {
+    let mut events = Vec::new();
+    while let Some(frames) = tokio::time::timeout(SOON, observation.next()).await.unwrap().unwrap() {
+        events.extend(frames.iter().map(envelope));
+    }
+    events
+}
+
+async fn all(runtime: &Runtime, worker: &WorkerDetail) -> Vec<Envelope> {
+    let page = runtime.read_worker_events(&worker.worker_id, From::Cursor(None), None, 10_000).await.unwrap();
+    page.frames.iter().map(envelope).collect()
+}
+
+fn types(events: &[Envelope]) -> Vec<&'static str> {
+    events.iter().map(|event| event.payload.type_name()).filter(|name| !name.ends_with("_delta")).collect()
+}
+
+async fn wait(runtime: &Runtime, worker: &WorkerDetail, until: Until) -> WorkerDetail {
+    runtime.wait_worker(&worker.worker_id, until, SOON).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_task_runs_and_its_log_is_causal_and_dense() {
+    let runtime = runtime(json!("echo"));
+    let worker =
+        runtime.create_worker(CreateWorker { on_idle: OnIdle::Stop, ..task("one two") }, me()).await.unwrap();
+    let worker = wait(&runtime, &worker, Until::Terminal).await;
+    let events = all(&runtime, &worker).await;
+
+    let expected = [
+        "worker_created",
+        "input_accepted",
+        "input_delivered",
+        "user_message",
+        "turn_started",
+        "status",
+        "session_started",
+        "status",
+        "session_environment",
+        "diagnostic",
+        "input_taken",
+        "text_done",
+        "turn_finished",
+        "stop_requested",
+        "status",
+        "session_ended",
+        "worker_stopped",
+    ];
+    assert_eq!(types(&events), expected);
+    let seqs: Vec<_> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, (1..=events.len() as u64).collect::<Vec<_>>());
+    assert_eq!((worker.status, worker.cursor), (WorkerStatus::Stopped, events.last().unwrap().cursor));
+    let text: String = events
+        .iter()
+        .filter_map(|event| match &event.payload {
+            Payload::TextDelta { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(text, "one two");
+}
+
+#[tokio::test]
+async fn an_observer_from_the_start_sees_exactly_the_log() {
+    let runtime = runtime(json!("echo"));
+    let worker = runtime.create_worker(assistant(), me()).await.unwrap();
+    let mut live =
+        runtime.observe_worker(&worker.worker_id, Some(Cursor::new(&worker.worker_id, 0, 0))).await.unwrap();
+    assert_eq!(snapshot(&mut live).await.entries, []);
+    for n in 0..20 {
+        runtime.send_input(&worker.worker_id, say("a b c d", &format!("i{n}")), me()).await.unwrap();
+    }
+    wait(&runtime, &worker, Until::Idle).await;
+    runtime.stop_worker(&worker.worker_id, None, None, me()).await.unwrap();
+    assert_eq!(rest(&mut live).await, all(&runtime, &worker).await);
+    assert!(live.is_complete());
+}
+
+#[tokio::test]
+async fn a_reader_who_comes_back_a_thousand_frames_later_misses_nothing() {
+    let runtime = runtime(json!("echo"));
+    let worker = runtime.create_worker(assistant(), me()).await.unwrap();
+    let mut slow = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
+    let first = snapshot(&mut slow).await;
+    for n in 0..300 {
+        runtime.send_input(&worker.worker_id, say("x", &format!("i{n}")), me()).await.unwrap();
+        wait(&runtime, &worker, Until::Idle).await;
+    }
+    runtime.cancel_worker(&worker.worker_id, None, me()).await.unwrap();
+    let seen = rest(&mut slow).await;
+    assert!(seen.len() > 1500, "more than the ring holds: {}", seen.len());
+    assert_eq!(
+        seen.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        (first.head.seq() + 1..=seen.last().unwrap().seq).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_and_the_events_behind_it_are_the_whole() {
+    let runtime =
+        runtime(json!({"turns": [{"match": "", "steps": [{"text": "in flight"}, {"hang": true}]}]}));
+    let worker = runtime.create_worker(task("go"), me()).await.unwrap();
+    // The step of a script that hangs says nothing more: wait for its text.
+    let mut live = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
+    let mut has_said = snapshot(&mut live).await.entries.len() > 1;
+    while !has_said {
+        let frames = live.next().await.unwrap().unwrap();
+        has_said = frames.iter().any(|frame| frame.type_name() == "text_done");
+    }
+    let mut late = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
+    let snapshot = snapshot(&mut late).await;
+    let roles: Vec<_> = snapshot.entries.iter().map(|entry| (entry.role, entry.content.as_str())).collect();
+    assert_eq!(roles, [(Role::User, "go"), (Role::Assistant, "in flight")]);
+    assert_eq!((snapshot.execution.run_state, snapshot.total_entries), (RunState::Busy, 2));
+    let ack = runtime.interrupt_worker(&worker.worker_id, Some("enough".to_owned()), me()).await.unwrap();
+    runtime.cancel_worker(&worker.worker_id, None, me()).await.unwrap();
+    let events = rest(&mut late).await;
+    assert_eq!(events[0].seq, snapshot.head.seq() + 1);
+    assert_eq!((events[0].payload.type_name(), &events[0].event_id), ("interrupt_requested", &ack.event_id));
+    assert_eq!(types(&events)[..3], ["interrupt_requested", "turn_finished", "status"]);
+}
+
+#[tokio::test]
+async fn the_same_input_id_runs_once() {
+    let runtime = runtime(json!("echo"));
+    let worker = runtime.create_worker(assistant(), me()).await.unwrap();
+    let id = &worker.worker_id;
+    let sends = (0..10).map(|_| runtime.send_input(id, say("once", "same"), me()));
+    let acks: Vec<_> = futures_util::future::join_all(sends).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(acks.iter().filter(|ack| !ack.duplicate).count(), 1);
+    let first = acks.iter().find(|ack| !ack.duplicate).unwrap();
+    assert!(acks.iter().all(|ack| (&ack.event_id, ack.cursor, ack.transcript_sequence)
+        == (&first.event_id, first.cursor, Some(1))));
+    let other = runtime.send_input(id, say("twice", "same"), me()).await;
+    assert!(matches!(other, Err(Error::InputIdReused(_))), "{other:?}");
+    wait(&runtime, &worker, Until::Idle).await;
+    let turns =
+        types(&all(&runtime, &worker).await).into_iter().filter(|name| *name == "turn_started").count();
+    assert_eq!(turns, 1);
+    runtime.stop_worker(id, None, None, me()).await.unwrap();
+    assert!(
+        runtime.send_input(id, say("once", "same"), me()).await.unwrap().duplicate,
+        "also when the worker has ended"
+    );
+    assert!(matches!(runtime.send_input(id, say("new", "new"), me()).await, Err(Error::NotRunning(_))));
+}
+
+#[tokio::test]
+async fn terminal_states_stick_and_repeats_answer_alike() {
+    let runtime = runtime(json!("echo"));
+    let worker = runtime.create_worker(assistant(), me()).await.unwrap();
+    let id = &worker.worker_id;
+    let first = runtime.stop_worker(id, None, Some("done".to_owned()), me()).await.unwrap();
+    let again = runtime.stop_worker(id, None, None, me()).await.unwrap();
+    let cancel = runtime.cancel_worker(id, None, me()).await.unwrap();
+    assert_eq!([first.status, again.status, cancel.status], [WorkerStatus::Stopped; 3]);
+    assert!(matches!(runtime.interrupt_worker(id, None, me()).await, Err(Error::NotRunning(_))));
+    let summary = runtime.summary().await.unwrap();
+    assert_eq!((summary.worker_count, summary.active_worker_count, summary.stopped_worker_count), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn an_approval_waits_for_its_decision() {
+    let runtime = runtime(
+        json!({"turns": [{"match": "", "steps": [{"approval": {"tool": "shell", "input": {"command": "make"}}}, {"text": "ok"}]}]}),
+    );
+    let worker = runtime.create_worker(task("go"), me()).await.unwrap();
+    let mut live =
+        runtime.observe_worker(&worker.worker_id, Some(Cursor::new(&worker.worker_id, 0, 0))).await.unwrap();
+    let approval = loop {
+        let frames = live.next().await.unwrap().unwrap();
+        let asked = frames.iter().map(envelope).find_map(|event| match event.payload {
+            Payload::ApprovalRequested(approval) => Some(approval),
+            _ => None,
+        });
+        if let Some(approval) = asked {
+            break approval;
+        }
+    };
+    let allow = || Verdict::Allow { updated_input: None };
+    runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), me()).await.unwrap();
+    let again = runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), me()).await;
+    assert!(matches!(again, Err(Error::ApprovalNotPending)), "{again:?}");
+    let worker = wait(&runtime, &worker, Until::Idle).await;
+    assert_eq!(worker.outcome.unwrap().text, "ok");
+}
+
+#[tokio::test]
+async fn a_crash_is_told_and_the_next_input_works() {
+    let script = json!({"turns": [{"match": "crash", "steps": [{"text": "half"}, {"crash": true}]}], "otherwise": "echo"});
+    let runtime = runtime(script);
+    let worker = runtime.create_worker(task("crash"), me()).await.unwrap();
+    let crashed = wait(&runtime, &worker, Until::Idle).await;
+    let outcome = crashed.outcome.unwrap();
+    assert_eq!(
+        (outcome.outcome, outcome.exit_ok, outcome.error.unwrap().code.as_str()),
+        (TurnOutcome::Failed, Some(false), "session_ended")
+    );
+    assert_eq!(crashed.execution.run_state, RunState::Errored);
+    runtime.send_input(&worker.worker_id, say("hello", "i"), me()).await.unwrap();
+    let well = wait(&runtime, &worker, Until::Idle).await;
+    assert_eq!((well.execution.run_state, well.outcome.unwrap().text.as_str()), (RunState::Idle, "hello"));
+}
+
+#[tokio::test]
+async fn refused_creates_leave_nothing() {
+    let runtime = runtime(json!("echo"));
+    let named = |value: &str| ProfileSelector::Named { value: value.to_owned() };
+    let workspace = WorkspaceRef { name: "main".to_owned(), reference: "nowhere".to_owned() };
+    let blank = InitialInput { kind: InputKind::User, content: " ".to_owned(), input_id: None };
+    let cases = [
+        (CreateWorker { profile: named("nobody"), ..assistant() }, "no profile `nobody`"),
+        (
+            CreateWorker { workspace_refs: vec![workspace], ..assistant() },
+            "no workspace `nowhere` in the server's config",
+        ),
+        (
+            CreateWorker { display_name: Some("a\u{1b}[31m".to_owned()), ..assistant() },
+            "the text must not hold control characters",
+        ),
+        (
+            CreateWorker { labels: [("a\nb".to_owned(), String::new())].into(), ..assistant() },
+            "the text must not hold control characters",
+        ),
+        (CreateWorker { initial_input: Some(blank), ..assistant() }, "an input needs words"),
+        (task("  "), "an objective must not be empty"),
+    ];
+    for (request, message) in cases {
+        assert_eq!(runtime.create_worker(request, me()).await.unwrap_err().to_string(), message);
+    }
+    assert_eq!(runtime.summary().await.unwrap().worker_count, 0);
+}
+
+/// A backend whose program is not there.
+#[derive(Debug)]
+struct Absent;
+
+#[async_trait]
+impl Backend for Absent {
+    fn kind(&self) -> &str {
+        "absent"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn availability(&self) -> Availability {
+        Availability::Missing(vec!["program `nothing`".to_owned()])
+    }
+
+    async fn run(&self, _: Launch, _: Link) -> Result<SessionOutcome, BackendError> {
+        unreachable!("nobody starts what is missing")
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_cannot_run_refuses_the_create_by_name() {
+    let runtime = Runtime::builder(MemoryStore::new())
+        .backend("absent", Absent)
+        .profile("p", Profile::of("absent"))
+        .build()
+        .unwrap();
+    let error = runtime.create_worker(assistant(), me()).await.unwrap_err();
+    assert_eq!(error.to_string(), "backend `absent` cannot run here; missing: program `nothing`");
+    assert_eq!(runtime.summary().await.unwrap().worker_count, 0);
+}
+
+#[tokio::test]
+async fn cursors_that_lead_nowhere_are_named() {
+    let runtime = runtime(json!("echo"));
+    let one = runtime.create_worker(assistant(), me()).await.unwrap();
+    let two = runtime.create_worker(assistant(), me()).await.unwrap();
+    let id = &one.worker_id;
+    let cases = [
+        (two.cursor, CursorProblem::Foreign),
+        (Cursor::new(id, 1000, 1), CursorProblem::Future),
+        (Cursor::new(id, 1, 12345), CursorProblem::HistoryChanged { oldest: Cursor::new(id, 0, 0) }),
+    ];
+    for (cursor, problem) in cases {
+        let page = runtime.read_worker_events(id, From::Cursor(Some(cursor)), None, 1).await;
+        assert!(matches!(&page, Err(ReadError::Cursor(found)) if *found == problem), "{page:?}");
+        let observed = runtime.observe_worker(id, Some(cursor)).await;
+        assert!(matches!(&observed, Err(ReadError::Cursor(found)) if *found == problem), "{observed:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_events_and_entries_fit_together() {
+    let runtime = runtime(json!("echo"));
+    let worker = runtime.create_worker(task("hi"), me()).await.unwrap();
+    wait(&runtime, &worker, Until::Idle).await;
+    let id = &worker.worker_id;
+    let whole = all(&runtime, &worker).await;
+    let mut paged = Vec::new();
+    let mut from = From::Cursor(None);
+    loop {
+        let page = runtime.read_worker_events(id, from, None, 3).await.unwrap();
+        paged.extend(page.frames.iter().map(envelope));
+        if !page.has_more {
+            break;
+        }
+        from = From::Cursor(Some(page.next));
+    }
+    assert_eq!(paged, whole);
+    let tail = runtime.read_worker_events(id, From::Tail(2), None, 10).await.unwrap();
+    assert_eq!(tail.frames.iter().map(envelope).collect::<Vec<_>>(), whole[whole.len() - 2..]);
+    let some =
+        runtime.read_worker_events(id, From::Cursor(None), Some(&["turn_started"]), 100).await.unwrap();
+    assert_eq!((some.frames.len(), some.next), (1, whole.last().unwrap().cursor));
+    let last = runtime.transcript_projection(id, Start::BeforeEnd(1), 10).await.unwrap();
+    assert_eq!(
+        (last.start, last.total_items, last.items[0].content.as_str(), last.next_start),
+        (1, 2, "hi", None)
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_sessions_and_refuses_work() {
+    let runtime = runtime(json!({"turns": [{"match": "", "steps": [{"hang": true}]}]}));
+    let worker = runtime.create_worker(task("go"), me()).await.unwrap();
+    let mut live = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
+    snapshot(&mut live).await;
+    runtime.shutdown().await;
+    let events = rest(&mut live).await;
+    assert_eq!(types(&events).last(), Some(&"status"));
+    assert!(types(&events).contains(&"session_ended") && !live.is_complete());
+    assert!(matches!(runtime.create_worker(assistant(), me()).await, Err(Error::Draining)));
+    assert!(matches!(runtime.send_input(&worker.worker_id, say("x", "x"), me()).await, Err(Error::Draining)));
+    assert_eq!(runtime.worker_detail(&worker.worker_id).await.unwrap().status, WorkerStatus::Running);
+}
