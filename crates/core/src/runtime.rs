@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     /// Protects the map for single look-ups and inserts.
     pub(crate) workers: Mutex<HashMap<WorkerId, Arc<Live>>>,
     /// Protects the set while a task is added or the set is taken by `shutdown`.
-    pub(crate) tasks: Mutex<JoinSet<WorkerId>>,
+    pub(crate) tasks: Mutex<JoinSet<()>>,
 }
 
 /// Whether the runtime takes work.
@@ -187,10 +187,19 @@ impl Runtime {
             asked,
             created_at,
         };
-        let mut task = Task::new(parts, worker_ref);
-        task.create(Input::Created { by, first }).await?;
+        let task = Task::new(parts, worker_ref);
         self.0.workers().insert(worker.clone(), Arc::new(Live { asked: asked_in, view }));
-        self.0.spawn(task, worker.clone());
+        // The worker's own task creates it, so that nothing is half-created when the caller goes away.
+        let (reply, created) = oneshot::channel();
+        let spawned = self.0.spawn(task.live(Input::Created { by, first }, reply));
+        let created = match spawned {
+            Ok(()) => created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone()))),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = created {
+            self.0.workers().remove(&worker);
+            return Err(error);
+        }
         self.worker_detail(&worker).await
     }
 
@@ -437,13 +446,16 @@ impl Runtime {
     /// Ends every session and waits until nothing runs. Workers stay what they are; no work is taken from now on.
     pub async fn shutdown(&self) {
         self.0.phase.send_replace(Phase::Draining);
-        let lives: Vec<_> = self.0.workers().values().cloned().collect();
-        for live in lives {
-            // A task that has gone has ended its session already.
-            let _gone = live.asked.send(Asked::Drain).await;
-        }
+        // A create that was under way is in the set now, or finds the runtime draining.
         let mut tasks = std::mem::take(&mut *self.0.tasks());
-        let all = async { while tasks.join_next().await.is_some() {} };
+        let lives: Vec<_> = self.0.workers().values().cloned().collect();
+        let all = async {
+            for live in lives {
+                // A task that has gone has ended its session already.
+                let _gone = live.asked.send(Asked::Drain).await;
+            }
+            while tasks.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(SHUTDOWN_LIMIT, all).await.is_err() {
             tracing::error!(left = tasks.len(), "workers did not end in time; their sessions are dropped");
             tasks.shutdown().await;
@@ -504,22 +516,23 @@ impl Shared {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tasks(&self) -> MutexGuard<'_, JoinSet<WorkerId>> {
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spawn(&self, task: Task, worker: WorkerId) {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
         let mut tasks = self.tasks();
+        if *self.phase.borrow() != Phase::Running {
+            return Err(Error::Draining);
+        }
         // Those that have ended are taken out here, so that the set holds running workers only.
         while let Some(ended) = tasks.try_join_next() {
             if let Err(error) = ended {
                 tracing::error!(%error, "a worker's task panicked");
             }
         }
-        tasks.spawn(async move {
-            task.run().await;
-            worker
-        });
+        tasks.spawn(task);
+        Ok(())
     }
 }
 

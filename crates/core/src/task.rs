@@ -107,25 +107,30 @@ impl Task {
         }
     }
 
-    /// Writes the first commit of a new worker.
-    ///
-    /// # Errors
-    ///
-    /// When the store fails: then there is no such worker.
-    pub(crate) async fn create(&mut self, created: Input) -> Result<(), StoreError> {
+    /// Creates the worker, says so, and drives it to its end, or to the end of the process.
+    pub(crate) async fn live(mut self, created: Input, reply: oneshot::Sender<Result<(), Error>>) {
+        let result = self.create(created).await;
+        let failed = result.is_err();
+        // The caller may have gone; the worker is there all the same.
+        drop(reply.send(result.map_err(Error::from)));
+        if !failed {
+            self.run().await;
+        }
+    }
+
+    /// Writes the first commit of a new worker. When it fails there is no such worker.
+    async fn create(&mut self, created: Input) -> Result<(), StoreError> {
         self.step(created);
         self.begin_commit();
         if let Some((sealed, committing)) = self.committing.take() {
             committing.await?;
             self.publish(&sealed);
-            // The session starts with the task, once the caller has taken note of the worker.
             self.batch.extend(sealed.effects);
         }
         Ok(())
     }
 
-    /// Drives the worker to its end, or to the end of the process.
-    pub(crate) async fn run(mut self) {
+    async fn run(mut self) {
         let span = tracing::info_span!("worker", worker = %self.worker_ref.worker_id);
         async {
             while !self.finished {

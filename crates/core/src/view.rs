@@ -82,8 +82,9 @@ impl Shared {
         self.progress.send_modify(|progress| progress.seq = last.seq);
     }
 
-    /// Says that nothing more will come.
+    /// Says that nothing more will come. Who is behind reads the store; the ring's memory is for those who work.
     pub(crate) fn close(&self) {
+        self.lock().ring = Ring::default();
         self.progress.send_modify(|progress| progress.over = true);
     }
 
