@@ -341,7 +341,7 @@ impl Fold {
     }
 
     fn add_usage(&mut self, payload: &Payload) {
-        let Some(increment) = increment(payload) else { return };
+        let Some(increment) = payload.increment() else { return };
         self.usage.add(&increment);
         if let Some(turn) = &mut self.turn {
             turn.usage.add(&increment);
@@ -445,33 +445,6 @@ impl Turn {
             text: call.arguments.clone(),
         }))
     }
-}
-
-/// The increment that a `usage` event carries.
-fn increment(payload: &Payload) -> Option<Usage> {
-    let Payload::Usage {
-        turn_id: _,
-        input_tokens,
-        output_tokens,
-        cache_creation_input_tokens,
-        cache_read_input_tokens,
-        reasoning_tokens,
-        total_cost_usd,
-        cost_source,
-    } = payload
-    else {
-        return None;
-    };
-    Some(Usage {
-        input_tokens: *input_tokens,
-        output_tokens: *output_tokens,
-        cache_creation_input_tokens: *cache_creation_input_tokens,
-        cache_read_input_tokens: *cache_read_input_tokens,
-        reasoning_tokens: *reasoning_tokens,
-        total_cost_usd: *total_cost_usd,
-        known_cost_usd: None,
-        cost_source: *cost_source,
-    })
 }
 
 /// The longest prefix of at most so many bytes that ends between two characters.

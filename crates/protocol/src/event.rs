@@ -316,6 +316,49 @@ impl Payload {
         "worker_cancelled",
     ];
 
+    /// The `usage` event of an increment.
+    #[must_use]
+    pub fn usage(turn_id: TurnId, increment: &Usage) -> Self {
+        Self::Usage {
+            turn_id,
+            input_tokens: increment.input_tokens,
+            output_tokens: increment.output_tokens,
+            cache_creation_input_tokens: increment.cache_creation_input_tokens,
+            cache_read_input_tokens: increment.cache_read_input_tokens,
+            reasoning_tokens: increment.reasoning_tokens,
+            total_cost_usd: increment.total_cost_usd,
+            cost_source: increment.cost_source,
+        }
+    }
+
+    /// The increment that a `usage` event carries; `None` for other events.
+    #[must_use]
+    pub fn increment(&self) -> Option<Usage> {
+        let &Self::Usage {
+            turn_id: _,
+            input_tokens,
+            output_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            reasoning_tokens,
+            total_cost_usd,
+            cost_source,
+        } = self
+        else {
+            return None;
+        };
+        Some(Usage {
+            input_tokens,
+            output_tokens,
+            cache_creation_input_tokens,
+            cache_read_input_tokens,
+            reasoning_tokens,
+            total_cost_usd,
+            known_cost_usd: None,
+            cost_source,
+        })
+    }
+
     /// The value of the field `type`.
     #[must_use]
     pub fn type_name(&self) -> &'static str {

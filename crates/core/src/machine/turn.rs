@@ -175,26 +175,7 @@ impl Step<'_> {
     fn usage(&mut self, usage: Usage, turn_id: Option<TurnId>) {
         let last = || self.state.fold.outcome.as_ref().map(|outcome| outcome.turn_id.clone());
         let Some(turn_id) = turn_id.or_else(last) else { return };
-        let Usage {
-            input_tokens,
-            output_tokens,
-            cache_creation_input_tokens,
-            cache_read_input_tokens,
-            reasoning_tokens,
-            total_cost_usd,
-            known_cost_usd: _,
-            cost_source,
-        } = usage;
-        self.record(Payload::Usage {
-            turn_id,
-            input_tokens,
-            output_tokens,
-            cache_creation_input_tokens,
-            cache_read_input_tokens,
-            reasoning_tokens,
-            total_cost_usd,
-            cost_source,
-        });
+        self.record(Payload::usage(turn_id, &usage));
     }
 
     /// What a session says outside a turn has no place in the log; that it said something has, once.
