@@ -1,0 +1,76 @@
+//! Looks for processes with a launch's marker.
+
+use std::{fs, path::Path, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Footprint, WAIT};
+
+/// Between two looks for something that the kernel may take a moment to finish.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Panics when a process with this marker stays; one that was killed may take a moment to be gone.
+pub(super) async fn assert_none(footprint: Footprint, marker: &str) {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let left = marked(footprint, marker);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "processes with the session's marker are left: {left:?}");
+        sleep(AGAIN).await;
+    }
+}
+
+/// Panics when no process has this marker although one should.
+pub(super) fn assert_some(footprint: Footprint, marker: &str) {
+    match footprint {
+        Footprint::InProcess => {}
+        Footprint::Processes => {
+            assert!(!marked(footprint, marker).is_empty(), "no process has the session's marker");
+        }
+    }
+}
+
+/// The ids of processes with this marker. One that has exited has no environment, even where nobody has
+/// waited for it yet; one that cannot be read is another user's.
+fn marked(footprint: Footprint, marker: &str) -> Vec<u32> {
+    match footprint {
+        Footprint::InProcess => Vec::new(),
+        Footprint::Processes => {
+            let variable = format!("MUSHER_MARKER={marker}");
+            let carries = |process: &Path| {
+                fs::read(process.join("environ")).is_ok_and(|environ| {
+                    environ.split(|byte| *byte == 0).any(|found| found == variable.as_bytes())
+                })
+            };
+            fs::read_dir("/proc")
+                .expect("processes are listed in /proc")
+                .filter_map(|entry| {
+                    let entry = entry.expect("/proc can be listed");
+                    let pid = entry.file_name().to_str()?.parse().ok()?;
+                    carries(&entry.path()).then_some(pid)
+                })
+                .collect()
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_marked_process_is_found_until_it_is_gone() {
+        let marker = format!("testkit/{}", std::process::id());
+        let mut child =
+            Command::new("sleep").arg("60").env("MUSHER_MARKER", &marker).spawn().expect("sleep starts");
+        assert_eq!(marked(Footprint::Processes, &marker), [child.id()]);
+        assert!(marked(Footprint::Processes, &marker[1..]).is_empty());
+        child.kill().expect("the child is ours");
+        assert_none(Footprint::Processes, &marker).await;
+        child.wait().expect("the child is ours");
+    }
+}
