@@ -250,7 +250,7 @@ impl Runtime {
                 }
         });
         // The time being up is an answer as good as any: the detail says what holds.
-        let _in_time = tokio::time::timeout(at_most, holds).await;
+        drop(tokio::time::timeout(at_most, holds).await);
         self.worker_detail(worker).await
     }
 
@@ -412,7 +412,7 @@ impl Runtime {
         let mut progress = live.view.watch();
         let further = progress.wait_for(|progress| progress.over || progress.seq > after.seq());
         // The time being up, or the worker's end, is no fault: the page that follows says what there is.
-        let _in_time = tokio::time::timeout(at_most, further).await;
+        drop(tokio::time::timeout(at_most, further).await);
         Ok(())
     }
 

@@ -409,3 +409,22 @@ async fn a_shutdown_ends_sessions_and_refuses_work() {
     assert!(matches!(runtime.send_input(&worker.worker_id, say("x", "x"), me()).await, Err(Error::Draining)));
     assert_eq!(runtime.worker_detail(&worker.worker_id).await.unwrap().status, WorkerStatus::Running);
 }
+
+/// Servers call the runtime from tasks that may move between threads.
+#[tokio::test]
+async fn every_call_can_be_made_from_a_task_of_its_own() {
+    let runtime = runtime(json!("echo"));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let worker = runtime.create_worker(task("hi"), me()).await.unwrap();
+        let id = worker.worker_id;
+        runtime.wait_worker(&id, Until::Idle, SOON).await.unwrap();
+        runtime.wait_events(&id, worker.cursor, SOON).await.unwrap();
+        let mut observation = runtime.observe_worker(&id, None).await.unwrap();
+        observation.next().await.unwrap();
+        runtime.interrupt_worker(&id, None, me()).await.unwrap();
+        runtime.stop_worker(&id, None, None, me()).await.unwrap();
+        runtime.shutdown().await;
+    });
+    tasks.join_next().await.unwrap().unwrap();
+}
