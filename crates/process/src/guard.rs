@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -18,7 +18,12 @@ use tokio::{
     time,
 };
 
-use crate::{Environment, Error, Exit, Owner, Scope, Survivor, Sweep, leader::Leader};
+use crate::{
+    Environment, Error, Exit, Owner, Scope, Survivor,
+    family::Family,
+    leader::Leader,
+    sweep::{self, PAUSE},
+};
 
 /// The kernel has hung up on the workers' terminals: a program that cleans up after itself does it in this
 /// time.
@@ -135,9 +140,13 @@ fn stand(owner: &Owner) -> Result<Vec<Survivor>, Error> {
         io::copy(&mut io::stdin().lock(), &mut io::sink()).map(|_| ())
     };
     wait().map_err(|source| Error::Guard { program: PathBuf::from("/proc/self/exe"), source })?;
-    thread::sleep(HANGUP);
-    let scope = Scope::Owner(owner.clone());
-    Sweep { scope, root: None, grace: Duration::ZERO, limit: SWEEP_LIMIT }.run_blocking()
+    let mut family = Family::new(Scope::Owner(owner.clone()), None);
+    let deadline = Instant::now() + HANGUP;
+    // Where nothing is left, as after a server that ended in order, there is nothing to wait for.
+    while !family.look()?.is_empty() && Instant::now() < deadline {
+        thread::sleep(PAUSE);
+    }
+    sweep::kill(&mut family, SWEEP_LIMIT)
 }
 
 /// A signal that has a listener no longer ends the process, for the rest of its life.

@@ -1,6 +1,6 @@
 //! The variable by which a worker's processes are found again.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use crate::Error;
 
@@ -67,6 +67,16 @@ impl fmt::Display for Marker {
     }
 }
 
+impl FromStr for Marker {
+    type Err = Error;
+
+    /// Reads what `Display` writes: the owner, `/`, the worker.
+    fn from_str(text: &str) -> Result<Marker, Error> {
+        let (owner, worker) = text.split_once('/').unwrap_or((text, ""));
+        Marker::new(Owner::new(owner)?, worker)
+    }
+}
+
 /// Whose processes are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -120,6 +130,21 @@ mod tests {
         ] {
             let covered = (owner.covers(environ.as_bytes()), worker.covers(environ.as_bytes()));
             assert_eq!(covered, (by_owner, by_worker), "{environ:?}");
+        }
+    }
+
+    #[test]
+    fn a_marker_is_read_as_it_is_written() {
+        let marker = Marker::new(Owner::new("life").unwrap(), "w1").unwrap();
+        assert_eq!(marker.to_string().parse::<Marker>().unwrap(), marker);
+        for (text, refused) in
+            [("", "owner"), ("/w1", "owner"), ("life", "worker"), ("life/", "worker"), ("a/b/c", "worker")]
+        {
+            let error = text.parse::<Marker>().unwrap_err();
+            assert!(
+                matches!(error, Error::InvalidMarker { part, .. } if part == refused),
+                "{text:?}: {error}"
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A process needs this long to go; looking more often only costs.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// A process that forks and ends while we look can hide its child from one look; the next one shows it.
 const QUIET_LOOKS: u32 = 2;

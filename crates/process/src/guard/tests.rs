@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, getsid, kill_process};
 
 use super::*;
 use crate::{
-    Marker,
+    Marker, Sweep,
     linux::Identity,
     scene::{self, eventually, running},
 };
