@@ -1,0 +1,146 @@
+//! What a request fails with, and how that looks on the wire.
+
+mod runtime;
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use musher_protocol::{Cursor, ErrorBody, ErrorCode, ErrorReply, RequestId};
+
+use crate::reply;
+
+/// A client that lost to many others may try again soon; one of them will be done.
+const RETRY_OVERLOADED: HeaderValue = HeaderValue::from_static("1");
+/// A server that ends is replaced, if at all, within seconds.
+const RETRY_DRAINING: HeaderValue = HeaderValue::from_static("5");
+/// Parsers quote what they refuse, whatever its length; people read the beginning.
+const MAX_MESSAGE_BYTES: usize = 512;
+
+/// Why a request is refused or failed. On its way to the client it gets the request's id and its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault(Box<Parts>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
+    code: ErrorCode,
+    message: String,
+    field: Option<String>,
+    missing: Vec<String>,
+    limit: Option<u64>,
+    oldest_cursor: Option<Cursor>,
+    reason: Option<&'static str>,
+    allow: Option<HeaderValue>,
+}
+
+impl Fault {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message.push('…');
+        }
+        Self(Box::new(Parts {
+            code,
+            message,
+            field: None,
+            missing: Vec::new(),
+            limit: None,
+            oldest_cursor: None,
+            reason: None,
+            allow: None,
+        }))
+    }
+
+    /// The request makes no sense as it is.
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, message)
+    }
+
+    /// The query has an unknown parameter or a bad value.
+    pub(crate) fn invalid_query(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidQuery, message)
+    }
+
+    /// Where the fault is, as a JSON pointer into the body.
+    pub(crate) fn at(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    /// The limit that the request went over.
+    pub(crate) fn over(mut self, limit: u64) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
+    /// The methods that the route has.
+    pub(crate) fn allowing(mut self, methods: HeaderValue) -> Self {
+        self.0.allow = Some(methods);
+        self
+    }
+
+    /// The answer with its body.
+    pub(crate) fn render(self, request_id: RequestId) -> Response {
+        let Parts { code, message, field, missing, limit, oldest_cursor, reason, allow } = *self.0;
+        let error = ErrorBody {
+            code,
+            message,
+            request_id,
+            retryable: code.is_retryable(),
+            field,
+            missing,
+            limit,
+            oldest_cursor,
+            reason: reason.map(str::to_owned),
+        };
+        let mut response = reply::json(&ErrorReply { error });
+        *response.status_mut() = status(code);
+        let headers = response.headers_mut();
+        if code == ErrorCode::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(methods) = allow {
+            headers.insert(header::ALLOW, methods);
+        }
+        match code.status() {
+            429 => headers.insert(header::RETRY_AFTER, RETRY_OVERLOADED),
+            503 => headers.insert(header::RETRY_AFTER, RETRY_DRAINING),
+            _ => None,
+        };
+        response
+    }
+}
+
+/// The fault travels beside an empty answer to the place that knows the request's id.
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status(self.0.code);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn status(code: ErrorCode) -> StatusCode {
+    StatusCode::from_u16(code.status()).expect("every code's status is one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut() {
+        let fault = Fault::invalid_query("é".repeat(300));
+        assert_eq!(fault.0.message, format!("{}…", "é".repeat(256)));
+    }
+
+    #[test]
+    fn every_code_has_a_status_of_http() {
+        for code in ErrorCode::ALL {
+            assert!(status(*code).is_client_error() || status(*code).is_server_error(), "{code:?}");
+        }
+    }
+}

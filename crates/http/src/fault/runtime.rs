@@ -1,0 +1,185 @@
+//! What the runtime's errors are on the wire.
+
+use musher_core::{CursorProblem, Error, ReadError, StoreError};
+use musher_protocol::ErrorCode;
+
+use super::Fault;
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        let plain = |code| Self::new(code, message.clone());
+        match error {
+            Error::WorkerNotFound(_) => plain(ErrorCode::WorkerNotFound),
+            Error::NotRunning(_) | Error::ApprovalNotPending => plain(ErrorCode::InvalidRequest),
+            Error::Busy(_) => plain(ErrorCode::WorkerExecutionRejected),
+            Error::QueueFull { limit, .. } => plain(ErrorCode::Overloaded).over(limit as u64),
+            Error::InputIdReused(_) => plain(ErrorCode::IdempotencyMismatch),
+            Error::InvalidRequest { field, .. } => plain(ErrorCode::InvalidRequest).at(field),
+            Error::NoProfile(_) => plain(ErrorCode::InvalidProfileSelector).at("/profile"),
+            Error::Unavailable { missing, .. } => {
+                let mut fault = plain(ErrorCode::WorkerExecutionUnavailable);
+                fault.0.missing = missing;
+                fault
+            }
+            Error::ProcessesSurvived { .. } => plain(ErrorCode::ProcessesSurvived),
+            Error::Draining => plain(ErrorCode::Draining),
+            Error::Store(source) => store(&source),
+            Error::WorkerFailed(_) => plain(ErrorCode::StoreIo),
+            // The runtime's errors may grow; what is new is a defect here until it has its own line.
+            _ => internal(&error),
+        }
+    }
+}
+
+impl From<ReadError> for Fault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Runtime(error) => error.into(),
+            ReadError::Cursor(problem) => problem.into(),
+            // As above.
+            _ => internal(&error),
+        }
+    }
+}
+
+impl From<CursorProblem> for Fault {
+    fn from(problem: CursorProblem) -> Self {
+        let message = problem.to_string();
+        match problem {
+            CursorProblem::Foreign | CursorProblem::Future => {
+                Self::new(ErrorCode::WrongRuntimeCursor, message)
+            }
+            CursorProblem::HistoryChanged { oldest } => {
+                let mut fault = Self::new(ErrorCode::CursorExpired, message);
+                fault.0.oldest_cursor = Some(oldest);
+                fault.0.reason = Some("history_changed");
+                fault
+            }
+        }
+    }
+}
+
+/// What is said names neither paths nor statements; the operator finds them in the log, by the request's id.
+fn store(source: &StoreError) -> Fault {
+    tracing::error!(error = source as &dyn std::error::Error, "store failed");
+    Fault::new(ErrorCode::StoreIo, "the store failed; the server's log says how")
+}
+
+fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
+    tracing::error!(error, "unexpected error");
+    Fault::new(ErrorCode::Internal, "the server failed; its log says how")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use musher_protocol::{Cursor, Survivor, WorkerId};
+
+    use super::super::Parts;
+    use super::*;
+
+    fn parts(code: ErrorCode, message: &str) -> Parts {
+        *Fault::new(code, message).0
+    }
+
+    #[test]
+    fn every_error_has_its_code() {
+        let worker: WorkerId = "wrk_1".parse().unwrap();
+        let cases = [
+            (Error::WorkerNotFound(worker.clone()), parts(ErrorCode::WorkerNotFound, "no worker `wrk_1`")),
+            (
+                Error::NotRunning(worker.clone()),
+                parts(ErrorCode::InvalidRequest, "worker `wrk_1` is not running"),
+            ),
+            (
+                Error::Busy(worker.clone()),
+                parts(ErrorCode::WorkerExecutionRejected, "worker `wrk_1` is busy"),
+            ),
+            (
+                Error::QueueFull { worker: worker.clone(), limit: 64 },
+                Parts {
+                    limit: Some(64),
+                    ..parts(
+                        ErrorCode::Overloaded,
+                        "worker `wrk_1` has 64 inputs waiting already, which is its limit",
+                    )
+                },
+            ),
+            (
+                Error::InputIdReused("k".parse().unwrap()),
+                parts(ErrorCode::IdempotencyMismatch, "input `k` was accepted before with another content"),
+            ),
+            (Error::ApprovalNotPending, parts(ErrorCode::InvalidRequest, "the approval is not pending")),
+            (
+                Error::InvalidRequest { field: "/content", message: "an input needs words".into() },
+                Parts {
+                    field: Some("/content".into()),
+                    ..parts(ErrorCode::InvalidRequest, "an input needs words")
+                },
+            ),
+            (
+                Error::NoProfile("x".into()),
+                Parts {
+                    field: Some("/profile".into()),
+                    ..parts(ErrorCode::InvalidProfileSelector, "no profile `x`")
+                },
+            ),
+            (
+                Error::Unavailable { backend: "b".into(), missing: vec!["claude".into()] },
+                Parts {
+                    missing: vec!["claude".into()],
+                    ..parts(
+                        ErrorCode::WorkerExecutionUnavailable,
+                        "backend `b` cannot run here; missing: claude",
+                    )
+                },
+            ),
+            (
+                Error::ProcessesSurvived {
+                    worker: worker.clone(),
+                    survivors: vec![Survivor { pid: 7, command: "sh".into() }],
+                },
+                parts(ErrorCode::ProcessesSurvived, "1 processes of worker `wrk_1` could not be ended"),
+            ),
+            (Error::Draining, parts(ErrorCode::Draining, "the runtime is ending")),
+            (
+                Error::Store(StoreError::Io {
+                    attempt: "write /var/lib/musher/log",
+                    source: io::Error::other("INSERT INTO events"),
+                }),
+                parts(ErrorCode::StoreIo, "the store failed; the server's log says how"),
+            ),
+            (
+                Error::WorkerFailed(worker.clone()),
+                parts(ErrorCode::StoreIo, "worker `wrk_1` takes nothing more since its store failed"),
+            ),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(*Fault::from(error).0, expected);
+        }
+        let oldest = Cursor::new(&worker, 0, 0);
+        let cases = [
+            (CursorProblem::Foreign, parts(ErrorCode::WrongRuntimeCursor, "the cursor is of another worker")),
+            (
+                CursorProblem::Future,
+                parts(
+                    ErrorCode::WrongRuntimeCursor,
+                    "the cursor is of the future: the log does not go that far",
+                ),
+            ),
+            (
+                CursorProblem::HistoryChanged { oldest },
+                Parts {
+                    oldest_cursor: Some(oldest),
+                    reason: Some("history_changed"),
+                    ..parts(ErrorCode::CursorExpired, "the log has another history than the cursor")
+                },
+            ),
+        ];
+        for (problem, expected) in cases {
+            assert_eq!(*Fault::from(ReadError::from(problem)).0, expected);
+        }
+    }
+}

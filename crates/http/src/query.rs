@@ -1,0 +1,46 @@
+//! Query strings, and the numbers in them that have bounds.
+
+use std::time::Duration;
+
+use axum::extract::Query;
+use http::Uri;
+use musher_protocol::ErrorCode;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::fault::Fault;
+
+/// A page that names no size.
+const DEFAULT_LIMIT: u64 = 256;
+/// Under the two minutes after which common proxies give a silent request up.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The query of a route that has none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoQuery {}
+
+/// Reads a query string; an unknown parameter is a fault, and named.
+pub(crate) fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
+    let Query(query) = Query::try_from_uri(uri).map_err(|error| Fault::invalid_query(error.body_text()))?;
+    Ok(query)
+}
+
+/// How many items a page holds.
+pub(crate) fn limit(asked: Option<u64>, max: u64) -> Result<usize, Fault> {
+    match asked {
+        Some(0) => Err(Fault::invalid_query("`limit` is at least 1")),
+        Some(limit) if limit > max => {
+            Err(Fault::new(ErrorCode::LimitTooLarge, format!("`limit` is at most {max}")).over(max))
+        }
+        asked => Ok(usize::try_from(asked.unwrap_or(max.min(DEFAULT_LIMIT))).unwrap_or(usize::MAX)),
+    }
+}
+
+/// How long a request waits.
+pub(crate) fn wait(secs: Option<u64>) -> Result<Option<Duration>, Fault> {
+    let wait = secs.map(Duration::from_secs);
+    if wait.is_some_and(|wait| wait > MAX_WAIT) {
+        return Err(Fault::invalid_query(format!("`wait` is at most {} seconds", MAX_WAIT.as_secs())));
+    }
+    Ok(wait)
+}

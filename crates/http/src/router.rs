@@ -1,0 +1,144 @@
+//! From the list of routes to a router.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    middleware,
+    response::Response,
+    routing::any,
+};
+use http::HeaderValue;
+use musher_core::Runtime;
+use musher_protocol::{
+    ErrorCode,
+    route::{Method, ROUTES, Route},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    call::{Call, invalid_worker_id},
+    enclose::enclose,
+    ending::Ending,
+    fault::Fault,
+    host::AllowedHost,
+    options::{Bounds, HttpOptions},
+    query::{self, NoQuery},
+    routes,
+    token::{Caller, Gate},
+};
+
+/// The runtime's routes, for a server of one's own.
+///
+/// Everything that a single request needs is in it: walls, tokens, bodies with their bounds, error bodies, and
+/// the bounds of sockets that observe. What concerns a connection is not: the server around it must limit
+/// connections, the time for a head, and the time that a client may take nothing of what is written to it.
+/// [`serve`](crate::serve) does. Sockets are closed when the runtime ends.
+pub fn router(runtime: Runtime, options: HttpOptions) -> Router {
+    build(runtime, options, Ending::never())
+}
+
+/// A runtime behind HTTP: what all its requests share.
+#[derive(Debug)]
+pub(crate) struct Adapter {
+    pub(crate) runtime: Runtime,
+    pub(crate) gate: Gate,
+    pub(crate) allowed_hosts: Vec<AllowedHost>,
+    pub(crate) bounds: Bounds,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) ending: Ending,
+}
+
+impl Adapter {
+    pub(crate) fn new(runtime: Runtime, options: HttpOptions, ending: Ending) -> Self {
+        let HttpOptions { listen: _, access, allowed_hosts, bounds } = options;
+        let streams = Arc::new(Semaphore::new(bounds.max_streams as usize));
+        Self { runtime, gate: Gate::new(access), allowed_hosts, bounds, streams, ending }
+    }
+
+    /// Wakes when the runtime or the server begins to end: nobody should wait for anything any more.
+    pub(crate) async fn leaving(&self) {
+        tokio::select! {
+            () = self.runtime.draining() => {}
+            () = self.ending.begun() => {}
+        }
+    }
+}
+
+pub(crate) fn build(runtime: Runtime, options: HttpOptions, ending: Ending) -> Router {
+    let adapter = Arc::new(Adapter::new(runtime, options, ending));
+    let mut places = BTreeMap::<&str, Vec<&'static Route>>::new();
+    for route in ROUTES {
+        places.entry(route.path).or_default().push(route);
+    }
+    let mut router = Router::new();
+    for (path, methods) in places {
+        let methods: Arc<[_]> = methods.into();
+        let answer = move |State(adapter), path, request| dispatch(adapter, methods, path, request);
+        router = router.route(path, any(answer));
+    }
+    router
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(adapter.clone(), enclose))
+        .with_state(adapter)
+}
+
+/// Answers a request for a path that exists, with the methods that it has.
+async fn dispatch(
+    adapter: Arc<Adapter>,
+    methods: Arc<[&'static Route]>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+) -> Result<Response, Fault> {
+    let (head, body) = request.into_parts();
+    let is_probe = methods.iter().all(|route| route.scope.is_none());
+    let caller = if is_probe { Caller::Anonymous } else { adapter.gate.identify(&head.headers)? };
+    let Some(route) = methods.iter().find(|route| is_for(route.method, &head.method)) else {
+        return Err(method_not_allowed(&methods));
+    };
+    if let Some(scope) = route.scope {
+        caller.check(scope)?;
+    }
+    if route.query.is_none() {
+        let NoQuery {} = query::parse(&head.uri)?;
+    }
+    routes::answer(route.id, Call { adapter, caller, head, path, body }).await
+}
+
+/// Answers a request for a path that does not exist.
+async fn nowhere(State(adapter): State<Arc<Adapter>>, request: Request) -> Result<Response, Fault> {
+    adapter.gate.identify(request.headers())?;
+    if ROUTES.iter().any(|route| names_nobody(route.path, request.uri().path())) {
+        return Err(invalid_worker_id());
+    }
+    Err(Fault::new(ErrorCode::RouteNotFound, "no such route"))
+}
+
+/// Whether the path is that of a route with an empty id in it, which matches no route.
+fn names_nobody(route: &str, path: &str) -> bool {
+    let is_empty_id = |(wanted, given): (&str, &str)| wanted.starts_with('{') && given.is_empty();
+    let pairs = || route.split('/').zip(path.split('/'));
+    route.split('/').count() == path.split('/').count()
+        && pairs().any(is_empty_id)
+        && pairs().all(|pair| pair.0 == pair.1 || is_empty_id(pair))
+}
+
+fn is_for(wanted: Method, given: &http::Method) -> bool {
+    match wanted {
+        // The server leaves the body of an answer to HEAD out.
+        Method::Get => *given == http::Method::GET || *given == http::Method::HEAD,
+        Method::Post => *given == http::Method::POST,
+    }
+}
+
+fn method_not_allowed(methods: &[&'static Route]) -> Fault {
+    let names = |route: &&Route| match route.method {
+        Method::Get => "GET, HEAD",
+        Method::Post => "POST",
+    };
+    let names = methods.iter().map(names).collect::<Vec<_>>().join(", ");
+    let message = format!("this route has {names}");
+    let allow = HeaderValue::from_str(&names).expect("names of methods are a header's value");
+    Fault::new(ErrorCode::MethodNotAllowed, message).allowing(allow)
+}

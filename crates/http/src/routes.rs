@@ -1,0 +1,45 @@
+//! The routes, each of which asks the runtime one thing.
+
+mod commands;
+mod events;
+mod observe;
+mod workers;
+
+use axum::response::Response;
+use musher_protocol::{ErrorCode, RuntimeReply, RuntimeStatus, route::RouteId};
+
+use crate::{call::Call, fault::Fault, reply};
+
+/// Answers a request of this route.
+pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault> {
+    match route {
+        RouteId::Livez => Ok(reply::empty()),
+        RouteId::Readyz => ready(call).await,
+        RouteId::Runtime => runtime(call).await,
+        RouteId::ListWorkers => workers::list(call).await,
+        RouteId::CreateWorker => workers::create(call).await,
+        RouteId::Worker => workers::show(call).await,
+        RouteId::SendInput => commands::send_input(call).await,
+        RouteId::Interrupt => commands::interrupt(call).await,
+        RouteId::Stop => commands::stop(call).await,
+        RouteId::Cancel => commands::cancel(call).await,
+        RouteId::Transcript => workers::transcript(call).await,
+        RouteId::Events => events::page(call).await,
+        RouteId::Observe => observe::observe(call).await,
+    }
+}
+
+async fn ready(call: Call) -> Result<Response, Fault> {
+    let summary = call.adapter.runtime.summary().await?;
+    match summary.status {
+        RuntimeStatus::Running => Ok(reply::empty()),
+        RuntimeStatus::Draining | RuntimeStatus::Stopped | RuntimeStatus::Unknown => {
+            Err(Fault::new(ErrorCode::Draining, "the runtime takes no work"))
+        }
+    }
+}
+
+async fn runtime(call: Call) -> Result<Response, Fault> {
+    let runtime = call.adapter.runtime.summary().await?;
+    Ok(reply::json(&RuntimeReply { runtime }))
+}

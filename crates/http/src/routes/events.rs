@@ -1,0 +1,90 @@
+//! Pages of a log, made of the bytes that the log's readers share.
+
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use musher_core::{EventPage, Frame, From};
+use musher_protocol::{Cursor, CursorError, ErrorCode, EventsQuery, Payload, WorkerId};
+use tokio::time::Instant;
+
+use crate::{call::Call, fault::Fault, query, reply, router::Adapter};
+
+/// What a page asks for, once it makes sense.
+struct Wanted {
+    worker: WorkerId,
+    from: From,
+    types: Option<Vec<&'static str>>,
+    limit: usize,
+    /// When an empty page is as good as any.
+    deadline: Instant,
+}
+
+pub(super) async fn page(call: Call) -> Result<Response, Fault> {
+    let EventsQuery { after, tail, types, limit, wait } = call.query()?;
+    let limit = query::limit(limit, call.adapter.runtime.limits().max_event_batch_items)?;
+    let deadline = Instant::now() + query::wait(wait)?.unwrap_or_default();
+    let types = types.map(|names| read_types(&names)).transpose()?;
+    let from = match (after, tail) {
+        (Some(_), Some(_)) => return Err(Fault::invalid_query("`tail` and `after` exclude each other")),
+        (None, Some(tail)) => From::Tail(tail),
+        (after, None) => From::Cursor(after.map(|text| read_cursor(&text)).transpose()?),
+    };
+    let wanted = Wanted { worker: call.worker()?, from, types, limit, deadline };
+    let page = read(&call.adapter, wanted).await?;
+    Ok(reply::raw(assemble(&page)))
+}
+
+/// Reads a page; with time left, the first one that has something.
+async fn read(adapter: &Adapter, wanted: Wanted) -> Result<EventPage, Fault> {
+    let Wanted { worker, mut from, types, limit, deadline } = wanted;
+    let runtime = &adapter.runtime;
+    let mut waited_at = None;
+    loop {
+        let page = runtime.read_worker_events(&worker, from, types.as_deref(), limit).await?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A wait that came to nothing means that nothing more will come.
+        if !page.frames.is_empty() || left.is_zero() || waited_at == Some(page.next) {
+            return Ok(page);
+        }
+        if page.has_more {
+            // All of this page was left out by its type. A store in memory answers without a pause, and a long
+            // log must not hold up other requests.
+            tokio::task::yield_now().await;
+        } else {
+            tokio::select! {
+                waited = runtime.wait_events(&worker, page.next, left) => waited?,
+                () = adapter.leaving() => return Ok(page),
+            }
+            waited_at = Some(page.next);
+        }
+        from = From::Cursor(Some(page.next));
+    }
+}
+
+/// The wire's [`EventsReply`](musher_protocol::EventsReply); the envelopes are JSON already.
+fn assemble(page: &EventPage) -> Bytes {
+    let envelopes: Vec<_> = page.frames.iter().map(Frame::envelope).collect();
+    let around = r#"{"events":[],"next":"","has_more":false}"#.len() + page.next.to_string().len();
+    let bytes = envelopes.iter().map(|envelope| envelope.len() + 1).sum::<usize>() + around;
+    let mut json = BytesMut::with_capacity(bytes);
+    json.put_slice(br#"{"events":["#);
+    for (index, envelope) in envelopes.iter().enumerate() {
+        if index > 0 {
+            json.put_u8(b',');
+        }
+        json.put_slice(envelope);
+    }
+    json.put_slice(format!(r#"],"next":"{}","has_more":{}}}"#, page.next, page.has_more).as_bytes());
+    json.freeze()
+}
+
+fn read_cursor(text: &str) -> Result<Cursor, Fault> {
+    text.parse().map_err(|error: CursorError| Fault::new(ErrorCode::CursorMalformed, error.to_string()))
+}
+
+/// The types that are asked for, each once however often it is named.
+fn read_types(names: &str) -> Result<Vec<&'static str>, Fault> {
+    if let Some(unknown) = names.split(',').find(|name| !Payload::TYPES.contains(name)) {
+        return Err(Fault::invalid_query(format!("`types`: no event has the type `{unknown}`")));
+    }
+    Ok(Payload::TYPES.iter().filter(|known| names.split(',').any(|name| name == **known)).copied().collect())
+}

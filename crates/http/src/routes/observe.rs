@@ -1,0 +1,67 @@
+//! The observation socket, up to its upgrade.
+
+use axum::{
+    extract::{FromRequestParts as _, WebSocketUpgrade},
+    response::Response,
+};
+use musher_core::ReadError;
+use musher_protocol::{Cursor, CursorError, ErrorCode, ObserveQuery};
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    socket::{self, Farewell, Opening},
+};
+
+/// Clients only observe. What they send anyway is read whole up to here, so that they get an answer to it.
+const MAX_RECEIVED_BYTES: usize = 64 << 10;
+/// Pings, pongs and closes are all that is read.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// What is collected before it is written: what an observation answers with at once, so that a busy log takes
+/// one system call for many events.
+const WRITE_BUFFER_BYTES: usize = 64 << 10;
+/// The most that ever waits to be written. A message is only taken once those before it are under this buffer's
+/// usual size, so it has to hold one message, and the longest event is a tool's result of 16 MiB, which JSON may
+/// write six times as long.
+const MAX_WRITE_BUFFER_BYTES: usize = WRITE_BUFFER_BYTES + (100 << 20);
+
+pub(super) async fn observe(mut call: Call) -> Result<Response, Fault> {
+    let ObserveQuery { cursor } = call.query()?;
+    let worker = call.worker()?;
+    let runtime = &call.adapter.runtime;
+    let cursor = cursor.map(|text| text.parse::<Cursor>()).transpose();
+    let opening = match cursor {
+        Err(error @ CursorError) => {
+            // An unknown worker is answered before the upgrade, whatever the cursor.
+            runtime.worker_detail(&worker).await?;
+            Opening::Refused(Farewell::cursor_malformed(&error))
+        }
+        Ok(cursor) => match runtime.observe_worker(&worker, cursor).await {
+            Ok(observation) => Opening::Stream(Box::new(observation)),
+            Err(ReadError::Cursor(problem)) => Opening::Refused(Farewell::cursor_problem(problem)),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut call.head, &())
+        .await
+        .map_err(|error| Fault::invalid_request(format!("this is a WebSocket: {}", error.body_text())))?;
+    let Ok(slot) = call.adapter.streams.clone().try_acquire_owned() else {
+        let limit = u64::from(call.adapter.bounds.max_streams);
+        let message = format!("{limit} sockets observe already, which is the limit");
+        return Err(Fault::new(ErrorCode::Overloaded, message).over(limit));
+    };
+    let adapter = call.adapter;
+    Ok(upgrade
+        .max_message_size(MAX_RECEIVED_BYTES)
+        .max_frame_size(MAX_RECEIVED_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .on_failed_upgrade(|error| {
+            tracing::debug!(error = &error as &dyn std::error::Error, "upgrade to a socket");
+        })
+        .on_upgrade(move |socket| async move {
+            socket::run(socket, opening, &adapter).await;
+            drop(slot);
+        }))
+}

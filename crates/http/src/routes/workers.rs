@@ -1,0 +1,72 @@
+//! Workers: the list, one, a new one, and what was said.
+
+use axum::response::Response;
+use http::{HeaderValue, header::LOCATION};
+use musher_core::Start;
+use musher_protocol::{
+    CreateWorker, ListWorkersQuery, TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery,
+    WorkerReply, WorkerStatus,
+};
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    key,
+    query::{self, MAX_WAIT},
+    reply,
+};
+
+/// Workers in one list: some hundred bytes each.
+const MAX_LISTED: u64 = 1000;
+
+pub(super) async fn list(call: Call) -> Result<Response, Fault> {
+    let ListWorkersQuery { status, limit, after } = call.query()?;
+    if status == Some(WorkerStatus::Unknown) {
+        return Err(Fault::invalid_query("`status` is `running`, `stopped` or `cancelled`"));
+    }
+    let limit = query::limit(limit, MAX_LISTED)?;
+    // One more than asked for tells whether there is a next page.
+    let mut workers = call.adapter.runtime.list_workers(status, after.as_ref(), limit + 1).await?;
+    let has_more = workers.len() > limit;
+    workers.truncate(limit);
+    let next = workers.last().filter(|_| has_more).map(|last| last.worker_id.to_string());
+    Ok(reply::json(&WorkerListReply { workers, next }))
+}
+
+pub(super) async fn create(mut call: Call) -> Result<Response, Fault> {
+    let request: CreateWorker = call.json().await?;
+    key::refuse(&call.head.headers)?;
+    let worker = call.adapter.runtime.create_worker(request, call.caller.actor(None)).await?;
+    let location = format!("/v1/workers/{}", worker.worker_id);
+    let mut response = reply::json(&WorkerReply { worker });
+    let location = HeaderValue::from_str(&location).expect("an id is visible ASCII");
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
+pub(super) async fn show(call: Call) -> Result<Response, Fault> {
+    let WorkerQuery { until, wait } = call.query()?;
+    let wait = query::wait(wait)?;
+    let id = call.worker()?;
+    let runtime = &call.adapter.runtime;
+    let worker = match (until, wait) {
+        (None, None) => runtime.worker_detail(&id).await?,
+        (None, Some(_)) => return Err(Fault::invalid_query("`wait` needs `until`")),
+        (Some(until), wait) => tokio::select! {
+            worker = runtime.wait_worker(&id, until, wait.unwrap_or(MAX_WAIT)) => worker?,
+            () = call.adapter.leaving() => runtime.worker_detail(&id).await?,
+        },
+    };
+    Ok(reply::json(&WorkerReply { worker }))
+}
+
+pub(super) async fn transcript(call: Call) -> Result<Response, Fault> {
+    let TranscriptQuery { start, limit } = call.query()?;
+    let runtime = &call.adapter.runtime;
+    let limit = query::limit(limit, runtime.limits().max_transcript_projection_items)?;
+    let start = start.unwrap_or(0);
+    let behind = u64::try_from(start).map(Start::Behind);
+    let start = behind.unwrap_or_else(|_negative| Start::BeforeEnd(start.unsigned_abs()));
+    let transcript = runtime.transcript_projection(&call.worker()?, start, limit).await?;
+    Ok(reply::json(&TranscriptReply { transcript }))
+}

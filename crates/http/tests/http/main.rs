@@ -1,0 +1,14 @@
+//! The adapter over real sockets and a real runtime.
+
+mod access;
+mod commands;
+mod connections;
+mod embedded;
+mod errors;
+mod observe;
+mod pages;
+mod walls;
+
+mod client;
+mod store;
+mod world;

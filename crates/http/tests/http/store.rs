@@ -1,0 +1,139 @@
+//! A store that can be made to fail, and to take its time.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use musher_core::{
+    AcceptedInput, Commit, Head, MemoryStore, Start, Store, StoreError, StoredEvent, TranscriptSlice,
+    WorkerCounts, WorkerRow,
+};
+use musher_protocol::{InputId, StoreKind, WorkerId, WorkerStatus};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::world::within;
+
+/// A store that works until it is told not to.
+#[derive(Debug)]
+pub(crate) struct Fragile {
+    inner: MemoryStore,
+    faults: Faults,
+}
+
+/// What is wrong with a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    broken: Arc<AtomicBool>,
+    /// Whoever has it holds every append up, once it is durable and before it is acknowledged.
+    pass: Arc<Semaphore>,
+    held: Arc<Notify>,
+}
+
+impl Faults {
+    /// From now on nothing works.
+    pub(crate) fn fail(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on, for as long as the answer lives, no append is acknowledged.
+    pub(crate) async fn hold(&self) -> OwnedSemaphorePermit {
+        within(self.pass.clone().acquire_owned()).await.expect("never closed")
+    }
+
+    /// Waits until an append is held up.
+    pub(crate) async fn is_held(&self) {
+        within(self.held.notified()).await;
+    }
+}
+
+impl Fragile {
+    pub(crate) fn new() -> (Self, Faults) {
+        let faults =
+            Faults { broken: Arc::default(), pass: Arc::new(Semaphore::new(1)), held: Arc::default() };
+        (Self { inner: MemoryStore::new(), faults: faults.clone() }, faults)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.faults.broken.load(Ordering::SeqCst) {
+            let source = io::Error::other("INSERT INTO events failed in /var/lib/musher");
+            return Err(StoreError::Io { attempt: "write /var/lib/musher/log", source });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Fragile {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Memory
+    }
+
+    async fn append(&self, commit: Commit) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.append(commit).await?;
+        if self.faults.pass.available_permits() == 0 {
+            self.faults.held.notify_one();
+        }
+        drop(self.faults.pass.acquire().await);
+        Ok(())
+    }
+
+    async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRow>, StoreError> {
+        self.check()?;
+        self.inner.worker(worker).await
+    }
+
+    async fn workers(
+        &self,
+        status: Option<WorkerStatus>,
+        after: Option<&WorkerId>,
+        limit: usize,
+    ) -> Result<Vec<WorkerRow>, StoreError> {
+        self.check()?;
+        self.inner.workers(status, after, limit).await
+    }
+
+    async fn counts(&self) -> Result<WorkerCounts, StoreError> {
+        self.check()?;
+        self.inner.counts().await
+    }
+
+    async fn head(&self, worker: &WorkerId) -> Result<Head, StoreError> {
+        self.check()?;
+        self.inner.head(worker).await
+    }
+
+    async fn events(
+        &self,
+        worker: &WorkerId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.check()?;
+        self.inner.events(worker, after, limit).await
+    }
+
+    async fn transcript(
+        &self,
+        worker: &WorkerId,
+        start: Start,
+        limit: usize,
+    ) -> Result<TranscriptSlice, StoreError> {
+        self.check()?;
+        self.inner.transcript(worker, start, limit).await
+    }
+
+    async fn accepted_input(
+        &self,
+        worker: &WorkerId,
+        input: &InputId,
+    ) -> Result<Option<AcceptedInput>, StoreError> {
+        self.check()?;
+        self.inner.accepted_input(worker, input).await
+    }
+}
