@@ -61,6 +61,9 @@ pub enum Error {
     /// The runtime is ending.
     #[error("the runtime is ending")]
     Draining,
+    /// The runtime has ended.
+    #[error("the runtime has ended")]
+    Stopped,
     /// The store refused or failed.
     #[error("use the store of the runtime")]
     Store(#[source] StoreError),

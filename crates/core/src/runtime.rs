@@ -36,6 +36,8 @@ use crate::{
 const ASKED: usize = 64;
 /// What `shutdown` gives workers to end: their own grace, and what is needed to look for what is left.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);
+/// What a page of a log holds at most: events may be large, and a page is put together in memory.
+const PAGE_BYTES: usize = 8 << 20;
 /// The grace of a stop that names none.
 const STOP_GRACE: Duration = crate::machine::DEFAULT_GRACE;
 
@@ -191,15 +193,18 @@ impl Runtime {
         self.0.workers().insert(worker.clone(), Arc::new(Live { asked: asked_in, view }));
         // The worker's own task creates it, so that nothing is half-created when the caller goes away.
         let (reply, created) = oneshot::channel();
-        let spawned = self.0.spawn(task.live(Input::Created { by, first }, reply));
-        let created = match spawned {
-            Ok(()) => created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone()))),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = created {
+        let (shared, id) = (Arc::downgrade(&self.0), worker.clone());
+        let forget = move || shared.upgrade().map(|shared| shared.workers().remove(&id));
+        let spawned = self.0.spawn(async move {
+            if !task.live(Input::Created { by, first }, reply).await {
+                forget();
+            }
+        });
+        if let Err(error) = spawned {
             self.0.workers().remove(&worker);
             return Err(error);
         }
+        created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())))?;
         self.worker_detail(&worker).await
     }
 
@@ -386,9 +391,11 @@ impl Runtime {
                 check_cursor(store, worker, cursor).await?;
                 (cursor.seq(), cursor)
             }
+            From::Tail(0) => (head.seq, head.cursor(worker)),
             From::Tail(n) => (head.seq.saturating_sub(n), Cursor::new(worker, 0, 0)),
         };
         let mut frames = read(store, worker, after, limit).await?;
+        bound(&mut frames);
         let next = frames.last().map_or(from, Frame::cursor);
         let has_more = next.seq() < store.head(worker).await?.seq;
         if let Some(types) = types {
@@ -495,15 +502,17 @@ impl Runtime {
     fn gone(&self, worker: &WorkerId, live: &Live) -> Error {
         if live.view.status().is_terminal() {
             Error::NotRunning(worker.clone())
-        } else if *self.0.phase.borrow() == Phase::Running {
-            Error::WorkerFailed(worker.clone())
         } else {
-            Error::Draining
+            self.check_running().err().unwrap_or(Error::WorkerFailed(worker.clone()))
         }
     }
 
     fn check_running(&self) -> Result<(), Error> {
-        if *self.0.phase.borrow() == Phase::Running { Ok(()) } else { Err(Error::Draining) }
+        match *self.0.phase.borrow() {
+            Phase::Running => Ok(()),
+            Phase::Draining => Err(Error::Draining),
+            Phase::Stopped => Err(Error::Stopped),
+        }
     }
 
     fn worker_ref(&self, worker: &WorkerId) -> WorkerRef {
@@ -534,6 +543,17 @@ impl Shared {
         tasks.spawn(task);
         Ok(())
     }
+}
+
+/// Cuts a page at its bound in bytes, one event at least.
+fn bound(frames: &mut Vec<Frame>) {
+    let mut bytes = 0;
+    let fits = frames.iter().take_while(|frame| {
+        bytes += frame.len();
+        bytes <= PAGE_BYTES
+    });
+    let n_fit = fits.count().max(1);
+    frames.truncate(n_fit);
 }
 
 fn request(reason: Option<String>, by: Actor) -> Result<Request, Error> {

@@ -107,15 +107,17 @@ impl Task {
         }
     }
 
-    /// Creates the worker, says so, and drives it to its end, or to the end of the process.
-    pub(crate) async fn live(mut self, created: Input, reply: oneshot::Sender<Result<(), Error>>) {
+    /// Creates the worker, says so, and drives it to its end, or to the end of the process. Whether there is such
+    /// a worker at all.
+    pub(crate) async fn live(mut self, created: Input, reply: oneshot::Sender<Result<(), Error>>) -> bool {
         let result = self.create(created).await;
-        let failed = result.is_err();
+        let exists = result.is_ok();
         // The caller may have gone; the worker is there all the same.
         drop(reply.send(result.map_err(Error::from)));
-        if !failed {
+        if exists {
             self.run().await;
         }
+        exists
     }
 
     /// Writes the first commit of a new worker. When it fails there is no such worker.

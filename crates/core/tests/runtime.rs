@@ -405,8 +405,8 @@ async fn a_shutdown_ends_sessions_and_refuses_work() {
     let events = rest(&mut live).await;
     assert_eq!(types(&events).last(), Some(&"status"));
     assert!(types(&events).contains(&"session_ended") && !live.is_complete());
-    assert!(matches!(runtime.create_worker(assistant(), me()).await, Err(Error::Draining)));
-    assert!(matches!(runtime.send_input(&worker.worker_id, say("x", "x"), me()).await, Err(Error::Draining)));
+    assert!(matches!(runtime.create_worker(assistant(), me()).await, Err(Error::Stopped)));
+    assert!(matches!(runtime.send_input(&worker.worker_id, say("x", "x"), me()).await, Err(Error::Stopped)));
     assert_eq!(runtime.worker_detail(&worker.worker_id).await.unwrap().status, WorkerStatus::Running);
 }
 

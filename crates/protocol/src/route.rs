@@ -121,6 +121,8 @@ pub struct Route {
 
 /// Errors that every route may answer with.
 pub const COMMON_ERRORS: &[ErrorCode] = &[
+    ErrorCode::InvalidJson,
+    ErrorCode::InvalidQuery,
     ErrorCode::Unauthorized,
     ErrorCode::Forbidden,
     ErrorCode::MethodNotAllowed,
@@ -130,19 +132,12 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::Internal,
 ];
 
-const LOOKUP: &[ErrorCode] =
-    &[ErrorCode::InvalidWorkerId, ErrorCode::WorkerNotFound, ErrorCode::InvalidQuery, ErrorCode::StoreIo];
-const PAGE: &[ErrorCode] = &[
-    ErrorCode::InvalidWorkerId,
-    ErrorCode::WorkerNotFound,
-    ErrorCode::InvalidQuery,
-    ErrorCode::LimitTooLarge,
-    ErrorCode::StoreIo,
-];
+const LOOKUP: &[ErrorCode] = &[ErrorCode::InvalidWorkerId, ErrorCode::WorkerNotFound, ErrorCode::StoreIo];
+const PAGE: &[ErrorCode] =
+    &[ErrorCode::InvalidWorkerId, ErrorCode::WorkerNotFound, ErrorCode::LimitTooLarge, ErrorCode::StoreIo];
 const LOG: &[ErrorCode] = &[
     ErrorCode::InvalidWorkerId,
     ErrorCode::WorkerNotFound,
-    ErrorCode::InvalidQuery,
     ErrorCode::LimitTooLarge,
     ErrorCode::CursorMalformed,
     ErrorCode::WrongRuntimeCursor,
@@ -150,7 +145,6 @@ const LOG: &[ErrorCode] = &[
     ErrorCode::StoreIo,
 ];
 const CREATE: &[ErrorCode] = &[
-    ErrorCode::InvalidJson,
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidProfileSelector,
     ErrorCode::WorkerExecutionUnavailable,
@@ -159,22 +153,22 @@ const CREATE: &[ErrorCode] = &[
     ErrorCode::StoreIo,
 ];
 const INPUT: &[ErrorCode] = &[
-    ErrorCode::InvalidJson,
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidWorkerId,
     ErrorCode::WorkerNotFound,
     ErrorCode::WorkerExecutionUnavailable,
     ErrorCode::WorkerExecutionRejected,
     ErrorCode::IdempotencyMismatch,
+    ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
 ];
 const END: &[ErrorCode] = &[
-    ErrorCode::InvalidJson,
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidWorkerId,
     ErrorCode::WorkerNotFound,
     ErrorCode::ProcessesSurvived,
+    ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
 ];
@@ -225,15 +219,18 @@ pub const ROUTES: &[Route] = &[
         errors: &[ErrorCode::StoreIo, ErrorCode::Draining],
         ..get(RouteId::Readyz, "/readyz", "Answers 200 while the runtime takes work.", ReplyBody::Empty)
     },
-    get(
-        RouteId::Runtime,
-        "/v1/runtime",
-        "Shows the runtime, in constant time.",
-        ReplyBody::Json(wire::<RuntimeReply>()),
-    ),
+    Route {
+        errors: &[ErrorCode::StoreIo],
+        ..get(
+            RouteId::Runtime,
+            "/v1/runtime",
+            "Shows the runtime, in constant time.",
+            ReplyBody::Json(wire::<RuntimeReply>()),
+        )
+    },
     Route {
         query: Some(wire::<ListWorkersQuery>()),
-        errors: &[ErrorCode::InvalidQuery, ErrorCode::LimitTooLarge, ErrorCode::StoreIo],
+        errors: &[ErrorCode::LimitTooLarge, ErrorCode::StoreIo],
         ..get(
             RouteId::ListWorkers,
             "/v1/workers",
@@ -313,7 +310,12 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         query: Some(wire::<ObserveQuery>()),
-        errors: LOOKUP,
+        errors: &[
+            ErrorCode::InvalidWorkerId,
+            ErrorCode::WorkerNotFound,
+            ErrorCode::InvalidRequest,
+            ErrorCode::StoreIo,
+        ],
         ..get(
             RouteId::Observe,
             "/v1/workers/{worker_id}/events/ws",

@@ -24,6 +24,7 @@ impl From<Error> for Fault {
             }
             Error::ProcessesSurvived { .. } => plain(ErrorCode::ProcessesSurvived),
             Error::Draining => plain(ErrorCode::Draining),
+            Error::Stopped => plain(ErrorCode::RuntimeStopped),
             Error::Store(source) => store(&source),
             Error::WorkerFailed(_) => plain(ErrorCode::StoreIo),
             // The runtime's errors may grow; what is new is a defect here until it has its own line.
@@ -144,6 +145,7 @@ mod tests {
                 parts(ErrorCode::ProcessesSurvived, "1 processes of worker `wrk_1` could not be ended"),
             ),
             (Error::Draining, parts(ErrorCode::Draining, "the runtime is ending")),
+            (Error::Stopped, parts(ErrorCode::RuntimeStopped, "the runtime has ended")),
             (
                 Error::Store(StoreError::Io {
                     attempt: "write /var/lib/musher/log",

@@ -15,7 +15,6 @@ use crate::{
 /// Codes without a case here, and why.
 const ELSEWHERE: &[(ErrorCode, &str)] = &[
     (ErrorCode::ProcessesSurvived, "no scripted worker has processes; the mapping has a test beside it"),
-    (ErrorCode::RuntimeStopped, "the runtime has no such error: once stopped it says `draining`"),
     (ErrorCode::Internal, "there is no known defect to ask for; what a panic comes to has a test beside it"),
 ];
 
@@ -169,10 +168,10 @@ async fn every_code_is_answered_where_it_belongs() {
     let commands =
         ["input", "interrupt", "stop", "cancel"].map(|name| format!("/v1/workers/{worker}/{name}"));
     seen.note(Code::Draining, &world.client().get("/readyz").await, "readyz");
-    seen.note(Code::Draining, &world.client().ask(Ask::post("/v1/workers", ASSISTANT)).await, "create");
+    seen.note(Code::RuntimeStopped, &world.client().ask(Ask::post("/v1/workers", ASSISTANT)).await, "create");
     for command in commands {
         let body = if command.ends_with("input") { HELLO } else { "" };
-        seen.note(Code::Draining, &world.client().ask(Ask::post(&command, body)).await, &command);
+        seen.note(Code::RuntimeStopped, &world.client().ask(Ask::post(&command, body)).await, &command);
     }
     world.client().get("/livez").await.ok();
     world.client().get(&format!("/v1/workers/{worker}")).await.ok();
