@@ -1,0 +1,91 @@
+//! The backend itself.
+
+use std::time::Duration;
+
+use musher_backend::{
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+};
+use musher_process::Program;
+
+use crate::{ClaudeOptions, invocation, invocation::Invocation, session};
+
+/// The program gives a command 10 minutes at most, and some time to come to its end.
+const TOOL_LIMIT: Duration = Duration::from_secs(11 * 60);
+
+/// The backend `claude-pty`.
+#[derive(Clone, Debug)]
+pub struct ClaudePty {
+    options: ClaudeOptions,
+}
+
+impl ClaudePty {
+    /// A backend that runs Claude Code as the options say. Nothing is looked for and nothing is started yet.
+    #[must_use]
+    pub fn new(options: ClaudeOptions) -> Self {
+        Self { options }
+    }
+}
+
+#[async_trait]
+impl Backend for ClaudePty {
+    fn kind(&self) -> &str {
+        "claude-pty"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { steer: false, resume: true, tool_limit: Some(TOOL_LIMIT) }
+    }
+
+    async fn availability(&self) -> Availability {
+        let program = &self.options.program;
+        match invocation::environment(&self.options) {
+            Err(error) => Availability::Missing(vec![format!("{error}: see backends.claude-pty")]),
+            Ok(environment) => match Program::find(program, &environment) {
+                Ok(_) => Availability::Ready,
+                Err(_missing) => Availability::Missing(vec![format!(
+                    "program `{program}`: install Claude Code or name it in backends.claude-pty.program"
+                )]),
+            },
+        }
+    }
+
+    async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
+        let invocation = Invocation::new(&self.options, &launch)?;
+        session::run(invocation, link).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn availability_names_what_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_str().unwrap().to_owned();
+        for (program, env, expected) in [
+            ("/bin/sh", BTreeMap::new(), Availability::Ready),
+            (
+                "claude",
+                BTreeMap::from([("PATH".to_owned(), path)]),
+                Availability::Missing(vec![
+                    "program `claude`: install Claude Code or name it in backends.claude-pty.program"
+                        .to_owned(),
+                ]),
+            ),
+            (
+                "/bin/sh",
+                BTreeMap::from([("A-B".to_owned(), String::new())]),
+                Availability::Missing(vec![
+                    "`A-B` is not a portable variable name, or its value holds NUL: see backends.claude-pty"
+                        .to_owned(),
+                ]),
+            ),
+        ] {
+            let options = ClaudeOptions { program: program.to_owned(), env, ..ClaudeOptions::default() };
+            assert_eq!(ClaudePty::new(options).availability().await, expected);
+        }
+    }
+}

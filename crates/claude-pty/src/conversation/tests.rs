@@ -1,0 +1,286 @@
+//! What no capture shows: races, and things that are said in an order that is hard to provoke.
+
+use musher_protocol::InputId;
+use serde_json::{Value, json};
+
+use super::*;
+
+const OURS: Uuid = Uuid::from_u128(1);
+
+struct Talk(Conversation);
+
+impl Talk {
+    /// A conversation whose program is ready.
+    fn new() -> Self {
+        let mut talk = Self::unready();
+        talk.line(json!({ "type": "control_response",
+            "response": { "subtype": "success", "request_id": INITIALIZE } }));
+        talk
+    }
+
+    fn unready() -> Self {
+        Self(Conversation::open(Opening::default()).0)
+    }
+
+    fn line(&mut self, line: Value) -> Vec<Output> {
+        self.0.line(line.to_string().as_bytes())
+    }
+
+    fn input(&mut self, content: &str) -> Vec<Output> {
+        self.0.input(&Input { input_id: input_id(), ..Input::user(content) }, OURS)
+    }
+
+    /// The program begins a turn, for messages that it names or does not.
+    fn init(&mut self, uuids: Option<&[Uuid]>) -> Vec<Output> {
+        let uuids = uuids.map(|uuids| uuids.iter().map(Uuid::to_string).collect::<Vec<_>>());
+        let outputs = self.line(json!({ "type": "system", "subtype": "init", "user_message_uuids": uuids,
+            "capabilities": ["msg_lifecycle_v1"] }));
+        let is_environment = |output: &Output| matches!(output, Output::Event(Event::Environment(_)));
+        outputs.into_iter().filter(|output| !is_environment(output)).collect()
+    }
+
+    fn text(&mut self, text: &str) -> Vec<Output> {
+        let content = json!([{ "type": "text", "text": text }]);
+        self.line(json!({ "type": "assistant", "message": { "id": "m", "model": "m", "content": content } }))
+    }
+
+    fn stream(&mut self, event: Value) -> Vec<Output> {
+        self.line(json!({ "type": "stream_event", "event": event }))
+    }
+
+    fn result(&mut self) -> Vec<Output> {
+        self.line(json!({ "type": "result", "is_error": false, "stop_reason": "end_turn" }))
+    }
+
+    fn aborted(&mut self) -> Vec<Output> {
+        self.line(json!({ "type": "result", "is_error": true, "terminal_reason": "aborted_streaming" }))
+    }
+
+    fn answered(&mut self, request_id: &str, still_queued: &[Uuid]) -> Vec<Output> {
+        let queued: Vec<_> = still_queued.iter().map(Uuid::to_string).collect();
+        self.line(json!({ "type": "control_response", "response": { "subtype": "success",
+            "request_id": request_id, "response": { "still_queued": queued } } }))
+    }
+}
+
+fn input_id() -> InputId {
+    "inp_1".parse().unwrap()
+}
+
+fn taken() -> Output {
+    event(Event::InputTaken { input_id: input_id() })
+}
+
+fn done(block: u32, text: &str) -> Output {
+    event(Event::TextDone { block, text: text.to_owned() })
+}
+
+fn ended(end: TurnEnd) -> Output {
+    event(Event::TurnEnded(end))
+}
+
+fn completed() -> Output {
+    let vendor_stop_reason = Some("end_turn".to_owned());
+    ended(TurnEnd::Completed { stop_reason: musher_protocol::StopReason::EndTurn, vendor_stop_reason })
+}
+
+fn message() -> Output {
+    Output::Say(say::message(OURS, &Input::user("hello")))
+}
+
+fn interrupt(n: u32) -> Output {
+    Output::Say(say::interrupt(&format!("interrupt-{n}")))
+}
+
+#[test]
+fn an_input_waits_until_the_program_is_ready() {
+    let mut talk = Talk::unready();
+    assert_eq!(talk.input("hello"), []);
+    assert_eq!(talk.answered(INITIALIZE, &[]), [message()]);
+}
+
+#[test]
+fn an_interrupt_ends_a_turn_that_the_program_has_not_heard_of() {
+    let mut talk = Talk::unready();
+    talk.input("hello");
+    assert_eq!(talk.0.interrupt(), [ended(TurnEnd::Interrupted)]);
+    assert_eq!(talk.answered(INITIALIZE, &[]), []);
+}
+
+#[test]
+fn an_interrupt_does_not_overtake_its_message() {
+    let mut talk = Talk::new();
+    assert_eq!(talk.input("hello"), [message()]);
+    assert_eq!(talk.0.interrupt(), []);
+    assert_eq!(talk.init(Some(&[OURS])), [interrupt(1)]);
+    assert_eq!(talk.answered("interrupt-1", &[]), []);
+    assert_eq!(talk.aborted(), [taken(), ended(TurnEnd::Interrupted)]);
+    assert_eq!(talk.0.interrupt(), [], "no turn is open");
+}
+
+#[test]
+fn an_interrupt_that_missed_its_message_is_sent_again() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    // Something else woke first.
+    assert_eq!(talk.init(None), []);
+    assert_eq!(talk.0.interrupt(), [interrupt(1)]);
+    assert_eq!(talk.answered("interrupt-1", &[OURS]), []);
+    assert_eq!(talk.aborted(), [], "that was the end of the other");
+    assert_eq!(talk.init(Some(&[OURS])), [interrupt(2)]);
+    assert_eq!(talk.aborted(), [taken(), ended(TurnEnd::Interrupted)]);
+}
+
+#[test]
+fn work_that_woke_first_does_not_end_the_turn_of_an_input() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    assert_eq!(talk.init(None), []);
+    assert_eq!(talk.text("by the way"), [done(0, "by the way")], "it is no proof either");
+    assert_eq!(talk.result(), []);
+    talk.init(Some(&[OURS]));
+    assert_eq!(talk.text("hi"), [taken(), done(1, "hi")]);
+    assert_eq!(talk.result(), [completed()]);
+}
+
+#[test]
+fn an_input_waits_for_work_that_woke_by_itself() {
+    let mut talk = Talk::new();
+    assert_eq!(talk.init(None), [event(Event::TurnStarted)]);
+    assert_eq!(talk.input("hello"), []);
+    assert_eq!(talk.text("by the way"), [done(0, "by the way")]);
+    assert_eq!(talk.result(), [message()]);
+    talk.init(Some(&[OURS]));
+    assert_eq!(talk.text("hi"), [taken(), done(1, "hi")]);
+    assert_eq!(talk.result(), [completed()]);
+}
+
+#[test]
+fn an_old_version_names_no_messages() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.line(json!({ "type": "system", "subtype": "init" }));
+    assert_eq!(talk.text("hi"), [taken(), done(0, "hi")]);
+    assert_eq!(talk.result(), [completed()]);
+}
+
+#[test]
+fn an_answer_that_broke_off_is_taken_back_when_the_next_one_comes() {
+    let begin = |id: &str| json!({ "type": "message_start", "message": { "id": id } });
+    let block = || json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text" } });
+    let delta = |text: &str| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
+    let superseded = |attempt, max_attempts, reason: &str| {
+        event(Event::Retrying {
+            attempt,
+            max_attempts,
+            delay_ms: 0,
+            reason: reason.to_owned(),
+            discarded_blocks: vec![0],
+        })
+    };
+    let broken_off = || {
+        let mut talk = Talk::new();
+        talk.input("hello");
+        talk.init(Some(&[OURS]));
+        talk.stream(begin("m1"));
+        talk.stream(block());
+        talk.stream(delta("one "));
+        talk
+    };
+
+    // Silently, with or without a word about the end of the first.
+    let mut talk = broken_off();
+    assert_eq!(talk.text("two"), [superseded(1, 1, "the answer broke off"), done(1, "two")]);
+    let mut talk = broken_off();
+    talk.line(json!({ "type": "stream_event", "event": { "type": "message_stop" }, "abandoned_blocks": {} }));
+    assert_eq!(talk.text("two"), [superseded(1, 1, "the answer broke off"), done(1, "two")]);
+    // With a word.
+    let mut talk = broken_off();
+    let retry = json!({ "type": "system", "subtype": "api_retry", "attempt": 2, "max_retries": 3.0,
+        "retry_delay_ms": 0.7, "error_status": null, "error": "unknown" });
+    assert_eq!(talk.line(retry), [superseded(2, 3, "unknown")]);
+    assert_eq!(talk.text("two"), [done(1, "two")]);
+    // Streamed again under the number that the vendor gave to the first, too.
+    let mut talk = broken_off();
+    assert_eq!(talk.stream(begin("m1")), [superseded(1, 1, "the answer broke off")]);
+    talk.stream(block());
+    assert_eq!(talk.stream(delta("two")), [event(Event::TextDelta { block: 1, text: "two".to_owned() })]);
+}
+
+#[test]
+fn wrong_credentials_end_the_turn_long_before_the_program_gives_up() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    for (attempt, n_outputs) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
+        let retry =
+            json!({ "type": "system", "subtype": "api_retry", "attempt": attempt, "error_status": 401 });
+        assert_eq!(talk.line(retry).len(), n_outputs, "attempt {attempt}");
+    }
+    let message = "the vendor refuses the credentials (401)";
+    assert_eq!(talk.aborted(), [taken(), ended(TurnEnd::failed("authentication_failed", message))]);
+}
+
+#[test]
+fn a_blank_input_is_refused() {
+    let mut talk = Talk::new();
+    assert_eq!(talk.input(" \n"), [ended(TurnEnd::failed("empty_input", "the input is blank"))]);
+    assert_eq!(talk.input("hello"), [message()]);
+}
+
+#[test]
+fn a_question_that_lapsed_is_not_answered() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    let ask = |id: &str| {
+        json!({ "type": "control_request", "request_id": id,
+            "request": { "subtype": "can_use_tool", "tool_name": "Write", "input": { "a": 1 } } })
+    };
+    assert_eq!(talk.line(ask("r1")).len(), 2);
+    assert_eq!(talk.line(ask("r2")).len(), 1);
+    let lapsed = talk.line(json!({ "type": "control_cancel_request", "request_id": "r1" }));
+    assert_eq!(lapsed, [Output::Withdraw { request_id: "r1".to_owned() }]);
+    let allow = || Verdict::Allow { updated_input: None };
+    assert_eq!(talk.0.decide("r1", allow()), None);
+    let answer = say::decision("r2", json!({ "a": 1 }), allow());
+    assert_eq!(talk.0.decide("r2", allow()), Some(Output::Say(answer)));
+    assert_eq!(talk.0.decide("r2", allow()), None);
+}
+
+#[test]
+fn what_is_not_understood_is_named_once_and_answered_where_it_asks() {
+    let mut talk = Talk::new();
+    for line in [
+        json!({ "type": "brand_new", "x": 1 }),
+        json!({ "type": "system", "subtype": "brand_new" }),
+        json!({ "type": "stream_event", "event": 7 }),
+        json!([1]),
+    ] {
+        assert_eq!(talk.line(line.clone()).len(), 1, "{line}");
+        assert_eq!(talk.line(line), []);
+    }
+    let asked =
+        json!({ "type": "control_request", "request_id": "r1", "request": { "subtype": "hook_callback" } });
+    let outputs = talk.line(asked);
+    assert_eq!(outputs[0], Output::Say(say::unsupported("r1")));
+    let message = "Claude Code sent `control_request/hook_callback`, which is not understood".to_owned();
+    let code = "claude.unknown_event".to_owned();
+    assert_eq!(outputs[1], event(Event::Diagnostic { code, message }));
+    let n = (0..1000).map(|n| talk.line(json!({ "type": format!("made_up_{n}") })).len()).sum::<usize>();
+    assert!(n < 100, "{n} remarks");
+}
+
+#[test]
+fn a_result_is_an_end_whatever_has_become_of_its_fields() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    talk.text("hi");
+    let outputs = talk
+        .line(json!({ "type": "result", "is_error": "no", "terminal_reason": 7, "modelUsage": [],
+        "total_cost_usd": "much", "errors": "none", "result": { "text": "hi" }, "num_turns": -1 }));
+    let end =
+        TurnEnd::Completed { stop_reason: musher_protocol::StopReason::Other, vendor_stop_reason: None };
+    assert_eq!(outputs, [ended(end)]);
+}

@@ -1,0 +1,98 @@
+//! The open turn, and how far it is.
+
+use musher_backend::Event;
+use musher_protocol::InputId;
+use uuid::Uuid;
+
+use super::ending::Signs;
+use crate::{say::Said, wire::Init};
+
+/// New versions name the messages that a turn answers; where they name none, it answers none.
+const NAMES_MESSAGES: &str = "msg_lifecycle_v1";
+
+/// The open turn.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The input that it is about; none for work that woke by itself.
+    pub(super) asked: Option<Asked>,
+    pub(super) run: Run,
+    pub(super) interrupt: Interrupt,
+    pub(super) signs: Signs,
+}
+
+/// An input on its way to the model.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) input_id: InputId,
+    /// The message's own id.
+    pub(super) uuid: Uuid,
+    /// The message, as long as it has not been written.
+    pub(super) unsent: Option<Said>,
+    pub(super) is_taken: bool,
+}
+
+/// What the program does for the turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Run {
+    /// Nothing yet: its message waits, here or there.
+    #[default]
+    Awaited,
+    /// It does something else first, which woke by itself.
+    Foreign,
+    /// It works on it.
+    Underway,
+}
+
+/// How far an interrupt is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Interrupt {
+    #[default]
+    Unasked,
+    /// It waits until the program works on the turn: one that overtakes the message is lost on new versions.
+    Held,
+    /// It was sent under this id.
+    Sent(String),
+    /// The program has obeyed; what it still says is cut off.
+    Obeyed,
+}
+
+impl Turn {
+    /// A turn that woke by itself.
+    pub(super) fn background() -> Self {
+        Self { run: Run::Underway, ..Self::default() }
+    }
+
+    /// A turn for an input.
+    pub(super) fn of(asked: Asked) -> Self {
+        Self { asked: Some(asked), ..Self::default() }
+    }
+
+    /// The program begins to work.
+    pub(super) fn begin(&mut self, init: &Init) {
+        if self.run == Run::Underway {
+            return;
+        }
+        let names = |asked: &Asked| match &init.user_message_uuids {
+            Some(uuids) => uuids.contains(&asked.uuid.to_string()),
+            None => !init.capabilities.iter().any(|name| name == NAMES_MESSAGES),
+        };
+        let is_ours = self.asked.as_ref().is_none_or(|asked| asked.unsent.is_none() && names(asked));
+        self.run = if is_ours { Run::Underway } else { Run::Foreign };
+    }
+
+    /// Whether the program works on something that is not the turn's input.
+    pub(super) fn is_foreign(&self) -> bool {
+        let is_unsent = self.asked.as_ref().is_some_and(|asked| asked.unsent.is_some());
+        self.run == Run::Foreign || is_unsent
+    }
+
+    /// The proof that the model was asked, the first time.
+    pub(super) fn take(&mut self) -> Option<Event> {
+        if self.is_foreign() {
+            return None;
+        }
+        let asked = self.asked.as_mut()?;
+        let is_first = !std::mem::replace(&mut asked.is_taken, true);
+        is_first.then(|| Event::InputTaken { input_id: asked.input_id.clone() })
+    }
+}

@@ -1,0 +1,323 @@
+//! One session: a running program, driven from its first line to its end.
+//!
+//! One task owns everything. It waits for whatever comes next, lets the [`Conversation`] decide, and does what
+//! that says. While the runtime is behind, nothing is read, so that the program waits, too.
+
+mod ending;
+mod pipes;
+mod stdin;
+mod tail;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use musher_backend::{BackendError, Command, DecisionGiven, Event, Link, LinkClosed, SessionOutcome};
+use musher_process::{Child, Exit, Spawned};
+use musher_protocol::ApprovalId;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::{
+    ending::Ending,
+    pipes::{Chunk, Pipes},
+    stdin::Stdin,
+};
+use crate::{
+    conversation::{Conversation, Output, Refusal},
+    framing::LineTooLong,
+    invocation::Invocation,
+};
+
+/// The program needs half a second to answer its first request, and ten times that on a machine that is busy.
+/// One that has said nothing after this is something else, or hangs.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A program that ended has written all it will; only what it left running may hold its pipes open.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Often enough for the runtime's inactivity limit, which counts in seconds, and seldom enough for its queue.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A session that is over, and what its program did.
+pub(crate) async fn run(invocation: Invocation, link: Link) -> Result<SessionOutcome, BackendError> {
+    let Invocation { command, session_id, opening } = invocation;
+    // Nothing was started: there is nobody to tell and nothing to clean up.
+    let Ok(()) = link.session_started(session_id, opening.is_resumed).await else {
+        return Ok(SessionOutcome::aborted());
+    };
+    let spawned = command.spawn().await;
+    let Spawned { mut child, stdin, stdout, stderr } =
+        spawned.map_err(|error| BackendError::new("claude_not_started", "start Claude Code", error))?;
+    let (conversation, first_line) = Conversation::open(opening);
+    let mut session = Session {
+        link,
+        stdin: Stdin::new(stdin),
+        pipes: Pipes::new(stdout, stderr),
+        conversation,
+        approvals: BTreeMap::new(),
+        exit: None,
+        ending: None,
+        deadline: Some(Instant::now() + START_LIMIT),
+        last_alive: None,
+    };
+    session.stdin.push(first_line);
+    match session.live(&mut child).await {
+        Ok(exit) => Ok(session.outcome(exit)),
+        Err(failure) => session.fail(&mut child, failure).await,
+    }
+}
+
+/// Everything but the process itself, which is waited for and ended beside it.
+struct Session {
+    link: Link,
+    stdin: Stdin,
+    pipes: Pipes,
+    conversation: Conversation,
+    /// The program's ids of the questions that are open.
+    approvals: BTreeMap<ApprovalId, String>,
+    /// How the program ended, once it has.
+    exit: Option<Exit>,
+    /// The runtime has asked for the session's end.
+    ending: Option<Ending>,
+    /// When what is being waited for must have come.
+    deadline: Option<Instant>,
+    last_alive: Option<Instant>,
+}
+
+/// Why a session cannot go on.
+#[derive(Debug)]
+enum Failure {
+    /// Nobody listens any more.
+    LinkClosed,
+    Silent,
+    Refused(Refusal),
+    Framing(LineTooLong),
+    Process(musher_process::Error),
+}
+
+impl From<LinkClosed> for Failure {
+    fn from(_: LinkClosed) -> Self {
+        Self::LinkClosed
+    }
+}
+
+impl From<LineTooLong> for Failure {
+    fn from(error: LineTooLong) -> Self {
+        Self::Framing(error)
+    }
+}
+
+impl From<musher_process::Error> for Failure {
+    fn from(error: musher_process::Error) -> Self {
+        Self::Process(error)
+    }
+}
+
+/// What comes next.
+enum Happened {
+    Command(Command),
+    Read(Chunk),
+    /// Something was written, or cannot be.
+    Written,
+    Exited(Result<Exit, musher_process::Error>),
+    Deadline,
+}
+
+impl Session {
+    /// From the first line to the end of every process; returns how the program ended.
+    async fn live(&mut self, child: &mut Child) -> Result<Option<Exit>, Failure> {
+        self.talk(child).await?;
+        let ended = self.end(child).await?;
+        if !ended.survivors.is_empty() {
+            tracing::warn!(survivors = ?ended.survivors, "processes of Claude Code cannot be ended");
+        }
+        let outputs = self.conversation.over();
+        self.perform(outputs).await?;
+        Ok(self.exit.or(ended.exit))
+    }
+
+    /// Until the program has ended, or must be made to.
+    async fn talk(&mut self, child: &mut Child) -> Result<(), Failure> {
+        loop {
+            match self.next(child).await {
+                Happened::Command(command) => self.command(command).await?,
+                Happened::Read(chunk) => self.read(chunk).await?,
+                Happened::Written => {}
+                Happened::Exited(exit) => {
+                    self.exit = Some(exit?);
+                    self.deadline = Some(Instant::now() + DRAIN_LIMIT);
+                }
+                Happened::Deadline if !self.conversation.is_ready() && self.is_undisturbed() => {
+                    return Err(Failure::Silent);
+                }
+                Happened::Deadline => return Ok(()),
+            }
+            if self.exit.is_some() && self.pipes.are_over() {
+                return Ok(());
+            }
+            self.pursue_ending();
+        }
+    }
+
+    async fn next(&mut self, child: &mut Child) -> Happened {
+        let Self { link, stdin, pipes, exit, deadline, .. } = self;
+        let reads = stdin.has_room();
+        let deadline = *deadline;
+        let timer = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            command = link.next_command() => Happened::Command(command),
+            chunk = pipes.read(reads) => Happened::Read(chunk),
+            written = stdin.write() => {
+                if let Err(error) = written {
+                    tracing::debug!(%error, "Claude Code reads no more");
+                }
+                Happened::Written
+            }
+            exited = child.wait(), if exit.is_none() => Happened::Exited(exited),
+            () = timer => Happened::Deadline,
+        }
+    }
+
+    /// Whether neither the program nor the runtime has begun to end the session.
+    fn is_undisturbed(&self) -> bool {
+        self.exit.is_none() && self.ending.is_none()
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Input(input) => {
+                let outputs = self.conversation.input(&input, Uuid::new_v4());
+                self.perform(outputs).await
+            }
+            Command::Interrupt => {
+                let outputs = self.conversation.interrupt();
+                self.perform(outputs).await
+            }
+            Command::Decision(DecisionGiven { approval_id, verdict }) => {
+                let asked = self.approvals.remove(&approval_id);
+                let answer = asked.and_then(|request_id| self.conversation.decide(&request_id, verdict));
+                self.perform(answer).await
+            }
+            Command::End { grace } => {
+                let outputs = self.begin_ending(grace);
+                self.perform(outputs).await
+            }
+            Command::Steer(_) => {
+                tracing::warn!("an input to steer with was left out: the program cannot be steered");
+                Ok(())
+            }
+        }
+    }
+
+    async fn read(&mut self, chunk: Chunk) -> Result<(), Failure> {
+        match chunk {
+            Chunk::Stdout => self.read_lines().await,
+            Chunk::StdoutOver => self.finish_reading().await,
+            Chunk::Stderr => Ok(()),
+        }
+    }
+
+    /// Takes the lines that have just come.
+    async fn read_lines(&mut self) -> Result<(), Failure> {
+        let was_ready = self.conversation.is_ready();
+        let mut is_silent = true;
+        while let Some(line) = self.pipes.line()? {
+            let outputs = self.conversation.line(line);
+            is_silent &= !outputs.iter().any(|output| matches!(output, Output::Event(_)));
+            self.perform(outputs).await?;
+        }
+        if !was_ready && self.conversation.is_ready() && self.is_undisturbed() {
+            self.deadline = None;
+        }
+        let now = Instant::now();
+        if is_silent && self.last_alive.is_none_or(|last| now - last >= ALIVE_INTERVAL) {
+            self.last_alive = Some(now);
+            self.link.emit(Event::Alive).await?;
+        }
+        Ok(())
+    }
+
+    /// Stdout is over: a last line may lack its end.
+    async fn finish_reading(&mut self) -> Result<(), Failure> {
+        if let Some(line) = self.pipes.rest() {
+            let outputs = self.conversation.line(&line);
+            self.perform(outputs).await?;
+        }
+        if self.exit.is_none() {
+            // A program that says nothing more is about to end; one that is not is of no use.
+            let by = Instant::now() + DRAIN_LIMIT;
+            self.deadline = Some(self.deadline.map_or(by, |deadline| deadline.min(by)));
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, outputs: impl IntoIterator<Item = Output>) -> Result<(), Failure> {
+        for output in outputs {
+            match output {
+                Output::Event(event) => self.link.emit(event).await?,
+                Output::Ask { request_id, request } => {
+                    let approval_id = self.link.request_approval(request).await?;
+                    self.approvals.insert(approval_id, request_id);
+                }
+                Output::Withdraw { request_id } => {
+                    let asked = self.approvals.iter().find(|(_, asked)| **asked == request_id);
+                    if let Some(approval_id) = asked.map(|(approval_id, _)| approval_id.clone()) {
+                        self.approvals.remove(&approval_id);
+                        self.link.withdraw_approval(approval_id).await?;
+                    }
+                }
+                Output::Say(line) => self.stdin.push(line),
+                Output::Refused(refusal) => return Err(Failure::Refused(refusal)),
+            }
+        }
+        Ok(())
+    }
+
+    fn outcome(&self, exit: Option<Exit>) -> SessionOutcome {
+        let was_asked = self.ending.is_some();
+        let is_good = exit.is_some_and(|exit| exit.code == Some(0)) && !self.conversation.has_open_turn();
+        let limit = self.conversation.limit();
+        SessionOutcome {
+            exit_ok: was_asked || is_good,
+            aborted: !was_asked && !self.conversation.is_ready(),
+            rate_limited: limit.is_some(),
+            rate_limit_reset_at: limit.and_then(|limit| limit.reset_at),
+            exit_code: exit.and_then(|exit| exit.code),
+            signal: exit.and_then(|exit| exit.signal),
+            stderr_tail: self.pipes.stderr_tail(),
+        }
+    }
+
+    /// Ends what cannot go on, and says why.
+    async fn fail(&self, child: &mut Child, failure: Failure) -> Result<SessionOutcome, BackendError> {
+        let ended = child.kill_now().await;
+        let said =
+            self.pipes.stderr_tail().map_or_else(String::new, |said| format!("; it said last: {said}"));
+        let error = |code, message| BackendError { code, message, source: None };
+        match failure {
+            Failure::LinkClosed => {
+                ended.map_err(|error| BackendError::new("process_lost", "end Claude Code", error))?;
+                Ok(SessionOutcome::crashed())
+            }
+            Failure::Silent => {
+                let limit = START_LIMIT.as_secs();
+                Err(error("claude_silent", format!("Claude Code did not answer within {limit} s{said}")))
+            }
+            Failure::Refused(Refusal::Resume(why)) => {
+                Err(error("resume_refused", format!("Claude Code cannot continue the session: {why}")))
+            }
+            Failure::Refused(Refusal::Initialize(why)) => {
+                let message = format!("Claude Code does not take its instructions: {why}");
+                Err(error("claude_initialize_refused", message))
+            }
+            Failure::Framing(error) => {
+                Err(BackendError::new("claude_line_too_long", "read what Claude Code writes", error))
+            }
+            Failure::Process(error) => Err(BackendError::new("process_lost", "watch Claude Code", error)),
+        }
+    }
+}

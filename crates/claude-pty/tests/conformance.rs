@@ -1,0 +1,41 @@
+//! The real Claude Code passes the suite that every backend must pass, on the newest and the oldest version.
+
+#[expect(unused_macros, unused_imports, dead_code, reason = "other tests use the rest of the stage")]
+mod stage;
+
+use std::sync::Arc;
+
+use musher_claude_pty::ClaudePty;
+use musher_testkit::backend_suite::{Footprint, Prompts, Subject};
+
+use self::stage::Stage;
+
+async fn subject(variable: &str) -> Subject {
+    let stage = Stage::of(variable).await;
+    Subject {
+        backend: Arc::new(ClaudePty::new(stage.options())),
+        launch: Box::new(move || stage.launch()),
+        footprint: Footprint::Processes,
+        prompts: Prompts {
+            say: "say some words".to_owned(),
+            call_tool: "@@bash:echo hi@@".to_owned(),
+            ask: "@@bash:touch made@@".to_owned(),
+            // The program asks about one tool that changes something at a time.
+            ask_twice: None,
+            run_long: "@@slow:5000,50@@".to_owned(),
+            hang: "@@hang@@".to_owned(),
+        },
+    }
+}
+
+mod latest {
+    use super::{stage::LATEST, subject};
+
+    musher_testkit::backend_suite!(subject(LATEST).await);
+}
+
+mod old {
+    use super::{stage::OLD, subject};
+
+    musher_testkit::backend_suite!(subject(OLD).await);
+}
