@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs AI agent workers, and keeps a log of what they did that never lies.
+#[derive(Debug, Parser)]
+#[command(name = "musher", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs one worker and streams it to the terminal.
+    ///
+    /// The worker works in the current directory. The exit code says how it ended: 0 done, 1 failed,
+    /// 3 a limit was reached, 4 the model refused, 130 interrupted.
+    #[command(
+        after_help = "Examples:\n  musher run \"fix the failing test\"\n  musher run --profile echo \"hello\"      needs neither a CLI nor a key"
+    )]
+    Run(RunArguments),
+    /// Serves workers over HTTP.
+    #[command(
+        after_help = "Examples:\n  musher serve\n  musher serve --listen 127.0.0.1:0 --ready-file ready.json"
+    )]
+    Serve(ServeArguments),
+    /// Ends the processes of a server that was killed; the server starts it by itself.
+    #[command(hide = true)]
+    Guard {
+        /// Whose processes.
+        owner: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// What the worker is to do.
+    pub(crate) objective: String,
+    /// What runs: a profile of the config, or `coder` (Claude Code) or `echo` (scripted: says what it was told).
+    #[arg(long, conflicts_with = "backend")]
+    pub(crate) profile: Option<String>,
+    /// What runs, by backend, with the defaults of everything else.
+    #[arg(long)]
+    pub(crate) backend: Option<String>,
+    /// Prints the events as JSON, one a line, and `{"outcome": …}` last.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The config file.
+    #[arg(long, env = "MUSHER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// How many seconds of a rate limit to wait for.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) max_wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "MUSHER_LISTEN")]
+    pub(crate) listen: Option<String>,
+    /// Where the logs live: `memory` (gone when the server ends).
+    #[arg(long, env = "MUSHER_STORE")]
+    pub(crate) store: Option<String>,
+    /// The config file.
+    #[arg(long, env = "MUSHER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The file with the admin token; written at the first start.
+    #[arg(long, env = "MUSHER_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Where to write `{"url", "pid", "token_file"}` once the server is ready.
+    #[arg(long)]
+    pub(crate) ready_file: Option<PathBuf>,
+}

@@ -1,0 +1,379 @@
+//! The config file: read once, every key of it used, an unknown one refused with file and line.
+
+mod profile;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use musher_core::Profile;
+use musher_http::TokenScope;
+use musher_protocol::RuntimeLimits;
+use serde::Deserialize;
+
+pub(crate) use self::profile::ProfileError;
+
+/// The profile for coding that is there without a config.
+const CODER: &str = "coder";
+/// The profile that needs neither a CLI nor a key.
+const ECHO: &str = "echo";
+/// More would make a page that no client can hold.
+const MAX_PAGE: u64 = 10_000;
+
+/// Why a config cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("read the config {file}")]
+    Read {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("config {file}: {message}")]
+    Syntax { file: String, message: String },
+    #[error("config {file}: {key}: {message}")]
+    Value { file: String, key: String, message: String },
+    #[error("config {file}: profiles.{name}")]
+    Profile {
+        file: String,
+        name: String,
+        #[source]
+        source: ProfileError,
+    },
+}
+
+/// A config, with its defaults filled in and its paths made absolute.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: Option<String>,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) store: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) default_profile: String,
+    pub(crate) limits: RuntimeLimits,
+    pub(crate) profiles: BTreeMap<String, Profile>,
+    pub(crate) claude: ClaudeTable,
+    pub(crate) workspaces: BTreeMap<String, PathBuf>,
+    pub(crate) tokens: Vec<TokenTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    server: ServerTable,
+    #[serde(default)]
+    store: StoreTable,
+    #[serde(default)]
+    runtime: RuntimeTable,
+    #[serde(default)]
+    profiles: BTreeMap<String, profile::ProfileTable>,
+    #[serde(default)]
+    backends: BackendsTable,
+    #[serde(default)]
+    workspaces: BTreeMap<String, WorkspaceTable>,
+    #[serde(default)]
+    tokens: Vec<TokenTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerTable {
+    listen: Option<String>,
+    #[serde(default)]
+    allowed_hosts: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreTable {
+    url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuntimeTable {
+    display_name: Option<String>,
+    default_profile: Option<String>,
+    max_transcript_projection_items: Option<u64>,
+    max_event_batch_items: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct BackendsTable {
+    #[serde(default)]
+    claude_pty: ClaudeTable,
+}
+
+/// How Claude Code is started.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaudeTable {
+    /// The program, by name or path; `claude` when absent.
+    pub(crate) program: Option<String>,
+    /// Variables of the worker's processes.
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    /// Variables of the server that the worker's processes get too.
+    pub(crate) pass_env: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkspaceTable {
+    path: PathBuf,
+    #[serde(default)]
+    isolation: IsolationKey,
+}
+
+/// Written out so that a config says what it means; there is one value so far.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum IsolationKey {
+    #[default]
+    Direct,
+}
+
+/// A token besides the admin's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenTable {
+    pub(crate) name: String,
+    /// Lower hex SHA-256 of the token's text.
+    pub(crate) sha256: Sha256Hex,
+    pub(crate) scopes: Vec<TokenScope>,
+}
+
+/// The SHA-256 of a token's text, written as 64 lower hex digits.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Sha256Hex([u8; 32]);
+
+impl Sha256Hex {
+    pub(crate) fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Sha256Hex {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const EXPECTED: &str = "64 lower hex digits are expected";
+        if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(EXPECTED);
+        }
+        let mut bytes = [0; 32];
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_not_hex| EXPECTED)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Config {
+    /// Reads the file; without one, the defaults.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = file else { return Self::of(File::default(), Path::new(".")) };
+        let name = path.display().to_string();
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+        let file = toml::from_str(&text)
+            .map_err(|error| ConfigError::Syntax { file: name, message: error.to_string() })?;
+        Self::of(file, path)
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self, ConfigError> {
+        let name = path.display().to_string();
+        let wrong = |key: String, message: String| ConfigError::Value { file: name.clone(), key, message };
+        let directory = path.parent().unwrap_or(Path::new("."));
+        let mut profiles = builtin_profiles();
+        for (profile, table) in file.profiles {
+            let resolved = table.resolve(directory);
+            let resolved = resolved.map_err(|source| ConfigError::Profile {
+                file: name.clone(),
+                name: profile.clone(),
+                source,
+            })?;
+            profiles.insert(profile, resolved);
+        }
+        let default_profile = file.runtime.default_profile.unwrap_or_else(|| CODER.to_owned());
+        if !profiles.contains_key(&default_profile) {
+            return Err(wrong(
+                "runtime.default_profile".to_owned(),
+                format!("no profile `{default_profile}`"),
+            ));
+        }
+        let page = |key: &str, value: Option<u64>| match value.unwrap_or(256) {
+            n @ 1..=MAX_PAGE => Ok(n),
+            n => Err(wrong(format!("runtime.{key}"), format!("{n} is not within 1 and {MAX_PAGE}"))),
+        };
+        let limits = RuntimeLimits {
+            max_transcript_projection_items: page(
+                "max_transcript_projection_items",
+                file.runtime.max_transcript_projection_items,
+            )?,
+            max_event_batch_items: page("max_event_batch_items", file.runtime.max_event_batch_items)?,
+        };
+        let mut workspaces = BTreeMap::new();
+        for (workspace, WorkspaceTable { path, isolation: IsolationKey::Direct }) in file.workspaces {
+            let path = directory.join(path);
+            let absolute = path.canonicalize().ok().filter(|path| path.is_dir());
+            let absolute = absolute.ok_or_else(|| {
+                wrong(format!("workspaces.{workspace}.path"), format!("no directory {}", path.display()))
+            })?;
+            workspaces.insert(workspace, absolute);
+        }
+        Ok(Self {
+            listen: file.server.listen,
+            allowed_hosts: file.server.allowed_hosts,
+            store: file.store.url,
+            display_name: file.runtime.display_name,
+            default_profile,
+            limits,
+            profiles,
+            claude: file.backends.claude_pty,
+            workspaces,
+            tokens: file.tokens,
+        })
+    }
+}
+
+fn builtin_profiles() -> BTreeMap<String, Profile> {
+    [(CODER, "claude-pty"), (ECHO, "scripted")]
+        .map(|(name, backend)| (name.to_owned(), Profile::of(backend)))
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("musher.toml");
+        fs::write(&file, text).unwrap();
+        fs::write(directory.path().join("bad.json"), r#"{"turns": [{"match": "x", "stepz": []}]}"#).unwrap();
+        Config::load(Some(&file)).map_err(|error| {
+            let cause =
+                std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+            format!("{error}{cause}").replace(&directory.path().display().to_string(), "DIR")
+        })
+    }
+
+    #[test]
+    fn without_a_config_there_are_a_coder_and_an_echo() {
+        let config = Config::load(None).unwrap();
+        assert_eq!(config.profiles.keys().collect::<Vec<_>>(), ["coder", "echo"]);
+        assert_eq!(config.default_profile, "coder");
+    }
+
+    #[test]
+    fn every_documented_key_is_read() {
+        let config = load(
+            r#"
+            [server]
+            listen = "127.0.0.1:0"
+            allowed_hosts = ["musher.internal"]
+            [store]
+            url = "memory"
+            [runtime]
+            display_name = "build farm"
+            default_profile = "careful"
+            max_transcript_projection_items = 10
+            max_event_batch_items = 20
+            [profiles.careful]
+            backend = "claude-pty"
+            model = "sonnet"
+            instructions = "be brief"
+            approval = { mode = "allow", deadline_secs = 5 }
+            limits = { inactivity_secs = 7, queued_inputs = 2 }
+            on_rate_limit = "park"
+            park_max_secs = 9
+            [profiles.slow]
+            backend = "scripted"
+            script = "echo"
+            word_delay_ms = 3
+            [backends.claude-pty]
+            program = "claude"
+            env = { A = "b" }
+            pass_env = ["C"]
+            [workspaces.here]
+            path = "."
+            isolation = "direct"
+            [[tokens]]
+            name = "ci"
+            sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+            scopes = ["observe", "drive"]
+            "#,
+        )
+        .unwrap();
+        let careful = &config.profiles["careful"];
+        assert_eq!((careful.model.as_deref(), careful.limits.queued_inputs), (Some("sonnet"), 2));
+        assert_eq!(
+            careful.rate_limit,
+            musher_core::RateLimitPolicy::Park { at_most: std::time::Duration::from_secs(9) }
+        );
+        assert_eq!(config.profiles["slow"].options["word_delay_ms"], 3);
+        assert!(config.workspaces["here"].is_absolute());
+        assert_eq!(config.tokens[0].scopes, [TokenScope::Observe, TokenScope::Drive]);
+    }
+
+    #[test]
+    fn the_config_of_the_readme_is_read() {
+        let readme = include_str!("../../../README.md");
+        let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config = load(&example.replace("/srv/shop", ".")).unwrap();
+        assert_eq!((config.default_profile.as_str(), config.tokens.len()), ("coder", 1));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let cases = [
+            (
+                "[server]\nlisten = \"x\"\nprot = 1\n",
+                "config DIR/musher.toml: TOML parse error at line 3, column 1",
+            ),
+            ("[sever]\n", "config DIR/musher.toml: TOML parse error at line 1, column 2"),
+            (
+                "[runtime]\ndefault_profile = \"x\"\n",
+                "config DIR/musher.toml: runtime.default_profile: no profile `x`",
+            ),
+            (
+                "[runtime]\nmax_event_batch_items = 0\n",
+                "config DIR/musher.toml: runtime.max_event_batch_items: 0 is not within 1 and 10000",
+            ),
+            (
+                "[profiles.p]\nbackend = \"nobody\"\n",
+                "config DIR/musher.toml: profiles.p: no backend `nobody`; there are `claude-pty` and `scripted`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\nscript = \"bad.json\"\n",
+                "config DIR/musher.toml: profiles.p: script",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\nscript = \"none.json\"\n",
+                "config DIR/musher.toml: profiles.p: read the script DIR/none.json",
+            ),
+            (
+                "[profiles.p]\nbackend = \"claude-pty\"\nscript = \"echo\"\n",
+                "config DIR/musher.toml: profiles.p: `script` is for the backend `scripted`",
+            ),
+            (
+                "[workspaces.w]\npath = \"nowhere\"\n",
+                "config DIR/musher.toml: workspaces.w.path: no directory DIR/nowhere",
+            ),
+            (
+                "[[tokens]]\nname = \"ci\"\nsha256 = \"AB\"\nscopes = []\n",
+                "config DIR/musher.toml: TOML parse error at line 3, column 10",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = load(text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}\n  is not\n{expected}");
+        }
+    }
+}

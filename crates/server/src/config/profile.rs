@@ -1,0 +1,148 @@
+//! `[profiles.NAME]`.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use musher_core::{ApprovalMode, ApprovalPolicy, Limits, Profile, RateLimitPolicy};
+use musher_scripted::{Script, ScriptError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Larger scripts are a mistake: everything in them is kept in memory for each worker.
+const MAX_SCRIPT_BYTES: u64 = 4 << 20;
+const CLAUDE: &str = "claude-pty";
+const SCRIPTED: &str = "scripted";
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProfileError {
+    #[error("no backend `{0}`; there are `{CLAUDE}` and `{SCRIPTED}`")]
+    NoBackend(String),
+    #[error("`{0}` is for the backend `{SCRIPTED}`")]
+    NotScripted(&'static str),
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+    #[error("read the script {file}")]
+    ReadScript {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the script {file} is no JSON")]
+    ParseScript {
+        file: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("the script {0} is larger than {MAX_SCRIPT_BYTES} bytes")]
+    LargeScript(String),
+    #[error("script")]
+    Script(#[source] ScriptError),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProfileTable {
+    backend: String,
+    model: Option<String>,
+    instructions: Option<String>,
+    approval: Option<ApprovalTable>,
+    limits: Option<LimitsTable>,
+    on_rate_limit: Option<OnRateLimit>,
+    park_max_secs: Option<u64>,
+    script: Option<String>,
+    word_delay_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApprovalTable {
+    mode: ModeKey,
+    deadline_secs: Option<u64>,
+}
+
+/// `ask` comes with the routes that let a person answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ModeKey {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsTable {
+    inactivity_secs: Option<u64>,
+    queued_inputs: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnRateLimit {
+    Park,
+    End,
+}
+
+impl ProfileTable {
+    /// The profile, with the script read from beside the config.
+    pub(super) fn resolve(self, directory: &Path) -> Result<Profile, ProfileError> {
+        if ![CLAUDE, SCRIPTED].contains(&self.backend.as_str()) {
+            return Err(ProfileError::NoBackend(self.backend));
+        }
+        let mut profile = Profile::of(&self.backend);
+        profile.model = self.model;
+        profile.instructions = self.instructions;
+        if let Some(ApprovalTable { mode, deadline_secs }) = self.approval {
+            let mode = match mode {
+                ModeKey::Allow => ApprovalMode::Allow,
+                ModeKey::Deny => ApprovalMode::Deny,
+            };
+            let deadline = deadline_secs.map_or(profile.approval.deadline, Duration::from_secs);
+            profile.approval = ApprovalPolicy { mode, deadline };
+        }
+        if let Some(limits) = self.limits {
+            let Limits { inactivity, queued_inputs } = profile.limits;
+            let inactivity = limits.inactivity_secs.map_or(inactivity, Duration::from_secs);
+            let queued_inputs = limits.queued_inputs.unwrap_or(queued_inputs);
+            if inactivity.is_zero() {
+                return Err(ProfileError::Zero("limits.inactivity_secs"));
+            }
+            if queued_inputs == 0 {
+                return Err(ProfileError::Zero("limits.queued_inputs"));
+            }
+            profile.limits = Limits { inactivity, queued_inputs };
+        }
+        profile.rate_limit = match (self.on_rate_limit, self.park_max_secs, profile.rate_limit) {
+            (Some(OnRateLimit::End), ..) => RateLimitPolicy::End,
+            (_, Some(secs), _) => RateLimitPolicy::Park { at_most: Duration::from_secs(secs) },
+            (_, None, default) => default,
+        };
+        if self.backend != SCRIPTED {
+            let set = [("script", self.script.is_some()), ("word_delay_ms", self.word_delay_ms.is_some())];
+            let misplaced = set.into_iter().find(|(_, is_set)| *is_set);
+            return misplaced.map_or(Ok(profile), |(key, _)| Err(ProfileError::NotScripted(key)));
+        }
+        if let Some(script) = self.script {
+            profile.options.insert("script".to_owned(), read_script(&script, directory)?);
+        }
+        if let Some(delay) = self.word_delay_ms {
+            profile.options.insert("word_delay_ms".to_owned(), json!(delay));
+        }
+        Script::from_options(&profile.options).map_err(ProfileError::Script)?;
+        Ok(profile)
+    }
+}
+
+/// `echo` is a word; everything else is a path relative to the config.
+fn read_script(script: &str, directory: &Path) -> Result<Value, ProfileError> {
+    if script == "echo" {
+        return Ok(json!(script));
+    }
+    let path = directory.join(script);
+    let file = path.display().to_string();
+    let failed = |source| ProfileError::ReadScript { file: file.clone(), source };
+    if fs::metadata(&path).map_err(failed)?.len() > MAX_SCRIPT_BYTES {
+        return Err(ProfileError::LargeScript(file));
+    }
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    serde_json::from_str(&text).map_err(|source| ProfileError::ParseScript { file, source })
+}

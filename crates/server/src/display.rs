@@ -1,0 +1,204 @@
+//! What a person sees of a worker: its events as text, harmless to the terminal.
+
+use std::fmt::Write as _;
+
+use musher_protocol::{Decision, Envelope, Outcome, Payload, TurnOutcome, Usage};
+
+/// How much of a tool's input and result is shown; the log has all of it.
+const PREVIEW_LINES: usize = 8;
+const PREVIEW_CHARS: usize = 800;
+
+/// Turns events into text, in the order in which they come.
+#[derive(Debug, Default)]
+pub(crate) struct Display {
+    /// The cursor stands behind text of the model that did not end its line.
+    mid_line: bool,
+    /// Deltas of the text that is under way were shown.
+    streamed: bool,
+}
+
+impl Display {
+    /// The text of an event; empty when a person need not see it.
+    pub(crate) fn show(&mut self, event: &Envelope) -> String {
+        match &event.payload {
+            Payload::WorkerCreated(created) => self.line(&format!(
+                "worker {} · profile {} · {}",
+                event.worker_id, created.profile, created.backend
+            )),
+            Payload::UserMessage { content, .. } => self.line(&format!("> {content}")),
+            Payload::SystemItem { content, .. } => self.line(&format!("system: {content}")),
+            Payload::TextDelta { text, .. } => {
+                self.streamed = true;
+                self.text(text)
+            }
+            Payload::TextDone { text, .. } => {
+                let all = if std::mem::take(&mut self.streamed) { String::new() } else { self.text(text) };
+                all + &self.end_line()
+            }
+            Payload::ToolCallDone { name, input, .. } => {
+                self.line(&format!("* {name} {}", preview(&input.to_string())))
+            }
+            Payload::ToolResult { content, is_error, .. } => {
+                let mark = if *is_error { "! " } else { "  " };
+                self.line(&indent(&preview(content), mark))
+            }
+            Payload::ApprovalResolved { decision, message, by, .. } => match decision {
+                Decision::Allow => String::new(),
+                Decision::Deny | Decision::Expired | Decision::Withdrawn | Decision::Unknown => {
+                    let why = message.as_deref().unwrap_or("no reason given");
+                    self.line(&format!("! not allowed by the {}: {why}", by.token))
+                }
+            },
+            Payload::Retrying(retrying) => self.line(&format!(
+                "~ attempt {} of {}: {}",
+                retrying.attempt, retrying.max_attempts, retrying.reason
+            )),
+            Payload::RateLimited { scope, reset_at } => {
+                let until =
+                    reset_at.map_or_else(|| "until nobody knows when".to_owned(), |at| format!("until {at}"));
+                self.line(&format!("~ rate limit `{scope}` {until}"))
+            }
+            Payload::LimitReached { which } => self.line(&format!("! limit reached: {}", word(which))),
+            Payload::Diagnostic { code, message } | Payload::Error { code, message } => {
+                self.line(&format!("- {code}: {message}"))
+            }
+            Payload::SessionEnded(ended) => ended.survivors.iter().fold(String::new(), |all, left| {
+                all + &self.line(&format!("! process {} ({}) could not be ended", left.pid, left.command))
+            }),
+            Payload::TurnFinished(finished) => finished
+                .error
+                .as_ref()
+                .map_or_else(String::new, |error| self.line(&format!("! {}: {}", error.code, error.message))),
+            Payload::Snapshot(_)
+            | Payload::InputAccepted { .. }
+            | Payload::InputDelivered { .. }
+            | Payload::InputTaken { .. }
+            | Payload::InputDropped { .. }
+            | Payload::InterruptRequested(_)
+            | Payload::StopRequested(_)
+            | Payload::CancelRequested(_)
+            | Payload::SessionStarted(_)
+            | Payload::SessionEnvironment(_)
+            | Payload::TurnStarted { .. }
+            | Payload::ThinkingDelta { .. }
+            | Payload::ThinkingDone { .. }
+            | Payload::ToolCallStarted { .. }
+            | Payload::ToolCallDelta { .. }
+            | Payload::ApprovalRequested(_)
+            | Payload::Usage { .. }
+            | Payload::LimitsRaised { .. }
+            | Payload::Status { .. }
+            | Payload::WorkerStopped(_)
+            | Payload::WorkerCancelled(_)
+            | Payload::Unknown => String::new(),
+        }
+    }
+
+    /// Whether text of the model stands on a line that has not ended.
+    pub(crate) fn is_mid_line(&self) -> bool {
+        self.mid_line
+    }
+
+    fn text(&mut self, text: &str) -> String {
+        let shown = harmless(text);
+        if let Some(last) = shown.chars().last() {
+            self.mid_line = last != '\n';
+        }
+        shown
+    }
+
+    fn line(&mut self, text: &str) -> String {
+        self.end_line() + &harmless(text) + "\n"
+    }
+
+    fn end_line(&mut self) -> String {
+        if std::mem::take(&mut self.mid_line) { "\n".to_owned() } else { String::new() }
+    }
+}
+
+/// How a worker ended, in one line.
+pub(crate) fn ending(outcome: &Outcome) -> String {
+    let how = match outcome.outcome {
+        TurnOutcome::Completed => "done",
+        TurnOutcome::Interrupted => "interrupted",
+        TurnOutcome::Failed => "failed",
+        TurnOutcome::Refused => "refused by the model",
+        TurnOutcome::LimitReached => "a limit was reached",
+        TurnOutcome::Unknown => "ended in a way that this version does not know",
+    };
+    format!("{how}{}", cost(&outcome.usage))
+}
+
+fn cost(usage: &Usage) -> String {
+    let mut text = String::new();
+    if let (Some(input), Some(output)) = (usage.input_tokens, usage.output_tokens)
+        && input + output > 0
+    {
+        write!(text, " · {input} tokens in, {output} out").expect("a string takes every write");
+    }
+    if let Some(dollars) = usage.total_cost_usd.filter(|dollars| *dollars > 0.0) {
+        write!(text, " · ${dollars:.4}").expect("a string takes every write");
+    }
+    text
+}
+
+/// What comes from workers is data: control characters and characters that reorder a line are shown, not sent.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|char| match char {
+            '\n' | '\t' => char,
+            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(char)).unwrap_or('\u{fffd}'),
+            '\x7f' => '\u{2421}',
+            '\u{80}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            _ => char,
+        })
+        .collect()
+}
+
+fn preview(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let shown: String =
+        lines[..lines.len().min(PREVIEW_LINES)].join("\n").chars().take(PREVIEW_CHARS).collect();
+    let more = text.trim_end().len().saturating_sub(shown.len());
+    if more > 0 { format!("{shown} … {more} bytes more") } else { shown }
+}
+
+fn indent(text: &str, mark: &str) -> String {
+    text.lines().map(|line| format!("{mark}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_instead() {
+        let cases = [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("\u{1b}[31mred\u{1b}[0m", "␛[31mred␛[0m"),
+            ("\u{1b}]52;c;ZXZpbA==\u{7}", "␛]52;c;ZXZpbA==␇"),
+            ("over\rwritten", "over␍written"),
+            ("\u{9b}2J", "\u{fffd}2J"),
+            ("abc\u{202e}fed", "abc\u{fffd}fed"),
+            ("é 世界 👩‍👩‍👧‍👦", "é 世界 👩‍👩‍👧‍👦"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(harmless(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_says_how_much_is_left_out() {
+        assert_eq!(preview("a\nb\n"), "a\nb");
+        assert_eq!(preview(&"x".repeat(900)), format!("{} … 100 bytes more", "x".repeat(800)));
+        assert_eq!(preview("1\n2\n3\n4\n5\n6\n7\n8\n9\n10"), "1\n2\n3\n4\n5\n6\n7\n8 … 5 bytes more");
+    }
+}

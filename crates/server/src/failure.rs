@@ -1,0 +1,44 @@
+//! How the binary fails: one line for a person, with its causes, and an exit code.
+
+use std::{error::Error, process::ExitCode};
+
+/// Wrong words or a wrong config.
+const USAGE: u8 = 2;
+/// Everything else.
+const OTHER: u8 = 1;
+
+/// Why the binary ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    attempt: Option<String>,
+    source: Box<dyn Error + Send + Sync>,
+    code: u8,
+}
+
+impl Failure {
+    /// The words or the config are wrong.
+    pub(crate) fn usage(source: impl Error + Send + Sync + 'static) -> Self {
+        Self { attempt: None, source: Box::new(source), code: USAGE }
+    }
+
+    /// Something that was tried failed.
+    pub(crate) fn other(attempt: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { attempt: Some(attempt.into()), source: Box::new(source), code: OTHER }
+    }
+}
+
+/// Prints a failure with its causes, and answers with its exit code.
+pub(crate) fn report(failure: &Failure) -> ExitCode {
+    let mut line = String::from("error: ");
+    if let Some(attempt) = &failure.attempt {
+        line += &format!("{attempt}: ");
+    }
+    line += &failure.source.to_string();
+    let mut cause = failure.source.source();
+    while let Some(next) = cause {
+        line += &format!(": {next}");
+        cause = next.source();
+    }
+    eprintln!("{line}");
+    ExitCode::from(failure.code)
+}

@@ -1,0 +1,48 @@
+//! The `musher` binary: config, composition, command line. What it runs is in the libraries.
+
+mod cli;
+mod compose;
+mod config;
+mod display;
+mod failure;
+mod paths;
+mod run;
+mod serve;
+mod token;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
+    // The guard outlives its server and has no runtime: it must not share anything with what it watches.
+    if let Command::Guard { owner } = &command {
+        return match musher_process::Owner::new(owner.as_str()) {
+            Ok(owner) => musher_process::guard::run(&owner),
+            Err(error) => failure::report(&failure::Failure::usage(error)),
+        };
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            match command {
+                Command::Serve(arguments) => serve::serve(arguments).await,
+                Command::Run(arguments) => run::run(arguments).await,
+                Command::Guard { .. } => unreachable!("a guard never comes here"),
+            }
+        }),
+        Err(error) => Err(failure::Failure::other("start the async runtime", error)),
+    };
+    result.unwrap_or_else(|failure| failure::report(&failure))
+}
+
+/// `MUSHER_LOG` in the syntax of `RUST_LOG`; warnings and errors when it is absent or makes no sense.
+fn log_filter() -> tracing_subscriber::EnvFilter {
+    let default = tracing_subscriber::EnvFilter::new("warn");
+    tracing_subscriber::EnvFilter::try_from_env("MUSHER_LOG").unwrap_or(default)
+}

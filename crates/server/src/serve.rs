@@ -1,0 +1,125 @@
+//! `musher serve`.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use musher_http::{AllowedHost, HttpOptions, HttpServer, Token};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{cli::ServeArguments, compose::compose, config::Config, failure::Failure, paths, token};
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:7717";
+
+/// Why a server does not start on what it was told.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("listen on `{0}`: an address and a port are expected, e.g. {DEFAULT_LISTEN}")]
+    Address(String),
+    #[error("listen on {0}: others can reach it; name the hosts that it answers for in server.allowed_hosts")]
+    NotLoopback(SocketAddr),
+    #[error("server.allowed_hosts: `{0}` is no host")]
+    Host(String, #[source] musher_http::HostError),
+}
+
+pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure> {
+    let file = arguments.config.or_else(paths::default_config);
+    let mut config = Config::load(file.as_deref()).map_err(Failure::usage)?;
+    config.store = arguments.store.or(config.store);
+    let token_file = match arguments.token_file {
+        Some(file) => file,
+        None => paths::state_dir().map_err(Failure::usage)?.join("token"),
+    };
+    let listen = arguments.listen.or(config.listen.clone()).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+    let options = options(&listen, &config, &token_file)?;
+    // Signals are caught from here on: one that comes while the server starts ends it in order.
+    let ended = Ended::catch().map_err(|error| Failure::other("catch signals", error))?;
+
+    let composed = compose(&config, [])?;
+    let server = HttpServer::bind(composed.runtime.clone(), options).await;
+    let server = match server {
+        Ok(server) => server,
+        Err(error) => {
+            composed.finish().await?;
+            return Err(Failure::other(format!("listen on {listen}"), error));
+        }
+    };
+    let url = format!("http://{}", server.local_addr());
+    eprintln!("listening on {url}");
+    eprintln!("token file {}", token_file.display());
+    if let Some(file) = &arguments.ready_file {
+        write_ready(file, &url, &token_file)
+            .map_err(|error| Failure::other(format!("write {}", file.display()), error))?;
+    }
+    let runtime = composed.runtime.clone();
+    let served = server
+        .serve(async move {
+            ended.wait().await;
+            // From here on no work is taken and readiness is false; streams end, then sessions.
+            runtime.shutdown().await;
+        })
+        .await;
+    composed.finish().await?;
+    served.map_err(|error| Failure::other("serve", error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(listen: &str, config: &Config, token_file: &Path) -> Result<HttpOptions, Failure> {
+    let address: SocketAddr =
+        listen.parse().map_err(|_no_address| Failure::usage(Refused::Address(listen.to_owned())))?;
+    if !address.ip().is_loopback() && config.allowed_hosts.is_empty() {
+        return Err(Failure::usage(Refused::NotLoopback(address)));
+    }
+    let hosts = config
+        .allowed_hosts
+        .iter()
+        .map(|host| host.parse::<AllowedHost>().map_err(|source| Refused::Host(host.clone(), source)));
+    let allowed_hosts = hosts.collect::<Result<_, _>>().map_err(Failure::usage)?;
+    let admin =
+        token::read_or_create(token_file).map_err(|error| Failure::other("the admin token", error))?;
+    let mut tokens = vec![Token::admin("admin", &admin)];
+    tokens.extend(config.tokens.iter().map(|table| Token {
+        name: table.name.clone(),
+        sha256: table.sha256.bytes(),
+        scopes: table.scopes.clone(),
+    }));
+    Ok(HttpOptions { listen: address, allowed_hosts, ..HttpOptions::with_tokens(tokens) })
+}
+
+/// Written whole under another name and moved into place, so that nobody reads half of it.
+fn write_ready(file: &Path, url: &str, token_file: &Path) -> io::Result<()> {
+    let mut hidden = file.as_os_str().to_owned();
+    hidden.push(".new");
+    let hidden = PathBuf::from(hidden);
+    let ready =
+        json!({ "url": url, "pid": std::process::id(), "token_file": std::path::absolute(token_file)? });
+    let mut opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&hidden)?;
+    writeln!(opened, "{ready}")?;
+    opened.sync_all()?;
+    fs::rename(&hidden, file)
+}
+
+/// The signals that ask a server to end.
+pub(crate) struct Ended {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ended {
+    pub(crate) fn catch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    pub(crate) async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A sign that work goes on, where a person looks at a terminal and nothing is said for a while.
+
+use std::{
+    io::{IsTerminal as _, Write as _, stderr},
+    time::{Duration, Instant},
+};
+
+/// A person wonders after about this long, and sees by it that the counter runs.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A counter on the last line of the terminal.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Nobody looks when stderr is no terminal.
+    watched: bool,
+    since: Instant,
+    shown: bool,
+}
+
+impl Waiting {
+    pub(crate) fn new() -> Self {
+        Self { watched: stderr().is_terminal(), since: Instant::now(), shown: false }
+    }
+
+    /// Waits for the next moment to show the counter; for ever where nobody looks.
+    pub(crate) async fn pause(&self) {
+        if self.watched {
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    /// Shows for how long nothing was said.
+    pub(crate) fn show(&mut self) {
+        self.shown = true;
+        // A terminal that has gone shows nothing; the worker goes on.
+        let _unseen = write!(stderr(), "\r\x1b[2K… {} s", self.since.elapsed().as_secs());
+    }
+
+    /// Makes room: something is about to be said.
+    pub(crate) fn clear(&mut self) {
+        self.since = Instant::now();
+        if std::mem::take(&mut self.shown) {
+            let _unseen = write!(stderr(), "\r\x1b[2K");
+        }
+    }
+}
