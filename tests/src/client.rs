@@ -1,0 +1,225 @@
+//! The wire from outside: requests, streams, nothing retried and nothing interpreted.
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Method, Request,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use musher_protocol::{Envelope, Frame, Payload, Snapshot};
+use serde_json::Value;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest as _, protocol::frame::coding::CloseCode},
+};
+
+use crate::PATIENCE;
+
+/// A client of one server.
+#[derive(Clone, Debug)]
+pub struct Client {
+    authority: String,
+    token: Option<String>,
+}
+
+/// What a server answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body; null when it is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body of an answer that must be good.
+    #[must_use]
+    #[track_caller]
+    pub fn good(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body
+    }
+
+    /// Status and code of an error.
+    #[must_use]
+    pub fn error(&self) -> (u16, &str) {
+        (self.status, self.body["error"]["code"].as_str().unwrap_or_default())
+    }
+}
+
+impl Client {
+    pub(crate) fn new(url: &str, token: Option<&str>) -> Self {
+        Self { authority: url.strip_prefix("http://").unwrap().to_owned(), token: token.map(str::to_owned) }
+    }
+
+    /// Reads.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// Sends JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, &[(CONTENT_TYPE.as_str(), "application/json")], body.to_string().into())
+            .await
+    }
+
+    /// Sends anything.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        let stream = TcpStream::connect(&self.authority).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header(HOST, &self.authority);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).unwrap();
+        let exchange = async {
+            let reply = sender.send_request(request).await.unwrap();
+            let status = reply.status().as_u16();
+            let body = reply.into_body().collect().await.unwrap().to_bytes();
+            Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        };
+        let driven = async {
+            tokio::select! {
+                answer = exchange => answer,
+                ended = async { let _ended = connection.await; std::future::pending::<Answer>().await } => ended,
+            }
+        };
+        timeout(PATIENCE, driven).await.expect("an answer")
+    }
+
+    /// Creates a worker, and answers with its id.
+    pub async fn create(&self, body: &Value) -> String {
+        self.post("/v1/workers", body).await.good()["worker"]["worker_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Says something to a worker, and answers with the ack.
+    pub async fn say(&self, worker: &str, content: &str) -> Value {
+        let body = serde_json::json!({"kind": "user", "content": content});
+        self.post(&format!("/v1/workers/{worker}/input"), &body).await.good()["ack"].clone()
+    }
+
+    /// Waits until a worker is idle, and answers with it.
+    pub async fn idle(&self, worker: &str) -> Value {
+        self.get(&format!("/v1/workers/{worker}?until=idle&wait=60")).await.good()["worker"].clone()
+    }
+
+    /// The whole log of a worker.
+    pub async fn log(&self, worker: &str) -> Vec<Envelope> {
+        let mut events = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.get(&format!("/v1/workers/{worker}/events{after}")).await.good();
+            events.extend(serde_json::from_value::<Vec<Envelope>>(page["events"].clone()).unwrap());
+            if page["has_more"] == false {
+                return events;
+            }
+            after = format!("?after={}", page["next"].as_str().unwrap());
+        }
+    }
+
+    /// Observes a worker from its beginning.
+    pub async fn observe(&self, worker: &str) -> Stream {
+        self.observe_from(worker, "").await
+    }
+
+    /// Observes a worker with this query.
+    pub async fn observe_from(&self, worker: &str, query: &str) -> Stream {
+        let mut request = format!("ws://{}/v1/workers/{worker}/events/ws{query}", self.authority)
+            .into_client_request()
+            .unwrap();
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
+        let stream = TcpStream::connect(&self.authority).await.unwrap();
+        let (socket, _) = client_async(request, stream).await.unwrap();
+        Stream { socket, seen: Vec::new() }
+    }
+}
+
+/// A worker's observation socket.
+#[derive(Debug)]
+pub struct Stream {
+    socket: WebSocketStream<TcpStream>,
+    /// Every event so far, the snapshot left out.
+    pub seen: Vec<Envelope>,
+}
+
+impl Stream {
+    /// The next frame, or the code that the stream was closed with.
+    pub async fn next(&mut self) -> Result<Frame, u16> {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("a frame")
+                .expect("a close frame before the end")
+                .unwrap();
+            match message {
+                Message::Text(text) => {
+                    let frame: Frame = serde_json::from_str(&text).unwrap();
+                    if let Frame::Event { envelope } = &frame
+                        && !matches!(envelope.payload, Payload::Snapshot(_))
+                    {
+                        self.seen.push((**envelope).clone());
+                    }
+                    return Ok(frame);
+                }
+                Message::Close(close) => {
+                    return Err(close.map_or(CloseCode::Status, |close| close.code).into());
+                }
+                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    /// The snapshot that the stream begins with.
+    pub async fn snapshot(&mut self) -> Snapshot {
+        match self.next().await {
+            Ok(Frame::Event { envelope }) => {
+                let Payload::Snapshot(snapshot) = envelope.payload else {
+                    panic!("a snapshot, not {envelope:?}")
+                };
+                *snapshot
+            }
+            other => panic!("a snapshot, not {other:?}"),
+        }
+    }
+
+    /// Reads until an event is the one that is wanted.
+    pub async fn until(&mut self, wanted: impl Fn(&Payload) -> bool) -> Payload {
+        loop {
+            match self.next().await {
+                Ok(Frame::Event { envelope }) if wanted(&envelope.payload) => return envelope.payload,
+                Ok(Frame::Event { .. }) => {}
+                other => panic!("the stream went on to {other:?}; seen: {:?}", types(&self.seen)),
+            }
+        }
+    }
+
+    /// Reads to the end, and answers with the close code.
+    pub async fn end(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+
+    /// Sends a text, which an observer must not.
+    pub async fn send(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+}
+
+fn types(events: &[Envelope]) -> Vec<&'static str> {
+    events.iter().map(|event| event.payload.type_name()).collect()
+}

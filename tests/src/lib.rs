@@ -1,0 +1,24 @@
+//! What black-box tests of the `musher` binary share: the built binary, its wire, the processes it leaves.
+//!
+//! Invariant: nothing here links a crate of the server; what is tested is the binary alone.
+//! Invariant: a missing part fails a test and says how to get it; nothing is skipped.
+//! Invariant: every wait is for something to happen, and ends by itself.
+
+#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod fleet;
+mod parts;
+mod server;
+
+pub use self::{
+    client::{Answer, Client, Stream},
+    fleet::Fleet,
+    parts::{Claude, binary},
+    server::{Finished, Server, musher},
+};
+
+use std::time::Duration;
+
+/// Longer than anything takes on a busy machine with two cores; a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
