@@ -216,7 +216,12 @@ impl State {
         let session = self.session.as_ref().and_then(|session| session.drop_at);
         let ending = self.ending.as_ref().and_then(|ending| ending.escalate_at);
         let approvals = self.fold.approvals.values().map(|approval| approval.deadline_at).min();
-        [session, ending, self.parked, self.inactive_at(), approvals].into_iter().flatten().min()
+        [session, ending, self.unpark_at(), self.inactive_at(), approvals].into_iter().flatten().min()
+    }
+
+    /// When the parked turn goes on; a worker that is being ended, or a process that is, leaves it where it is.
+    fn unpark_at(&self) -> Option<Timestamp> {
+        self.parked.filter(|_| self.end.is_none() && !self.draining)
     }
 
     /// When the open turn has been silent for too long.
@@ -317,7 +322,7 @@ impl Step<'_> {
             session.drop_at = None;
             self.effects.push(Effect::Drop);
         }
-        if self.state.parked.is_some_and(|until| until <= self.now) {
+        if self.state.unpark_at().is_some_and(|until| until <= self.now) {
             self.unpark();
         }
         self.expire_approvals();

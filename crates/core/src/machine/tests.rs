@@ -450,6 +450,16 @@ fn a_rate_limit_parks_the_turn_and_sends_the_input_again() {
 }
 
 #[test]
+fn a_parked_turn_stays_where_it_is_while_its_worker_or_the_process_ends() {
+    check(
+        "send a; connected; limited 4",
+        "stop; pass 5; ended",
+        "stop_requested >end(10) turn_finished(interrupted) session_ended worker_stopped ok finish",
+    );
+    check("send a; connected; limited 4", "drain; pass 5; ended", ">end(5) session_ended finish [parked]");
+}
+
+#[test]
 fn work_that_wakes_by_itself_is_a_turn() {
     check(
         &format!("{BUSY}; completed"),
