@@ -12,6 +12,10 @@ use crate::{ClaudeOptions, invocation, invocation::Invocation, session};
 /// The program gives a command 10 minutes at most, and some time to come to its end.
 const TOOL_LIMIT: Duration = Duration::from_secs(11 * 60);
 
+/// The program needs half a second to answer its first request, and ten times that on a machine that is busy.
+/// One that has said nothing after this is something else, or hangs.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
 /// The backend `claude-pty`.
 #[derive(Clone, Debug)]
 pub struct ClaudePty {
@@ -51,7 +55,7 @@ impl Backend for ClaudePty {
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
         let invocation = Invocation::new(&self.options, &launch)?;
-        session::run(invocation, link).await
+        session::run(invocation, link, START_LIMIT).await
     }
 }
 

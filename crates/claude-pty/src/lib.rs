@@ -1,16 +1,79 @@
 //! Claude Code as a Musher backend, in a pseudo-terminal of its own.
+//!
+//! A session is one process of the real program. It speaks lines of JSON on clean pipes; the terminal beside them
+//! is there so that the kernel hangs up on the program when Musher dies.
+//!
+//! Invariant: nothing that anybody said is read as an option, a command or a file name. A prompt goes through
+//! stdin in a form in which the program does not interpret it, instructions go through its first request.
+//! Invariant: the session's id is durable before the program starts, and it is the program's own.
+//! Invariant: at most one message is with the program at a time; the queue is the runtime's.
+//! Invariant: an input is taken when the model answers, asks or calls, never before; a refusal for a usage limit
+//! is no answer.
+//! Invariant: no line that the program writes can end a session by its shape, unless it is too long to hold.
+//! Invariant: [`Event::InputTaken`], what the model says, usage and the turn's end come in the order in which
+//! they happened, however often the program restates them.
+//!
+//! # What a worker can and cannot do
+//!
+//! * Every tool that wants leave asks the runtime. The permission mode is `default`: the program decides alone
+//!   about reading and about commands that it knows to change nothing.
+//! * No settings file is read, neither the repository's nor the person's (`--setting-sources=`), and no MCP server
+//!   is started but those that were asked for (`--strict-mcp-config`): hooks and helpers of a repository would run
+//!   before anybody was asked, and a person's permission rules would answer in the profile's place. It costs the
+//!   project's `CLAUDE.md` and skills, and the person's own; what a worker must know belongs into its
+//!   instructions. Settings that an administrator put under `/etc/claude-code` hold as ever.
+//! * Nothing goes on behind a turn's end: background tasks are off, and so are the tools that wake the model
+//!   later. Should something wake by itself all the same, it is a turn of its own ([`Event::TurnStarted`]).
+//! * A subagent's tool calls are shown with ids of their own, between the start and the result of the call that
+//!   runs it. Its words are not the worker's; they come as the result of that call.
+//! * The program knows no words of the system's. An input of that kind is a user's message in
+//!   `<system-message>` tags. They are a convention: a user can write them, too.
+//! * A blank input is refused with `empty_input`, for the program would begin a turn without a message.
+//!
+//! # Versions
+//!
+//! Tested with 2.1.197 and 2.1.329, which differ in much that matters here: what they count, how they take an
+//! interrupt, what they leave running when they are terminated. What comes out of this crate does not.
+//!
+//! # Errors
+//!
+//! A turn fails with `authentication_failed`, `context_overflow`, `empty_answer`, `empty_input`, `overloaded`,
+//! `provider_error`, `quota_exhausted` or `vendor_limit`. A session fails with `claude_initialize_refused`,
+//! `claude_line_too_long`, `claude_not_started`, `claude_silent`, `launch_invalid`, `options_invalid`,
+//! `process_lost`, `program_missing` or `resume_refused`; a program that ends by itself is an outcome, with its
+//! exit code and its last words.
+//!
+//! ```
+//! use musher_backend::{Availability, Backend};
+//! use musher_claude_pty::{ClaudeOptions, ClaudePty};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let options = ClaudeOptions { program: "/opt/claude/bin/claude".to_owned(), ..ClaudeOptions::default() };
+//! let backend = ClaudePty::new(options);
+//! let missing = "program `/opt/claude/bin/claude`: install Claude Code or name it in backends.claude-pty.program";
+//! assert_eq!(backend.availability().await, Availability::Missing(vec![missing.to_owned()]));
+//! # }
+//! ```
+//!
+//! [`Event::InputTaken`]: musher_backend::Event::InputTaken
+//! [`Event::TurnStarted`]: musher_backend::Event::TurnStarted
+
 mod backend;
-mod conversation;
-mod framing;
-mod invocation;
 mod options;
-mod say;
+
+mod invocation;
 mod session;
+
+mod conversation;
+
+mod framing;
+mod say;
 mod wire;
 
 pub use crate::{backend::ClaudePty, options::ClaudeOptions};
 
-/// A text, cut to at most so many bytes at the end of a character.
+/// A text, cut at the end of a character to at most so many bytes.
 fn bounded(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();

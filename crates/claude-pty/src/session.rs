@@ -27,18 +27,18 @@ use crate::{
     invocation::Invocation,
 };
 
-/// The program needs half a second to answer its first request, and ten times that on a machine that is busy.
-/// One that has said nothing after this is something else, or hangs.
-const START_LIMIT: Duration = Duration::from_secs(60);
-
 /// A program that ended has written all it will; only what it left running may hold its pipes open.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Often enough for the runtime's inactivity limit, which counts in seconds, and seldom enough for its queue.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A session that is over, and what its program did.
-pub(crate) async fn run(invocation: Invocation, link: Link) -> Result<SessionOutcome, BackendError> {
+/// Runs a session to its end. A program that has not shown within `start_limit` that it works is ended.
+pub(crate) async fn run(
+    invocation: Invocation,
+    link: Link,
+    start_limit: Duration,
+) -> Result<SessionOutcome, BackendError> {
     let Invocation { command, session_id, opening } = invocation;
     // Nothing was started: there is nobody to tell and nothing to clean up.
     let Ok(()) = link.session_started(session_id, opening.is_resumed).await else {
@@ -56,7 +56,8 @@ pub(crate) async fn run(invocation: Invocation, link: Link) -> Result<SessionOut
         approvals: BTreeMap::new(),
         exit: None,
         ending: None,
-        deadline: Some(Instant::now() + START_LIMIT),
+        deadline: Some(Instant::now() + start_limit),
+        start_limit,
         last_alive: None,
     };
     session.stdin.push(first_line);
@@ -80,6 +81,7 @@ struct Session {
     ending: Option<Ending>,
     /// When what is being waited for must have come.
     deadline: Option<Instant>,
+    start_limit: Duration,
     last_alive: Option<Instant>,
 }
 
@@ -146,9 +148,7 @@ impl Session {
                     self.exit = Some(exit?);
                     self.deadline = Some(Instant::now() + DRAIN_LIMIT);
                 }
-                Happened::Deadline if !self.conversation.is_ready() && self.is_undisturbed() => {
-                    return Err(Failure::Silent);
-                }
+                Happened::Deadline if self.is_starting() => return Err(Failure::Silent),
                 Happened::Deadline => return Ok(()),
             }
             if self.exit.is_some() && self.pipes.are_over() {
@@ -180,6 +180,11 @@ impl Session {
             exited = child.wait(), if exit.is_none() => Happened::Exited(exited),
             () = timer => Happened::Deadline,
         }
+    }
+
+    /// Whether the program has yet to show that it works.
+    fn is_starting(&self) -> bool {
+        !self.conversation.is_ready() && self.is_undisturbed() && !self.pipes.stdout_is_over()
     }
 
     /// Whether neither the program nor the runtime has begun to end the session.
@@ -293,8 +298,11 @@ impl Session {
     }
 
     /// Ends what cannot go on, and says why.
-    async fn fail(&self, child: &mut Child, failure: Failure) -> Result<SessionOutcome, BackendError> {
+    async fn fail(&mut self, child: &mut Child, failure: Failure) -> Result<SessionOutcome, BackendError> {
         let ended = child.kill_now().await;
+        // What was used is told whatever happened; when nobody listens any more, nobody misses it.
+        let outputs = self.conversation.over();
+        drop(self.perform(outputs).await);
         let said =
             self.pipes.stderr_tail().map_or_else(String::new, |said| format!("; it said last: {said}"));
         let error = |code, message| BackendError { code, message, source: None };
@@ -304,7 +312,7 @@ impl Session {
                 Ok(SessionOutcome::crashed())
             }
             Failure::Silent => {
-                let limit = START_LIMIT.as_secs();
+                let limit = self.start_limit.as_secs();
                 Err(error("claude_silent", format!("Claude Code did not answer within {limit} s{said}")))
             }
             Failure::Refused(Refusal::Resume(why)) => {
@@ -321,3 +329,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

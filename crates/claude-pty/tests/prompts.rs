@@ -69,6 +69,24 @@ async fn a_large_prompt_arrives(variable: &str) {
     let prompt = "0123456789abcdef".repeat(200 * 1024 / 16);
     run.completed(&prompt).await;
     assert_verbatim(&stage, &prompt, "-CANARY");
+    run.end(PATIENCE).await;
+}
+
+async fn a_long_answer_arrives_whole(variable: &str) {
+    const LENGTH: usize = 1_000_000;
+    let stage = Stage::of(variable).await;
+    let mut run = Run::start(stage.options(), stage.launch());
+    let (mut pieces, mut whole) = (String::new(), String::new());
+    for event in run.completed(&format!("@@giant:{LENGTH}@@")).await {
+        if let Event::TextDelta { text, .. } = event {
+            pieces += &text;
+        } else if let Event::TextDone { text, .. } = event {
+            whole += &text;
+        }
+    }
+    assert_eq!(whole.len(), LENGTH);
+    assert!(pieces == whole);
+    run.end(PATIENCE).await;
 }
 
 async fn instructions_are_added_to_the_vendors(variable: &str) {
@@ -83,6 +101,7 @@ async fn instructions_are_added_to_the_vendors(variable: &str) {
     let request = &stage.api.requests()[0];
     assert!(request.body["system"].to_string().contains(r#"Answer like a \"musher\".\n--help"#));
     assert_eq!(request.body["model"], "claude-opus-4-8");
+    run.end(PATIENCE).await;
 }
 
 async fn the_systems_words_are_marked(variable: &str) {
@@ -91,6 +110,7 @@ async fn the_systems_words_are_marked(variable: &str) {
     run.send(InputKind::System, "/cost is what you stopped at").await;
     run.until_over().await;
     assert_verbatim(&stage, "<system-message>\n/cost is what you stopped at\n</system-message>", "-CANARY");
+    run.end(PATIENCE).await;
 }
 
 async fn a_blank_input_is_refused(variable: &str) {
@@ -100,6 +120,7 @@ async fn a_blank_input_is_refused(variable: &str) {
     assert_eq!(events, [Event::TurnEnded(TurnEnd::failed("empty_input", "the input is blank"))]);
     run.completed("hello").await;
     assert_eq!(stage.api.requests().len(), 1);
+    run.end(PATIENCE).await;
 }
 
 async fn a_session_says_what_it_runs_with(variable: &str) {
@@ -108,9 +129,8 @@ async fn a_session_says_what_it_runs_with(variable: &str) {
     let first = run.completed("hello").await;
     let second = run.completed("hello").await;
     let environments = |events: &[Event]| {
-        let environment = |event: &Event| match event {
-            Event::Environment(environment) => Some(environment.clone()),
-            _ => None,
+        let environment = |event: &Event| {
+            if let Event::Environment(environment) = event { Some(environment.clone()) } else { None }
         };
         events.iter().filter_map(environment).collect::<Vec<_>>()
     };
@@ -123,11 +143,13 @@ async fn a_session_says_what_it_runs_with(variable: &str) {
     }
     assert!(environment.env_keys.iter().any(|key| key == "MUSHER_MARKER"), "{environment:#?}");
     assert_eq!(json!(environment.mcp_servers), json!([]));
+    run.end(PATIENCE).await;
 }
 
 on_both_versions! {
     nothing_is_a_command
     a_large_prompt_arrives
+    a_long_answer_arrives_whole
     instructions_are_added_to_the_vendors
     the_systems_words_are_marked
     a_blank_input_is_refused

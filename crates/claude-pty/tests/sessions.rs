@@ -3,7 +3,12 @@
 #[macro_use]
 mod stage;
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+    time::{Duration, Instant},
+};
 
 use musher_backend::{Command, Event, Launch, Resume, SessionOutcome, TurnEnd};
 use musher_testkit::messages_api::{INPUT_TOKENS, OUTPUT_TOKENS};
@@ -43,6 +48,7 @@ async fn each_turn_counts_what_it_used(variable: &str) {
         let events = run.completed(prompt).await;
         assert_eq!(usage(&events).0, n_requests, "{prompt}: {events:#?}");
     }
+    run.end(PATIENCE).await;
 }
 
 /// How many requests' input the usage of these events is, and how many such events there are.
@@ -83,6 +89,7 @@ async fn an_interrupt_right_behind_the_input_is_not_lost(variable: &str) {
         assert_eq!(events.last(), Some(&Event::TurnEnded(TurnEnd::Interrupted)));
     }
     run.completed("still here").await;
+    run.end(PATIENCE).await;
 }
 
 async fn a_usage_limit_leaves_the_session_as_it_is(variable: &str) {
@@ -94,39 +101,59 @@ async fn a_usage_limit_leaves_the_session_as_it_is(variable: &str) {
     assert!(!events.iter().any(is_taken), "a refusal is no proof: {events:#?}");
     let events = run.completed("@@limit:five_hour,1@@").await;
     assert!(events.iter().any(is_taken), "{events:#?}");
+    run.end(PATIENCE).await;
 }
 
 async fn an_end_in_the_middle_of_a_tool_leaves_nothing(variable: &str) {
     for grace in [Duration::from_secs(10), Duration::from_millis(200), Duration::ZERO] {
-        let stage = Stage::of(variable).await;
-        let launch = stage.launch();
-        let marker = launch.marker.clone();
-        let mut run = Run::start(stage.options(), launch);
-        run.say(LONG_COMMAND).await;
-        // The run goes on allowing meanwhile, which is what the tool waits for.
-        while !marked(&marker).iter().any(|command| command.contains("python3 -c import time")) {
-            tokio::select! {
-                events = run.until_over() => panic!("the tool does not end: {events:#?}"),
-                () = tokio::time::sleep(AGAIN) => {}
-            }
-        }
+        let (_stage, run, marker) = in_a_tool(variable).await;
         let outcome = run.end(grace).await;
         assert!(outcome.exit_ok && !outcome.aborted, "{outcome:?}");
-        assert_eq!(marked(&marker), Vec::<String>::new(), "after a grace of {grace:?}");
+        assert_eq!(marked(&marker), [], "after a grace of {grace:?}");
     }
 }
 
-/// The command lines of the processes with this marker.
-fn marked(marker: &str) -> Vec<String> {
+async fn a_program_that_is_killed_in_the_middle_of_a_tool_leaves_nothing(variable: &str) {
+    let (_stage, mut run, marker) = in_a_tool(variable).await;
+    let (pid, _) =
+        marked(&marker).into_iter().find(|(_, command)| command.contains("--session-id")).expect("it runs");
+    let killed = process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill starts");
+    assert!(killed.success());
+    run.until(|event| matches!(event, Event::Usage(usage) if usage.total_cost_usd.is_none())).await;
+    let outcome = run.ended().await.expect("an outcome");
+    assert_eq!(outcome, SessionOutcome { signal: Some(9), ..SessionOutcome::crashed() });
+    assert_eq!(marked(&marker), []);
+}
+
+/// A session whose tool runs and does not end by itself, and its marker.
+async fn in_a_tool(variable: &str) -> (Stage, Run, String) {
+    let stage = Stage::of(variable).await;
+    let launch = stage.launch();
+    let marker = launch.marker.clone();
+    let mut run = Run::start(stage.options(), launch);
+    run.say(LONG_COMMAND).await;
+    // The run goes on allowing meanwhile, which is what the tool waits for.
+    while !marked(&marker).iter().any(|(_, command)| command.contains("python3 -c import time")) {
+        tokio::select! {
+            events = run.until_over() => panic!("the tool does not end: {events:#?}"),
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+    (stage, run, marker)
+}
+
+/// The processes with this marker, and their command lines.
+fn marked(marker: &str) -> Vec<(u32, String)> {
     let variable = format!("MUSHER_MARKER={marker}");
     let command = |process: &Path| {
         let environ = fs::read(process.join("environ")).ok()?;
         environ.split(|byte| *byte == 0).find(|found| *found == variable.as_bytes())?;
         let command = fs::read(process.join("cmdline")).ok()?;
-        Some(String::from_utf8_lossy(&command).replace('\0', " "))
+        let pid = process.file_name()?.to_str()?.parse().ok()?;
+        Some((pid, String::from_utf8_lossy(&command).replace('\0', " ")))
     };
     let processes = fs::read_dir("/proc").expect("processes are listed").flatten();
-    processes.filter_map(|entry| command(&entry.path())).filter(|command| !command.is_empty()).collect()
+    processes.filter_map(|entry| command(&entry.path())).collect()
 }
 
 async fn a_hostile_repository_runs_nothing(variable: &str) {
@@ -172,17 +199,18 @@ on_both_versions! {
     an_interrupt_right_behind_the_input_is_not_lost
     a_usage_limit_leaves_the_session_as_it_is
     an_end_in_the_middle_of_a_tool_leaves_nothing
+    a_program_that_is_killed_in_the_middle_of_a_tool_leaves_nothing
     a_hostile_repository_runs_nothing
 }
 
 /// A program that is not Claude Code.
 async fn impostor(script: &str) -> (Stage, Run) {
-    let directory = tempfile::tempdir().expect("a temporary directory").keep();
-    let program = directory.join("claude");
+    let mut stage = Stage::with(PathBuf::new()).await;
+    let program = stage.home.path().join("claude");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a file of ours");
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("a file of ours");
-    let stage = Stage::with(program).await;
+    stage.program = program;
     let run = Run::start(stage.options(), stage.launch());
     (stage, run)
 }
@@ -230,4 +258,18 @@ async fn a_program_that_says_a_lot_on_stderr_is_not_held_up() {
     assert!(outcome.exit_ok, "{outcome:?}");
     let tail = outcome.stderr_tail.expect("what it said last");
     assert!(tail.ends_with("noise\nend") && tail.len() <= 2048, "{tail}");
+}
+
+#[tokio::test]
+async fn a_second_end_with_less_grace_shortens_the_first() {
+    let ready = r#"{"type":"control_response","response":{"subtype":"success","request_id":"initialize"}}"#;
+    let (_stage, run) = impostor(&format!("trap '' TERM; echo '{ready}'; while :; do sleep 1; done")).await;
+    let began = Instant::now();
+    run.tell(Command::End { grace: Duration::from_secs(3600) }).await;
+    // Long enough that the program has been asked in every other way.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    run.tell(Command::End { grace: Duration::ZERO }).await;
+    let outcome = run.ended().await.expect("an outcome");
+    assert_eq!(outcome, SessionOutcome { signal: Some(9), ..SessionOutcome::ended() });
+    assert!(began.elapsed() < PATIENCE, "it took {:?}", began.elapsed());
 }

@@ -69,6 +69,10 @@ impl Pipes {
         self.stdout_is_over && self.stderr_is_over
     }
 
+    pub(super) fn stdout_is_over(&self) -> bool {
+        self.stdout_is_over
+    }
+
     /// The last that was written to stderr.
     pub(super) fn stderr_tail(&self) -> Option<String> {
         self.tail.text()

@@ -46,7 +46,7 @@ pub(crate) struct Stage {
     pub(crate) api: Arc<MessagesApi>,
     pub(crate) home: Arc<TempDir>,
     pub(crate) work: Arc<TempDir>,
-    program: PathBuf,
+    pub(crate) program: PathBuf,
 }
 
 impl Stage {
