@@ -65,6 +65,10 @@ pub struct BackendError {
 }
 
 impl BackendError {
+    /// The code of a session that was to be continued and that the vendor does not have: gone, expired, or of
+    /// another version. The runtime forgets its id, and says so in the log; the next input begins a new session.
+    pub const RESUME_REFUSED: &'static str = "resume_refused";
+
     /// A failure with its cause.
     #[must_use]
     pub fn new(

@@ -114,7 +114,7 @@ fn session(launch: &Launch) -> Result<(SessionId, String), BackendError> {
             Err(error) => {
                 let message =
                     format!("continue session `{}`, which Claude Code never had", resume.session_id);
-                Err(BackendError::new("resume_refused", message, error))
+                Err(BackendError::new(BackendError::RESUME_REFUSED, message, error))
             }
         },
     }

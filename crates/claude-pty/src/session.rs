@@ -315,9 +315,10 @@ impl Session {
                 let limit = self.start_limit.as_secs();
                 Err(error("claude_silent", format!("Claude Code did not answer within {limit} s{said}")))
             }
-            Failure::Refused(Refusal::Resume(why)) => {
-                Err(error("resume_refused", format!("Claude Code cannot continue the session: {why}")))
-            }
+            Failure::Refused(Refusal::Resume(why)) => Err(error(
+                BackendError::RESUME_REFUSED,
+                format!("Claude Code cannot continue the session: {why}"),
+            )),
             Failure::Refused(Refusal::Initialize(why)) => {
                 let message = format!("Claude Code does not take its instructions: {why}");
                 Err(error("claude_initialize_refused", message))

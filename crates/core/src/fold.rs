@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
+use musher_backend::BackendError;
 use musher_protocol::{
     Approval, ApprovalId, Block, Connection, EventId, Execution, InFlight, InFlightKind, InputId, InputKind,
     LastResult, Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, ToolCallId,
@@ -41,6 +42,8 @@ pub(crate) struct Fold {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
+    /// It continues an earlier session.
+    resumed: bool,
     pub(crate) usage: Usage,
 }
 
@@ -178,7 +181,11 @@ impl Fold {
                 return vec![self.entry(event, Role::System, content.clone())];
             }
             Payload::SessionStarted(started) => {
-                self.session = Some(Session { id: started.session_id.clone(), usage: Usage::zero() });
+                self.session = Some(Session {
+                    id: started.session_id.clone(),
+                    resumed: started.resumed,
+                    usage: Usage::zero(),
+                });
                 self.last_session = Some(started.session_id.clone());
                 self.errored = false;
             }
@@ -381,11 +388,17 @@ impl Fold {
             rate_limit_reset_at: None,
             usage: self.usage.clone(),
         });
+        if finished.error.as_ref().is_some_and(|error| error.code == BackendError::RESUME_REFUSED) {
+            self.last_session = None;
+        }
         entries
     }
 
     fn session_ended(&mut self, ended: &SessionEnded) {
-        self.session = None;
+        // The vendor never took up a session that was new and failed before it was established.
+        if self.session.take().is_some_and(|session| ended.aborted && !session.resumed) {
+            self.last_session = None;
+        }
         self.errored = !ended.exit_ok;
         if !ended.exit_ok {
             self.last_result =

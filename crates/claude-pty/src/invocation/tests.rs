@@ -43,7 +43,7 @@ fn a_session_that_is_not_the_programs_is_refused_before_anything_starts() {
     for id in ["scripted-1", "--help", "my-title"] {
         let resume = Some(Resume { session_id: id.parse().unwrap() });
         let refused = Invocation::new(&options(), &Launch { resume, ..launch() }).unwrap_err();
-        assert_eq!(refused.code, "resume_refused", "{id}");
+        assert_eq!(refused.code, BackendError::RESUME_REFUSED, "{id}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions: how they start and end.
 
-use musher_backend::SessionOutcome;
+use musher_backend::{BackendError, SessionOutcome};
 use musher_protocol::{Payload, SessionEnded, SessionId, SessionStarted, Survivor, TurnError, Usage};
 
 use super::{Answer, Step, Token, turn::Finish};
@@ -31,6 +31,7 @@ impl Step<'_> {
             Ok(outcome) => (outcome, None),
             Err(error) => (SessionOutcome::aborted(), Some(error)),
         };
+        let refused = error.as_ref().is_some_and(|error| error.code == BackendError::RESUME_REFUSED);
         // A parked turn runs nothing, so no session has to live for it.
         if self.state.parked.is_none() || self.state.end.is_some() {
             let wanted = self.state.ending.is_some() || self.state.end.is_some() || self.state.draining;
@@ -54,6 +55,11 @@ impl Step<'_> {
             stderr_tail: outcome.stderr_tail,
             survivors: survivors.clone(),
         })));
+        if refused {
+            let code = "session.resume_refused".to_owned();
+            let message = "the session cannot be continued; the next input begins a new one, which knows nothing of what was said".to_owned();
+            self.record(Payload::Diagnostic { code, message });
+        }
         if self.state.end.is_some() {
             self.finish_worker(survivors);
         } else if self.state.draining {

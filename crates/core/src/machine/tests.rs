@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use musher_backend::{ApprovalRequest, Capabilities, Event, SessionOutcome, TurnEnd, Verdict};
+use musher_backend::{ApprovalRequest, BackendError, Capabilities, Event, SessionOutcome, TurnEnd, Verdict};
 use musher_protocol::{ApprovalKind, Intent, OnIdle, TurnFinished};
 use proptest::prelude::*;
 
@@ -118,11 +118,11 @@ impl Bench {
                 };
                 self.command(Command::Decide { approval_id, verdict, by: Actor::rule("test") });
             }
-            "connected" => {
+            "connected" | "resumed" => {
                 let token = self.token();
                 self.step(Input::SessionStarted {
                     session_id: "s1".parse().unwrap(),
-                    resumed: false,
+                    resumed: verb == "resumed",
                     node: "n".into(),
                     token,
                 });
@@ -173,6 +173,17 @@ impl Bench {
             }
             "crashed" => self
                 .step(Input::SessionEnded { outcome: Ok(SessionOutcome::crashed()), survivors: Vec::new() }),
+            "aborted" => {
+                self.step(Input::SessionEnded {
+                    outcome: Ok(SessionOutcome::aborted()),
+                    survivors: Vec::new(),
+                });
+            }
+            "unknown" => {
+                let error =
+                    TurnError { code: BackendError::RESUME_REFUSED.to_owned(), message: String::new() };
+                self.step(Input::SessionEnded { outcome: Err(error), survivors: Vec::new() });
+            }
             "survived" => {
                 let survivors = vec![Survivor { pid: 7, command: "x".to_owned() }];
                 self.step(Input::SessionEnded { outcome: Ok(SessionOutcome::crashed()), survivors });
@@ -430,6 +441,30 @@ fn a_session_that_breaks_off_fails_its_turn_and_the_next_input_resumes_it() {
 }
 
 #[test]
+fn a_session_that_was_never_taken_up_is_not_resumed() {
+    check(
+        "send a; connected; aborted",
+        "send b",
+        "input_accepted input_delivered(b) user_message turn_started >start >input(b) ok [busy]",
+    );
+}
+
+#[test]
+fn a_session_that_the_vendor_does_not_have_fails_one_turn_and_is_forgotten() {
+    check(
+        &format!("{BUSY}; crashed; send b; resumed"),
+        "unknown; send c",
+        "turn_finished(failed) session_ended diagnostic [errored]
+         input_accepted input_delivered(c) user_message turn_started >start >input(c) ok [busy]",
+    );
+    check(
+        &format!("{BUSY}; crashed; send b; resumed; aborted"),
+        "send c",
+        "input_accepted input_delivered(c) user_message turn_started >resume >input(c) ok [busy]",
+    );
+}
+
+#[test]
 fn a_rate_limit_parks_the_turn_and_sends_the_input_again() {
     check(
         "send a; connected",
@@ -512,6 +547,9 @@ const WORDS: &[&str] = &[
     "failed",
     "ended",
     "crashed",
+    "aborted",
+    "unknown",
+    "resumed",
     "survived",
     "pass",
     "drain",
