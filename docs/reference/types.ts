@@ -353,6 +353,8 @@ export interface InFlight {
   block?: number | null;
   /** What it is. */
   kind: InFlightKind;
+  /** Bytes before `text` that were left out because there are too many. */
+  omitted_bytes?: number;
   /** What is known of it; for a tool call its arguments as JSON text. */
   text: string;
   /** The tool call, for tool calls. */

@@ -25,6 +25,14 @@ pub enum Error {
         /// Its limit.
         limit: usize,
     },
+    /// The inputs that wait would take more memory than a worker may have.
+    #[error("the inputs that wait for worker `{worker}` may have {limit} bytes together")]
+    QueueTooLarge {
+        /// The worker.
+        worker: WorkerId,
+        /// The bound, in bytes.
+        limit: usize,
+    },
     /// The input's id was accepted before, with another content.
     #[error("input `{0}` was accepted before with another content")]
     InputIdReused(InputId),

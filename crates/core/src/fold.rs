@@ -44,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// It continues an earlier session.
     resumed: bool,
+    /// The vendor took something up in it, so that it can be continued.
+    taken: bool,
     pub(crate) usage: Usage,
 }
 
@@ -161,16 +163,7 @@ impl Fold {
                 });
             }
             Payload::InputDelivered { input_id, turn_id } => self.delivered(input_id, turn_id),
-            Payload::InputTaken { input_id } => {
-                if let Some(input) = self
-                    .turn
-                    .iter_mut()
-                    .flat_map(|turn| &mut turn.inputs)
-                    .find(|input| input.input.input_id == *input_id)
-                {
-                    input.taken = true;
-                }
-            }
+            Payload::InputTaken { input_id } => self.taken(input_id),
             Payload::InputDropped { input_id, .. } => {
                 self.queue.retain(|queued| queued.input_id != *input_id)
             }
@@ -184,6 +177,7 @@ impl Fold {
                 self.session = Some(Session {
                     id: started.session_id.clone(),
                     resumed: started.resumed,
+                    taken: false,
                     usage: Usage::zero(),
                 });
                 self.last_session = Some(started.session_id.clone());
@@ -284,6 +278,16 @@ impl Fold {
         let Some(place) = self.queue.iter().position(|queued| queued.input_id == *input_id) else { return };
         let input = self.queue.remove(place).expect("the place was just found");
         self.open_turn(turn_id).inputs.push(TurnInput { input, taken: false });
+    }
+
+    fn taken(&mut self, input_id: &InputId) {
+        if let Some(session) = &mut self.session {
+            session.taken = true;
+        }
+        let inputs = self.turn.iter_mut().flat_map(|turn| &mut turn.inputs);
+        for input in inputs.filter(|input| input.input.input_id == *input_id) {
+            input.taken = true;
+        }
     }
 
     fn block(&mut self, block: Block, thinking: bool) -> &mut String {
@@ -395,8 +399,8 @@ impl Fold {
     }
 
     fn session_ended(&mut self, ended: &SessionEnded) {
-        // The vendor never took up a session that was new and failed before it was established.
-        if self.session.take().is_some_and(|session| ended.aborted && !session.resumed) {
+        // The vendor knows nothing of a new session in which it took nothing up.
+        if self.session.take().is_some_and(|session| !session.taken && !session.resumed) {
             self.last_session = None;
         }
         self.errored = !ended.exit_ok;
@@ -448,6 +452,7 @@ impl Turn {
             tool_call_id: None,
             kind: if open.thinking { InFlightKind::Thinking } else { InFlightKind::Text },
             text: open.text.clone(),
+            omitted_bytes: 0,
         });
         let unsaid = self.calls.iter().filter(|call| !call.may_have_run());
         texts.chain(unsaid.map(|call| InFlight {
@@ -456,6 +461,7 @@ impl Turn {
             tool_call_id: Some(call.id.clone()),
             kind: InFlightKind::ToolCall,
             text: call.arguments.clone(),
+            omitted_bytes: 0,
         }))
     }
 }

@@ -66,7 +66,7 @@ pub use self::{
     profile::{ApprovalMode, ApprovalPolicy, Limits, Profile, RateLimitPolicy},
     runtime::{EventPage, From, Runtime},
     store::{
-        AcceptedInput, Commit, Head, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
-        WorkerRow,
+        AcceptedInput, Commit, Head, Most, Start, Store, StoreError, StoredEvent, TranscriptSlice,
+        WorkerCounts, WorkerRow,
     },
 };

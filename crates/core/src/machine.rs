@@ -153,8 +153,10 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     NotRunning,
+    Draining,
     Busy,
     QueueFull { limit: usize },
+    QueueTooLarge { limit: usize },
     OtherContent(InputId),
     ApprovalNotPending,
     Survivors(Vec<Survivor>),
@@ -173,10 +175,18 @@ pub(crate) struct State {
     end: Option<ending::WorkerEnding>,
     /// When the open turn goes on: it is parked until then.
     parked: Option<Timestamp>,
+    /// How often the vendor refused the open turn for a rate limit, and how long it waited for that.
+    refusals: Refusals,
     /// The last sign of life of the open turn.
     last_activity: Timestamp,
     draining: bool,
     finished: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusals {
+    n: u32,
+    waited: Duration,
 }
 
 /// A session that was started and has not ended.
@@ -205,6 +215,7 @@ impl State {
             ending: None,
             end: None,
             parked: None,
+            refusals: Refusals::default(),
             last_activity: now,
             draining: false,
             finished: false,
@@ -213,10 +224,12 @@ impl State {
 
     /// When [`Input::DeadlineReached`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let session = self.session.as_ref().and_then(|session| session.drop_at);
         let ending = self.ending.as_ref().and_then(|ending| ending.escalate_at);
         let approvals = self.fold.approvals.values().map(|approval| approval.deadline_at).min();
-        [session, ending, self.unpark_at(), self.inactive_at(), approvals].into_iter().flatten().min()
+        [self.last_resort(), ending, self.unpark_at(), self.inactive_at(), approvals]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When the parked turn goes on; a worker that is being ended, or a process that is, leaves it where it is.
@@ -227,11 +240,21 @@ impl State {
     /// When the open turn has been silent for too long.
     fn inactive_at(&self) -> Option<Timestamp> {
         let turn = self.fold.turn.as_ref()?;
-        if self.parked.is_some() || self.ending.is_some() || !self.fold.approvals.is_empty() {
+        if self.parked.is_some() || self.is_ending() || !self.fold.approvals.is_empty() {
             return None;
         }
         let tool = if turn.calls.is_empty() { None } else { self.capabilities.tool_limit };
         Some(later(self.last_activity, self.spec.profile.limits.inactivity + tool.unwrap_or_default()))
+    }
+
+    /// When the session is dropped, should it not have ended: the one deadline that a slow store does not move.
+    pub(crate) fn last_resort(&self) -> Option<Timestamp> {
+        self.session.as_ref().and_then(|session| session.drop_at)
+    }
+
+    /// Whether the open turn, the worker or the process is being ended: nothing new may begin.
+    fn is_ending(&self) -> bool {
+        self.ending.is_some() || self.end.is_some() || self.draining
     }
 
     fn is_live(&self) -> bool {

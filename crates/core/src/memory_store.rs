@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use musher_protocol::{InputId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus};
 
 use crate::store::{
-    AcceptedInput, Commit, Head, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
+    AcceptedInput, Commit, Head, Most, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
     WorkerRow,
 };
 
@@ -141,12 +141,18 @@ impl Store for MemoryStore {
         &self,
         worker: &WorkerId,
         after: u64,
-        limit: usize,
+        most: Most,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let logs = self.logs();
         let Some(log) = logs.workers.get(worker) else { return Ok(Vec::new()) };
         let passed = usize::try_from(after).unwrap_or(usize::MAX);
-        Ok(log.events.iter().skip(passed).take(limit).cloned().collect())
+        let mut bytes = 0;
+        let fits = |event: &&StoredEvent| {
+            let is_first = bytes == 0;
+            bytes += event.payload.len();
+            is_first || bytes <= most.bytes
+        };
+        Ok(log.events.iter().skip(passed).take(most.events).take_while(fits).cloned().collect())
     }
 
     async fn transcript(

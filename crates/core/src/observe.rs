@@ -12,14 +12,12 @@ use tokio::sync::watch;
 use crate::{
     error::{CursorProblem, Error, ReadError},
     frame::Frame,
-    store::Store,
+    store::{Most, Store},
     view::{Progress, Shared},
 };
 
 /// What a reader takes at once: enough to fill a socket's buffer in one write, little enough for 1000 readers.
-const MAX_BYTES: usize = 64 << 10;
-/// The same for reads from the store, whose events are not measured before they are read.
-const MAX_EVENTS: usize = 256;
+const READ: Most = Most { events: 256, bytes: 64 << 10 };
 
 /// A worker's log from a place on: first a snapshot, then every event behind it, for as long as there are any.
 ///
@@ -61,9 +59,9 @@ impl Observation {
         }
         loop {
             let over = self.progress.borrow_and_update().over;
-            let frames = match self.shared.behind(self.at, MAX_BYTES) {
+            let frames = match self.shared.behind(self.at, READ.bytes) {
                 Some(frames) => frames,
-                None => read(&*self.store, &self.worker, self.at, MAX_EVENTS).await?,
+                None => read(&*self.store, &self.worker, self.at, READ).await?,
             };
             if let Some(last) = frames.last() {
                 self.at = last.seq();
@@ -87,9 +85,9 @@ pub(crate) async fn read(
     store: &dyn Store,
     worker: &WorkerId,
     after: u64,
-    limit: usize,
+    most: Most,
 ) -> Result<Vec<Frame>, Error> {
-    let events = store.events(worker, after, limit).await?;
+    let events = store.events(worker, after, most).await?;
     Ok(events.iter().map(|event| Frame::of(worker, event)).collect())
 }
 
@@ -103,7 +101,7 @@ pub(crate) async fn check_cursor(
         return Err(CursorProblem::Foreign.into());
     }
     let Some(before) = cursor.seq().checked_sub(1) else { return Ok(()) };
-    match store.events(worker, before, 1).await?.first() {
+    match store.events(worker, before, Most { events: 1, bytes: 0 }).await?.first() {
         Some(event) if event.checksum == cursor.checksum() => Ok(()),
         Some(_) => Err(CursorProblem::HistoryChanged { oldest: Cursor::new(worker, 0, 0) }.into()),
         None => Err(CursorProblem::Future.into()),

@@ -27,7 +27,7 @@ use crate::{
     machine::{Command, Input, Request},
     observe::{Observation, check_cursor, read},
     show,
-    store::{Start, Store},
+    store::{Most, Start, Store},
     task::{Asked, Parts, Task, input_ack, now},
     view,
 };
@@ -394,8 +394,7 @@ impl Runtime {
             From::Tail(0) => (head.seq, head.cursor(worker)),
             From::Tail(n) => (head.seq.saturating_sub(n), Cursor::new(worker, 0, 0)),
         };
-        let mut frames = read(store, worker, after, limit).await?;
-        bound(&mut frames);
+        let mut frames = read(store, worker, after, Most { events: limit, bytes: PAGE_BYTES }).await?;
         let next = frames.last().map_or(from, Frame::cursor);
         let has_more = next.seq() < store.head(worker).await?.seq;
         if let Some(types) = types {
@@ -543,17 +542,6 @@ impl Shared {
         tasks.spawn(task);
         Ok(())
     }
-}
-
-/// Cuts a page at its bound in bytes, one event at least.
-fn bound(frames: &mut Vec<Frame>) {
-    let mut bytes = 0;
-    let fits = frames.iter().take_while(|frame| {
-        bytes += frame.len();
-        bytes <= PAGE_BYTES
-    });
-    let n_fit = fits.count().max(1);
-    frames.truncate(n_fit);
 }
 
 fn request(reason: Option<String>, by: Actor) -> Result<Request, Error> {

@@ -63,17 +63,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read.
     async fn head(&self, worker: &WorkerId) -> Result<Head, StoreError>;
 
-    /// At most `limit` events with a higher number than `after`, in order.
+    /// Events with a higher number than `after`, in order, as many as `most` allows.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn events(
-        &self,
-        worker: &WorkerId,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, StoreError>;
+    async fn events(&self, worker: &WorkerId, after: u64, most: Most)
+    -> Result<Vec<StoredEvent>, StoreError>;
 
     /// A slice of a worker's transcript, with the head that it belongs to.
     ///
@@ -154,6 +150,15 @@ pub struct StoredEvent {
     pub checksum: u32,
     /// The payload as JSON.
     pub payload: Bytes,
+}
+
+/// The most that a read of events answers with; the first event in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// So many events.
+    pub events: usize,
+    /// So many bytes of payload together.
+    pub bytes: usize,
 }
 
 /// A place in a log, with what a cursor needs.

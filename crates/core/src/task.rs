@@ -155,7 +155,7 @@ impl Task {
     async fn wait(&mut self) -> Happened {
         let hears_reports = !self.batch.is_full();
         // While the store holds the backend up, its silence is not its own.
-        let deadline = if hears_reports { self.state.next_deadline() } else { None };
+        let deadline = if hears_reports { self.state.next_deadline() } else { self.state.last_resort() };
         let committing = async {
             match &mut self.committing {
                 Some((_, committing)) => committing.await,
@@ -393,8 +393,10 @@ impl Task {
         let worker = self.worker_ref.worker_id.clone();
         match refusal {
             Refusal::NotRunning => Error::NotRunning(worker),
+            Refusal::Draining => Error::Draining,
             Refusal::Busy => Error::Busy(worker),
             Refusal::QueueFull { limit } => Error::QueueFull { worker, limit },
+            Refusal::QueueTooLarge { limit } => Error::QueueTooLarge { worker, limit },
             Refusal::OtherContent(input_id) => Error::InputIdReused(input_id),
             Refusal::ApprovalNotPending => Error::ApprovalNotPending,
             Refusal::Survivors(survivors) => Error::ProcessesSurvived { worker, survivors },

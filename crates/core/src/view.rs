@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, sync::Mutex};
 
 use jiff::Timestamp;
-use musher_protocol::{Cursor, Payload, Snapshot, TranscriptEntry, WorkerId, WorkerStatus};
+use musher_protocol::{
+    Approval, Cursor, InFlight, Payload, Snapshot, TranscriptEntry, WorkerId, WorkerStatus,
+};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
@@ -16,6 +19,8 @@ use crate::{
 
 /// A snapshot's entries and texts together; the rest of a frame is small.
 const SNAPSHOT_BYTES: usize = 120 << 10;
+/// How much of a text in flight a snapshot shows: its end, which what follows continues.
+const IN_FLIGHT_BYTES: usize = 16 << 10;
 /// How much of a long text a snapshot shows.
 const PREVIEW_BYTES: usize = 4 << 10;
 
@@ -117,13 +122,14 @@ impl Shared {
         let inner = self.lock();
         let cursor = inner.head.cursor(&self.worker);
         let mut budget = SNAPSHOT_BYTES;
-        let open = inner.fold.turn.iter().flat_map(|turn| turn.in_flight());
+        // What a person must answer first, then what nobody can read elsewhere yet, then the past.
+        let asked = inner.fold.approvals.values().cloned().map(without_large_input);
+        let approvals = asked.filter(|open| spend(&mut budget, size(open))).collect();
+        let open = inner.fold.turn.iter().flat_map(|turn| turn.in_flight()).map(tail);
         let in_flight = open.filter(|open| spend(&mut budget, size(open))).collect();
         let newest = inner.entries.iter().rev().take_while(|(bytes, _)| spend(&mut budget, *bytes));
         let mut entries: Vec<_> = newest.map(|(_, entry)| entry.clone()).collect();
         entries.reverse();
-        let approvals =
-            inner.fold.approvals.values().filter(|open| spend(&mut budget, size(open))).cloned().collect();
         let snapshot = Snapshot {
             status: inner.fold.status,
             execution: inner.fold.execution.clone(),
@@ -163,10 +169,7 @@ impl Inner {
             if let Some(result) = &mut entry.result {
                 shorten(result);
             }
-            // A tool's input has no cut form; one that is too long for a snapshot is named by its size.
-            if let Some(input) = entry.input.as_mut().filter(|input| size(input) > PREVIEW_BYTES) {
-                *input = serde_json::json!({ "omitted_bytes": size(input) });
-            }
+            entry.input = entry.input.map(without_large);
             let bytes = size(&entry);
             self.entry_bytes += bytes;
             match self.entries.iter_mut().find(|(_, old)| old.sequence == entry.sequence) {
@@ -183,8 +186,29 @@ impl Inner {
 
 fn spend(budget: &mut usize, bytes: usize) -> bool {
     let fits = bytes <= *budget;
-    *budget = budget.saturating_sub(bytes);
+    if fits {
+        *budget -= bytes;
+    }
     fits
+}
+
+/// The end of a long text in flight: what comes next continues it.
+fn tail(mut open: InFlight) -> InFlight {
+    let omitted = open.text.ceil_char_boundary(open.text.len().saturating_sub(IN_FLIGHT_BYTES));
+    open.text.drain(..omitted);
+    InFlight { omitted_bytes: omitted as u64, ..open }
+}
+
+fn without_large_input(approval: Approval) -> Approval {
+    Approval { input: without_large(approval.input), ..approval }
+}
+
+/// A tool's input has no cut form; one that is too long for a snapshot is named by its size.
+fn without_large(input: Value) -> Value {
+    match size(&input) {
+        bytes if bytes > PREVIEW_BYTES => serde_json::json!({ "omitted_bytes": bytes }),
+        _ => input,
+    }
 }
 
 fn size(value: &impl serde::Serialize) -> usize {
@@ -194,4 +218,99 @@ fn size(value: &impl serde::Serialize) -> usize {
 fn shorten(text: &mut String) {
     let end = prefix(text, PREVIEW_BYTES).len();
     text.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use musher_protocol::{ApprovalKind, ApprovalState, InputKind, TurnCause, WorkerRef};
+
+    use super::*;
+    use crate::frame::seal;
+
+    fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+        text.parse().unwrap()
+    }
+
+    /// What a snapshot shows after these events.
+    fn snapshot(payloads: Vec<Payload>) -> (usize, Snapshot) {
+        let at = Timestamp::UNIX_EPOCH;
+        let worker_ref = WorkerRef { runtime_id: id("rt_1"), worker_id: id("wrk_1") };
+        let shared = Shared::new(Fold::new(worker_ref, at), at);
+        let drafts: Vec<_> = payloads
+            .into_iter()
+            .map(|payload| Draft {
+                event_id: musher_protocol::EventId::mint(),
+                at,
+                payload,
+                entries: Vec::new(),
+                accepts: None,
+            })
+            .collect();
+        let events: Vec<_> = (1..)
+            .zip(&drafts)
+            .map(|(seq, draft)| seal(seq, draft.event_id.clone(), at, &draft.payload))
+            .collect();
+        shared.publish(&drafts, &events);
+        let text = shared.snapshot().envelope();
+        let envelope: musher_protocol::Envelope = serde_json::from_slice(&text).unwrap();
+        let Payload::Snapshot(snapshot) = envelope.payload else { panic!("a snapshot") };
+        (text.len(), *snapshot)
+    }
+
+    fn begun() -> Vec<Payload> {
+        let accepted = Payload::InputAccepted {
+            input_id: id("i"),
+            kind: InputKind::User,
+            content: "go".into(),
+            delivery: musher_protocol::Delivery::Queue,
+            by: musher_protocol::Actor::rule("test"),
+        };
+        vec![
+            accepted,
+            Payload::InputDelivered { input_id: id("i"), turn_id: id("t") },
+            Payload::UserMessage { input_id: id("i"), content: "go".into() },
+            Payload::TurnStarted { turn_id: id("t"), input_ids: vec![id("i")], cause: TurnCause::Input },
+        ]
+    }
+
+    #[test]
+    fn a_long_text_in_flight_shows_its_end_and_hides_nothing_else() {
+        let text = format!("{}end", "é".repeat(100_000));
+        let delta = Payload::TextDelta { turn_id: id("t"), block: 0, text: text.clone() };
+        let (bytes, snapshot) = snapshot([begun(), vec![delta]].concat());
+        let [open] = &snapshot.in_flight[..] else { panic!("one text in flight: {snapshot:?}") };
+        assert_eq!(open.omitted_bytes as usize + open.text.len(), text.len());
+        assert!(text.ends_with(&open.text) && open.text.len() > 16_000);
+        assert_eq!((snapshot.entries.len(), snapshot.total_entries), (1, 1));
+        assert!(bytes < 128 << 10, "{bytes}");
+    }
+
+    #[test]
+    fn a_long_transcript_does_not_hide_what_a_person_must_answer() {
+        let said =
+            (0..100).map(|block| Payload::TextDone { turn_id: id("t"), block, text: "x".repeat(4000) });
+        let asked = Payload::ApprovalRequested(Box::new(Approval {
+            approval_id: id("apr_1"),
+            worker_id: id("wrk_1"),
+            turn_id: id("t"),
+            tool_call_id: None,
+            kind: ApprovalKind::Tool,
+            tool: "write".into(),
+            input: serde_json::json!({ "content": "y".repeat(1 << 20) }),
+            questions: Vec::new(),
+            state: ApprovalState::Pending,
+            requested_at: Timestamp::UNIX_EPOCH,
+            deadline_at: Timestamp::UNIX_EPOCH,
+            decision: None,
+            message: None,
+            by: None,
+        }));
+        let (bytes, snapshot) = snapshot([begun(), said.collect(), vec![asked]].concat());
+        assert_eq!((snapshot.approvals.len(), snapshot.total_entries), (1, 101));
+        assert!(
+            snapshot.entries.len() > 20 && snapshot.entries.last().unwrap().sequence == 101,
+            "the newest ones"
+        );
+        assert!(bytes < 128 << 10, "{bytes}");
+    }
 }

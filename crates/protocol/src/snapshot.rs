@@ -41,6 +41,13 @@ pub struct InFlight {
     pub kind: InFlightKind,
     /// What is known of it; for a tool call its arguments as JSON text.
     pub text: String,
+    /// Bytes before `text` that were left out because there are too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted_bytes: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What is not complete yet.

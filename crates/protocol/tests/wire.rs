@@ -154,6 +154,7 @@ fn payloads() -> Vec<Payload> {
                 tool_call_id: Some(id("toolu_1")),
                 kind: InFlightKind::ToolCall,
                 text: "{".into(),
+                omitted_bytes: 7,
             }],
             approvals: vec![approval()],
         })),

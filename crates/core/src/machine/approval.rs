@@ -39,10 +39,13 @@ impl Step<'_> {
             by: None,
         };
         let full = self.state.fold.approvals.len() >= MAX_OPEN;
+        let ends = self.state.is_ending() || !self.state.is_live();
         self.record(Payload::ApprovalRequested(Box::new(approval)));
         self.answer(token, Ok(Answer::Approval(approval_id.clone())));
         let deny = |message: &str| Verdict::Deny { message: message.to_owned() };
         let (verdict, rule) = match (policy.mode, kind) {
+            // Nothing new begins after the intent to end is in the log.
+            _ if ends => (deny("the turn is being ended"), "ending"),
             _ if full => (deny("too many approvals are open"), "bound"),
             (ApprovalMode::Ask, _) => return,
             (ApprovalMode::Allow, ApprovalKind::Question) => {
@@ -65,7 +68,8 @@ impl Step<'_> {
     }
 
     pub(super) fn decide(&mut self, approval_id: &ApprovalId, verdict: Verdict, by: Actor, token: Token) {
-        if !self.state.fold.approvals.contains_key(approval_id) {
+        let allows = matches!(verdict, Verdict::Allow { .. });
+        if !self.state.fold.approvals.contains_key(approval_id) || (allows && self.state.is_ending()) {
             return self.answer(token, Err(Refusal::ApprovalNotPending));
         }
         self.state.last_activity = self.now;

@@ -5,6 +5,9 @@ use musher_protocol::{Actor, Delivery, Payload, WorkerCreated};
 
 use super::{Accepts, Answer, Command, Effect, NewInput, Prior, Refusal, Step, Token};
 
+/// What the inputs of one worker that wait may hold in memory: a few of the largest.
+const QUEUE_BYTES: usize = 8 << 20;
+
 impl Step<'_> {
     /// The worker exists, and its first inputs are accepted with it.
     pub(super) fn created(&mut self, by: Actor, first: Vec<NewInput>) {
@@ -52,10 +55,16 @@ impl Step<'_> {
         let busy = fold.turn.is_some() || !fold.queue.is_empty();
         if fold.status.is_terminal() || self.state.end.is_some() {
             Some(Refusal::NotRunning)
+        } else if self.state.draining {
+            Some(Refusal::Draining)
         } else if input.delivery == Delivery::RejectIfBusy && busy {
             Some(Refusal::Busy)
         } else if fold.queue.len() >= limit {
             Some(Refusal::QueueFull { limit })
+        } else if fold.queue.iter().map(|queued| queued.content.len()).sum::<usize>() + input.content.len()
+            > QUEUE_BYTES
+        {
+            Some(Refusal::QueueTooLarge { limit: QUEUE_BYTES })
         } else {
             None
         }

@@ -16,25 +16,13 @@ pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// Why the open turn is being ended, and who waits for it.
 #[derive(Clone, Debug)]
 pub(super) struct TurnEnding {
-    cause: TurnEndCause,
+    /// The limit that was reached.
+    pub(super) limit: Option<LimitKind>,
+    /// The first request for an interrupt.
+    pub(super) interrupt: Option<EventId>,
     /// When the session is ended, should the turn still be open.
     pub(super) escalate_at: Option<Timestamp>,
-    pub(super) waiters: Vec<(Token, EventId)>,
-}
-
-#[derive(Clone, Debug)]
-enum TurnEndCause {
-    Interrupt(EventId),
-    Limit(LimitKind),
-}
-
-impl TurnEnding {
-    pub(super) fn limit(&self) -> Option<LimitKind> {
-        match self.cause {
-            TurnEndCause::Limit(which) => Some(which),
-            TurnEndCause::Interrupt(_) => None,
-        }
-    }
+    pub(super) waiters: Vec<Token>,
 }
 
 /// Why the worker is being ended, and who waits for it.
@@ -65,37 +53,33 @@ impl Step<'_> {
             return end.waiters.push(token);
         }
         if let Some(ending) = &mut self.state.ending
-            && let TurnEndCause::Interrupt(first) = &ending.cause
+            && ending.interrupt.is_some()
         {
-            let first = first.clone();
-            return ending.waiters.push((token, first));
+            return ending.waiters.push(token);
         }
-        let event_id =
-            self.record(Payload::InterruptRequested(EndRequested { reason: request.reason, by: request.by }));
-        let waiters = vec![(token, event_id.clone())];
+        let requested = EndRequested { reason: request.reason, by: request.by };
+        let event_id = self.record(Payload::InterruptRequested(requested));
+        let ending = self.end_turn();
+        ending.interrupt = Some(event_id);
+        ending.waiters.push(token);
         if self.state.parked.is_some() {
-            self.state.ending =
-                Some(TurnEnding { cause: TurnEndCause::Interrupt(event_id), escalate_at: None, waiters });
-            return self.finish_turn(Finish::interrupted());
+            self.finish_turn(Finish::interrupted());
         }
-        self.end_turn(TurnEndCause::Interrupt(event_id), waiters);
     }
 
     pub(super) fn limit_reached(&mut self, which: LimitKind) {
         self.record(Payload::LimitReached { which });
-        self.end_turn(TurnEndCause::Limit(which), Vec::new());
+        self.end_turn().limit = Some(which);
     }
 
-    fn end_turn(&mut self, cause: TurnEndCause, waiters: Vec<(Token, EventId)>) {
-        let already = self.state.ending.take();
-        // A limit that was reached first keeps its name; the interrupt only adds who waits.
-        let cause = already.as_ref().map_or(cause, |ending| ending.cause.clone());
-        let escalate_at =
-            already.as_ref().map_or(Some(later(self.now, INTERRUPT_GRACE)), |ending| ending.escalate_at);
-        if already.is_none() {
+    /// Asks the backend to end the turn, once, and sets when it is made to. A parked turn has nobody to ask.
+    fn end_turn(&mut self) -> &mut TurnEnding {
+        if self.state.ending.is_none() && self.state.parked.is_none() {
             self.tell(backend::Command::Interrupt);
         }
-        self.state.ending = Some(TurnEnding { cause, escalate_at, waiters });
+        let escalate_at = Some(later(self.now, INTERRUPT_GRACE));
+        let begun = TurnEnding { limit: None, interrupt: None, escalate_at, waiters: Vec::new() };
+        self.state.ending.get_or_insert(begun)
     }
 
     pub(super) fn stop(&mut self, request: Request, grace: Duration, token: Token) {

@@ -67,7 +67,10 @@ impl Bench {
     }
 
     fn token(&mut self) -> Token {
-        self.n_asked += 1;
+        // What comes after the machine has finished is never given to it.
+        if !self.finished {
+            self.n_asked += 1;
+        }
         Token(self.n_asked)
     }
 
@@ -344,6 +347,65 @@ fn a_backend_that_ignores_an_interrupt_loses_its_session() {
 }
 
 #[test]
+fn interrupts_of_a_turn_that_a_limit_ends_are_answered_with_the_first() {
+    check(
+        BUSY,
+        "pass 300; interrupt; interrupt; interrupted",
+        "limit_reached >interrupt interrupt_requested turn_finished(limitreached) ok ok [idle]",
+    );
+}
+
+#[test]
+fn nothing_is_allowed_once_an_end_is_wanted() {
+    let allows = || Bench::new(ApprovalMode::Allow, OnIdle::Wait, Capabilities::default());
+    let denied = "approval_requested ok approval_resolved(deny) >deny";
+    check_with(allows(), &format!("{BUSY}; stop"), "asks tool", denied);
+    check_with(allows(), &format!("{BUSY}; interrupt"), "asks tool", denied);
+    check_with(allows(), &format!("{BUSY}; drain"), "asks tool", denied);
+    check(&format!("{BUSY}; asks tool; interrupt"), "allow", "no:ApprovalNotPending");
+}
+
+#[test]
+fn a_process_that_ends_takes_no_inputs() {
+    check(&format!("{BUSY}; drain"), "send b", "no:Draining");
+    check(&format!("{BUSY}; drain"), "again a", "ok:duplicate");
+}
+
+#[test]
+fn inputs_that_wait_have_a_bound_in_bytes() {
+    let mut bench = Bench::new(ApprovalMode::Ask, OnIdle::Wait, Capabilities::default());
+    bench.play("send a");
+    for id in ["b", "c"] {
+        let content = "x".repeat(5 << 20);
+        bench.shown.clear();
+        bench.command(Command::Send {
+            input: NewInput { content, ..new_input(id, Delivery::Queue) },
+            prior: Prior::New,
+        });
+    }
+    assert_eq!(bench.shown, ["no:QueueTooLarge"]);
+}
+
+#[test]
+fn a_reset_that_has_passed_is_not_believed_for_ever() {
+    let mut bench = Bench::new(ApprovalMode::Ask, OnIdle::Wait, Capabilities::default());
+    bench.play("send a");
+    bench.play("connected");
+    let begun = bench.now;
+    let mut n_sent = 0;
+    while bench.state.fold.turn.is_some() {
+        bench.play("limited 0");
+        let until = bench.state.next_deadline();
+        bench.now = until.unwrap_or(bench.now);
+        bench.pass(0);
+        n_sent += 1;
+    }
+    let waited = bench.now.duration_since(begun).as_secs();
+    assert!((21_000..25_000).contains(&waited), "as long as the profile parks: {waited}");
+    assert!(n_sent < 400, "{n_sent} requests in six hours");
+}
+
+#[test]
 fn silence_ends_the_turn_with_its_limit() {
     check(
         BUSY,
@@ -479,7 +541,7 @@ fn a_rate_limit_parks_the_turn_and_sends_the_input_again() {
     check(
         "send a; connected; limited 60",
         "ended; pass 67",
-        "session_ended [parked] >resume >input(a) [busy]",
+        "session_ended [parked] >start >input(a) [busy]",
     );
     check("send a; connected", "limited 99999", "rate_limited turn_finished(failed) [idle]");
 }
@@ -653,8 +715,11 @@ fn check_log(bench: &Bench, drained: bool) {
         ids(&payloads, "approval_resolved", "approval_id"),
     );
     let answered: Vec<_> = bench.answers.iter().map(|(token, n)| (*token, *n)).collect();
-    // What came after the machine had finished was never given to it.
-    assert!(answered.iter().all(|(_, n)| *n == 1), "nobody is answered twice: {answered:?}");
+    assert_eq!(
+        answered,
+        (1..=bench.n_asked).map(|token| (token, 1)).collect::<Vec<_>>(),
+        "everybody is answered once"
+    );
 }
 
 fn ids(payloads: &[&Payload], type_name: &str, field: &str) -> Vec<String> {

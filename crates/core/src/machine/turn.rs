@@ -14,6 +14,8 @@ use crate::profile::RateLimitPolicy;
 
 /// What a tool call without a result says in the end.
 const CUT_OFF: &str = "interrupted; side effects unknown";
+/// The shortest wait for a limit; it doubles with each refusal of the same turn, up to [`BLIND_PARK`].
+const FIRST_PARK: Duration = Duration::from_secs(1);
 /// How long to wait for a limit whose reset the vendor does not tell.
 const BLIND_PARK: Duration = Duration::from_secs(60);
 /// What a parked turn that had begun to run is told when it goes on.
@@ -194,8 +196,9 @@ impl Step<'_> {
     pub(super) fn finish_turn(&mut self, finish: Finish) {
         let Some(turn) = self.state.fold.turn.clone() else { return };
         let ending = self.state.ending.take();
-        let limit = ending.as_ref().and_then(TurnEnding::limit);
+        let limit = ending.as_ref().and_then(|ending| ending.limit);
         self.state.parked = None;
+        self.state.refusals = super::Refusals::default();
         for approval_id in self.state.fold.approvals.keys().cloned().collect::<Vec<_>>() {
             self.resolve(approval_id, Decision::Withdrawn, None);
         }
@@ -228,8 +231,10 @@ impl Step<'_> {
             last_tool: turn.last_tool.filter(|_| !completed),
             tool_may_have_run,
         })));
-        for (token, event_id) in ending.into_iter().flat_map(|ending| ending.waiters) {
-            self.answer(token, Ok(Answer::Done { event_id: Some(event_id) }));
+        if let Some(TurnEnding { interrupt, waiters, .. }) = ending {
+            for token in waiters {
+                self.answer(token, Ok(Answer::Done { event_id: interrupt.clone() }));
+            }
         }
         self.go_on();
     }
@@ -255,10 +260,15 @@ impl Step<'_> {
         if self.state.ending.is_some() || self.state.end.is_some() {
             return self.finish_turn(Finish::interrupted());
         }
-        let wait = reset_at
+        let told = reset_at
             .map_or(BLIND_PARK, |at| Duration::try_from(at.duration_since(self.now)).unwrap_or_default());
+        // A vendor whose clock is wrong says a time that has passed, as often as it is asked.
+        let refusals = &mut self.state.refusals;
+        let wait = told.max(FIRST_PARK.saturating_mul(1 << refusals.n.min(6)).min(BLIND_PARK));
         match self.state.spec.profile.rate_limit {
-            RateLimitPolicy::Park { at_most } if wait <= at_most => {
+            RateLimitPolicy::Park { at_most } if refusals.waited + wait <= at_most => {
+                refusals.n += 1;
+                refusals.waited += wait;
                 self.state.parked = Some(later(self.now, wait + self.jitter(wait)));
             }
             RateLimitPolicy::Park { .. } | RateLimitPolicy::End => {

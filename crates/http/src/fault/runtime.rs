@@ -13,7 +13,10 @@ impl From<Error> for Fault {
             Error::WorkerNotFound(_) => plain(ErrorCode::WorkerNotFound),
             Error::NotRunning(_) | Error::ApprovalNotPending => plain(ErrorCode::InvalidRequest),
             Error::Busy(_) => plain(ErrorCode::WorkerExecutionRejected),
-            Error::QueueFull { limit, .. } => plain(ErrorCode::Overloaded).over(limit as u64),
+            Error::QueueTooLarge { .. } => plain(ErrorCode::Overloaded),
+            Error::QueueFull { limit, .. } | Error::QueueTooLarge { limit, .. } => {
+                plain(ErrorCode::Overloaded).over(limit as u64)
+            }
             Error::InputIdReused(_) => plain(ErrorCode::IdempotencyMismatch),
             Error::InvalidRequest { field, .. } => plain(ErrorCode::InvalidRequest).at(field),
             Error::NoProfile(_) => plain(ErrorCode::InvalidProfileSelector).at("/profile"),

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use musher_core::{
-    AcceptedInput, Commit, Head, MemoryStore, Start, Store, StoreError, StoredEvent, TranscriptSlice,
+    AcceptedInput, Commit, Head, MemoryStore, Most, Start, Store, StoreError, StoredEvent, TranscriptSlice,
     WorkerCounts, WorkerRow,
 };
 use musher_protocol::{InputId, StoreKind, WorkerId, WorkerStatus};
@@ -112,10 +112,10 @@ impl Store for Fragile {
         &self,
         worker: &WorkerId,
         after: u64,
-        limit: usize,
+        most: Most,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.check()?;
-        self.inner.events(worker, after, limit).await
+        self.inner.events(worker, after, most).await
     }
 
     async fn transcript(
