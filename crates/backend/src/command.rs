@@ -8,7 +8,8 @@ use serde_json::Value;
 /// What the runtime asks of a session. Commands come in the order in which they were decided.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Begins a turn. After [`crate::Event::RateLimited`] it goes on with the turn that was refused.
+    /// Begins a turn. After [`crate::Event::RateLimited`] the same input goes on with the turn that was refused;
+    /// another one means that the runtime has ended that turn, and begins a new one.
     Input(Input),
     /// Joins the running turn; only for a backend that can ([`crate::Capabilities::steer`]).
     Steer(Input),

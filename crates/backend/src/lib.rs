@@ -17,7 +17,8 @@
 //! 2. Take commands with [`Link::next_command`]. It is cancel safe, so it may sit in a `select!`.
 //! 3. A [`Command::Input`] begins a turn. Emit [`Event::InputTaken`] when there is proof that the input was
 //!    taken up (the first byte of the model's answer, the program's own word), then what happens, in order, and
-//!    [`Event::TurnEnded`] exactly once. The runtime sends the next input only after that. An input that comes
+//!    [`Event::TurnEnded`] exactly once, and nothing of the turn after it: what comes later would be taken for
+//!    the next turn's. The runtime sends the next input only after that. An input that comes
 //!    again after [`Event::RateLimited`] is taken again in the same way.
 //! 4. A [`Command::Interrupt`] asks for the open turn's end: end it with [`TurnEnd::Interrupted`] and keep the
 //!    session. Without an open turn it means nothing: the turn had ended by itself just before.

@@ -287,7 +287,8 @@ impl Session {
         let is_good = exit.is_some_and(|exit| exit.code == Some(0)) && !self.conversation.has_open_turn();
         let limit = self.conversation.limit();
         SessionOutcome {
-            exit_ok: was_asked || is_good,
+            // Asked to end, it may take its last turn's exit code along; one that had to be killed did not obey.
+            exit_ok: if was_asked { exit.is_some_and(|exit| exit.signal.is_none()) } else { is_good },
             aborted: !was_asked && !self.conversation.is_ready(),
             rate_limited: limit.is_some(),
             rate_limit_reset_at: limit.and_then(|limit| limit.reset_at),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use musher_backend::{Command, Event, Input, Link, LinkClosed, TurnEnd};
-use musher_protocol::{Block, ToolCallId, TurnError};
+use musher_protocol::{Block, InputId, ToolCallId, TurnError};
 use uuid::Uuid;
 
 use crate::{
@@ -27,14 +27,24 @@ pub(crate) enum After {
 
 /// Plays the turn that answers this input.
 pub(crate) async fn run(script: &Script, input: Input, link: &mut Link) -> Result<After, LinkClosed> {
-    let mut performance =
-        Performance { stage: Stage::new(link), word_delay: script.word_delay(), n_blocks: 0 };
-    let (end, after) = match performance.play(script, input).await {
+    let mut input = input;
+    let played = loop {
+        let stage = Stage::new(link);
+        let word_delay = script.word_delay();
+        let mut performance =
+            Performance { stage, word_delay, n_blocks: 0, input_id: input.input_id.clone() };
+        match performance.play(script, input).await {
+            Err(Cut::Replaced(next)) => input = next,
+            played => break played,
+        }
+    };
+    let (end, after) = match played {
         Ok(()) => (TurnEnd::completed(), After::Idle),
         Err(Cut::Interrupted) => (TurnEnd::Interrupted, After::Idle),
         Err(Cut::Ended) => (TurnEnd::Interrupted, After::Ended),
         Err(Cut::Failed(error)) => (TurnEnd::Failed(error), After::Idle),
         Err(Cut::Crashed) => return Ok(After::Crashed),
+        Err(Cut::Replaced(_)) => unreachable!("the loop above begins with what replaced the turn"),
         Err(Cut::Closed(closed)) => return Err(closed),
     };
     link.emit(Event::TurnEnded(end)).await?;
@@ -45,6 +55,8 @@ struct Performance<'a> {
     stage: Stage<'a>,
     word_delay: Duration,
     n_blocks: Block,
+    /// The input that the turn answers.
+    input_id: InputId,
 }
 
 impl Performance<'_> {
@@ -120,6 +132,9 @@ impl Performance<'_> {
         self.stage.emit(Event::RateLimited { scope: limit.scope.clone(), reset_at }).await?;
         loop {
             if let Command::Input(input) = self.stage.command().await? {
+                if input.input_id != self.input_id {
+                    return Err(Cut::Replaced(input));
+                }
                 // The refusal took the first one back, and the runtime may have sent another text instead.
                 return self.stage.emit(Event::InputTaken { input_id: input.input_id }).await;
             }

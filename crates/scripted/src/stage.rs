@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use musher_backend::{ApprovalRequest, Command, Event, Link, LinkClosed};
+use musher_backend::{ApprovalRequest, Command, Event, Input, Link, LinkClosed};
 use musher_protocol::{ApprovalId, TurnError};
 use tokio::time::sleep;
 
@@ -12,6 +12,8 @@ pub(crate) enum Cut {
     Interrupted,
     /// The session is to end.
     Ended,
+    /// The runtime has ended the turn while it waited for a rate limit, and begins another.
+    Replaced(Input),
     /// The script says that it fails.
     Failed(TurnError),
     /// The script says that its session breaks off.

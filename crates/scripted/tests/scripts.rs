@@ -250,10 +250,11 @@ async fn a_rate_limited_turn_goes_on_behind_the_limit() {
     let limit = json!({"reset_after_secs": 7200, "scope": "five_hour"});
     let mut session = playing(json!([{"text": "a"}, {"rate_limit": limit}, {"text": "b"}])).await;
     let before = Timestamp::now();
-    session.input("go").await;
+    let input_id = session.input("go").await;
     let is_limit = |event: &Event| matches!(event, Event::RateLimited { .. });
     session.until("the limit", is_limit).await;
-    let Turn { events, .. } = session.turn("go").await;
+    session.again(&input_id, "go").await;
+    let Turn { events, .. } = session.turn_end(input_id).await;
     let expected = r#"taken text0+"a" text0="a" limited(five_hour) taken text1+"b" text1="b" completed"#;
     assert_eq!(line(&events), expected);
     let limited = events.iter().find(|event| is_limit(event));
@@ -264,6 +265,16 @@ async fn a_rate_limited_turn_goes_on_behind_the_limit() {
         *reset_at >= before + Duration::from_secs(7200)
             && *reset_at <= Timestamp::now() + Duration::from_secs(7200)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_input_at_a_rate_limit_is_another_turn() {
+    let limited = json!({"match": "limit", "steps": [{"rate_limit": {}}, {"text": "behind the limit"}]});
+    let mut session = session(json!({"script": {"turns": [limited], "otherwise": "echo"}})).await;
+    session.input("limit").await;
+    session.until("the limit", |event| matches!(event, Event::RateLimited { .. })).await;
+    let Turn { events, .. } = session.turn("hello").await;
+    assert_eq!(line(&events), r#"taken limited(requests) taken text0+"hello" text0="hello" completed"#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -122,6 +122,8 @@ impl Step<'_> {
                     cause: TurnCause::Background,
                 });
             }
+            // The backend learns by the session's end, or by another input, that the runtime ended a parked turn.
+            (Event::TurnEnded(TurnEnd::Interrupted), None) => {}
             (event, Some(turn_id)) => self.turn_event(event, turn_id),
             (event, None) => self.stray(&event),
         }

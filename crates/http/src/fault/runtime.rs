@@ -13,7 +13,6 @@ impl From<Error> for Fault {
             Error::WorkerNotFound(_) => plain(ErrorCode::WorkerNotFound),
             Error::NotRunning(_) | Error::ApprovalNotPending => plain(ErrorCode::InvalidRequest),
             Error::Busy(_) => plain(ErrorCode::WorkerExecutionRejected),
-            Error::QueueTooLarge { .. } => plain(ErrorCode::Overloaded),
             Error::QueueFull { limit, .. } | Error::QueueTooLarge { limit, .. } => {
                 plain(ErrorCode::Overloaded).over(limit as u64)
             }

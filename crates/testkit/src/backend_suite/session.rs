@@ -73,6 +73,12 @@ impl Session {
         input_id
     }
 
+    /// Sends the words of an input again, as the runtime does when a rate limit has passed.
+    pub async fn again(&self, input_id: &InputId, prompt: &str) {
+        let input = Input { input_id: input_id.clone(), ..Input::user(prompt) };
+        self.command(Command::Input(input)).await;
+    }
+
     /// Asks for the open turn's end.
     pub async fn interrupt(&self) {
         self.command(Command::Interrupt).await;
