@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use musher_backend::BackendError;
 use musher_protocol::{
     Approval, ApprovalId, Block, Connection, EventId, Execution, InFlight, InFlightKind, InputId, InputKind,
-    LastResult, Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, ToolCallId,
-    TranscriptEntry, TurnFinished, TurnId, TurnOutcome, Usage, WorkerRef, WorkerStatus,
+    LastResult, Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, Survivor, ToolCallId,
+    TranscriptEntry, TurnFinished, TurnId, TurnOutcome, Usage, WorkerEnded, WorkerRef, WorkerStatus,
 };
 use serde_json::Value;
 
@@ -29,6 +29,8 @@ pub(crate) struct Fold {
     /// The last session ended badly, and nothing has begun since.
     pub(crate) errored: bool,
     pub(crate) turn: Option<Turn>,
+    /// How the worker is ended, or was.
+    pub(crate) end: Option<End>,
     pub(crate) queue: VecDeque<QueuedInput>,
     pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
     pub(crate) usage: Usage,
@@ -37,6 +39,13 @@ pub(crate) struct Fold {
     pub(crate) transcript_len: u64,
     /// The last whole text of the assistant, cut to what an outcome repeats.
     last_text: String,
+}
+
+/// The request that ends a worker, and what it left: the outcome that repeats answer with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) request: EventId,
+    pub(crate) survivors: Vec<Survivor>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +133,7 @@ impl Fold {
             last_session: None,
             errored: false,
             turn: None,
+            end: None,
             queue: VecDeque::new(),
             approvals: BTreeMap::new(),
             usage: Usage::zero(),
@@ -149,6 +159,7 @@ impl Fold {
             approvals: self.approvals.values().cloned().collect(),
             usage: self.usage.clone(),
             outcome: self.outcome.clone(),
+            end: self.end.clone(),
         }
     }
 
@@ -228,13 +239,14 @@ impl Fold {
                 self.status = *status;
                 self.execution = execution.clone();
             }
-            Payload::WorkerStopped(_) => self.ended(WorkerStatus::Stopped, event.at),
-            Payload::WorkerCancelled(_) => self.ended(WorkerStatus::Cancelled, event.at),
+            Payload::StopRequested(_) | Payload::CancelRequested(_) => {
+                self.end = Some(End { request: event.event_id.clone(), survivors: Vec::new() });
+            }
+            Payload::WorkerStopped(ended) => self.ended(WorkerStatus::Stopped, event.at, ended),
+            Payload::WorkerCancelled(ended) => self.ended(WorkerStatus::Cancelled, event.at, ended),
             Payload::Snapshot(_)
             | Payload::WorkerCreated(_)
             | Payload::InterruptRequested(_)
-            | Payload::StopRequested(_)
-            | Payload::CancelRequested(_)
             | Payload::SessionEnvironment(_)
             | Payload::RateLimited { .. }
             | Payload::LimitReached { .. }
@@ -246,8 +258,11 @@ impl Fold {
         Vec::new()
     }
 
-    fn ended(&mut self, status: WorkerStatus, at: Timestamp) {
+    fn ended(&mut self, status: WorkerStatus, at: Timestamp, ended: &WorkerEnded) {
         self.status = status;
+        if let Some(end) = &mut self.end {
+            end.survivors.clone_from(&ended.survivors);
+        }
         self.execution = Execution {
             connection: Connection::Unconnected,
             run_state: RunState::Stopped,

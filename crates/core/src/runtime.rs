@@ -22,7 +22,7 @@ use crate::{
     builder::{Builder, Catalog},
     create::{check_line, first_inputs, make_scratch, new_input, resolve},
     error::{Error, ReadError},
-    fold::Fold,
+    fold::{End, Fold},
     frame::Frame,
     machine::{Command, Input, Request},
     observe::{Observation, check_cursor, read},
@@ -174,6 +174,7 @@ impl Runtime {
             tracing::error!(error = &source as &dyn std::error::Error, "make scratch directory");
             return Err(Error::Unavailable { backend: name.clone(), missing });
         }
+        let scratch = spec.workspaces.is_empty().then(|| spec.working_dir.clone());
         let created_at = now();
         let worker_ref = self.worker_ref(&worker);
         let view = Arc::new(view::Shared::new(Fold::new(worker_ref.clone(), created_at), created_at));
@@ -194,7 +195,11 @@ impl Runtime {
         // The worker's own task creates it, so that nothing is half-created when the caller goes away.
         let (reply, created) = oneshot::channel();
         let (shared, id) = (Arc::downgrade(&self.0), worker.clone());
-        let forget = move || shared.upgrade().map(|shared| shared.workers().remove(&id));
+        let forget = move || {
+            shared.upgrade().map(|shared| shared.workers().remove(&id));
+            // Empty as it is; one that cannot be removed is one directory too many, and no fault of the caller's.
+            let _left = scratch.map(std::fs::remove_dir);
+        };
         let spawned = self.0.spawn(async move {
             if !task.live(Input::Created { by, first }, reply).await {
                 forget();
@@ -489,9 +494,20 @@ impl Runtime {
     async fn end(&self, worker: &WorkerId, command: Command) -> Result<Ack, Error> {
         match self.ask(worker, command).await {
             Err(Error::NotRunning(_)) => {
-                let detail = self.worker_detail(worker).await?;
-                let WorkerDetail { worker_ref, status, last_event_id, cursor, .. } = detail;
-                Ok(Ack { worker_ref, status, event_id: last_event_id, cursor })
+                let row = self.0.store.worker(worker).await?;
+                let row = row.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
+                let End { request, survivors } =
+                    row.facts.end.expect("a terminal worker was ended by a request");
+                if !survivors.is_empty() {
+                    return Err(Error::ProcessesSurvived { worker: worker.clone(), survivors });
+                }
+                let cursor = row.head.cursor(worker);
+                Ok(Ack {
+                    worker_ref: self.worker_ref(worker),
+                    status: row.facts.status,
+                    event_id: request,
+                    cursor,
+                })
             }
             answer => answer,
         }

@@ -10,7 +10,7 @@ use musher_protocol::{
     WorkerId, WorkerStatus,
 };
 
-use crate::profile::WorkerSpec;
+use crate::{fold::End, profile::WorkerSpec};
 
 /// Keeps logs, and what is derived from them in the same commit.
 ///
@@ -232,6 +232,7 @@ pub(crate) struct WorkerFacts {
     pub(crate) approvals: Vec<Approval>,
     pub(crate) usage: Usage,
     pub(crate) outcome: Option<Outcome>,
+    pub(crate) end: Option<End>,
 }
 
 /// How many workers there are.

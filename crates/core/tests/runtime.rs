@@ -234,6 +234,7 @@ async fn terminal_states_stick_and_repeats_answer_alike() {
     let again = runtime.stop_worker(id, None, None, me()).await.unwrap();
     let cancel = runtime.cancel_worker(id, None, me()).await.unwrap();
     assert_eq!([first.status, again.status, cancel.status], [WorkerStatus::Stopped; 3]);
+    assert_eq!([&again.event_id, &cancel.event_id], [&first.event_id; 2], "the request's event");
     assert!(matches!(runtime.interrupt_worker(id, None, me()).await, Err(Error::NotRunning(_))));
     let summary = runtime.summary().await.unwrap();
     assert_eq!((summary.worker_count, summary.active_worker_count, summary.stopped_worker_count), (1, 0, 1));

@@ -9,6 +9,7 @@ use musher_protocol::{EndRequested, EventId, LimitKind, Payload, Survivor, Worke
 use super::{
     Answer, END_MARGIN, Effect, INTERRUPT_GRACE, Refusal, Request, Step, Token, later, turn::Finish,
 };
+use crate::fold::End;
 
 /// The grace of a stop that names none.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -116,11 +117,11 @@ impl Step<'_> {
     }
 
     fn answered_by_first_outcome(&mut self, token: Token) -> bool {
-        let terminal = self.state.fold.status.is_terminal();
-        if terminal {
-            self.answer(token, Ok(Answer::Done { event_id: None }));
-        }
-        terminal
+        let end = self.state.fold.end.clone().filter(|_| self.state.fold.status.is_terminal());
+        let Some(End { request, survivors }) = end else { return false };
+        let done = Answer::Done { event_id: Some(request) };
+        self.answer(token, if survivors.is_empty() { Ok(done) } else { Err(Refusal::Survivors(survivors)) });
+        true
     }
 
     fn begin_end(&mut self, kind: EndKind, request: Request, token: Option<Token>, grace: Duration) {
