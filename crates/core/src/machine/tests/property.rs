@@ -1,0 +1,151 @@
+//! What holds for every log, whatever happened.
+
+use std::collections::BTreeSet;
+
+use musher_protocol::TurnFinished;
+use proptest::prelude::*;
+
+use super::*;
+
+const WORDS: &[&str] = &[
+    "send",
+    "steer",
+    "reject",
+    "interrupt",
+    "stop",
+    "cancel",
+    "allow",
+    "deny",
+    "connected",
+    "taken",
+    "wakes",
+    "text",
+    "said",
+    "calls",
+    "result",
+    "asks",
+    "limited",
+    "completed",
+    "interrupted",
+    "failed",
+    "ended",
+    "crashed",
+    "aborted",
+    "unknown",
+    "resumed",
+    "survived",
+    "pass",
+    "drain",
+];
+
+/// A word with an argument that it can be played with.
+fn word() -> impl Strategy<Value = (&'static str, u8)> {
+    (prop::sample::select(WORDS), 0_u8..4)
+}
+
+fn spell(verb: &str, n: u8, place: usize) -> String {
+    match verb {
+        // A new id each time: that an id was seen before is for the task to find out.
+        "send" | "steer" | "reject" => format!("{verb} i{place}"),
+        "pass" => format!("pass {}", [1, 11, 301, 30_000][usize::from(n)]),
+        "limited" => format!("limited {}", [1, 60, 99_999, 0][usize::from(n)]),
+        "asks" => format!("asks {}", if n == 0 { "question" } else { "tool" }),
+        verb => format!("{verb} x{n}"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_breaks_the_truth_of_the_log(
+        words in prop::collection::vec(word(), 0..60),
+        mode in prop::sample::select(vec![ApprovalMode::Ask, ApprovalMode::Allow, ApprovalMode::Deny]),
+        stops in any::<bool>(),
+        steer in any::<bool>(),
+    ) {
+        let on_idle = if stops { OnIdle::Stop } else { OnIdle::Wait };
+        let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, tool_limit: None });
+        for (place, (verb, n)) in words.into_iter().enumerate() {
+            bench.play(&spell(verb, n, place));
+        }
+        let drained = bench.finished && !bench.state.fold.status.is_terminal();
+        // Whatever happened, a cancel and the session's end bring every worker to its last event.
+        bench.play("cancel");
+        bench.play("ended");
+        prop_assert!(bench.finished);
+        check_log(&bench, drained);
+    }
+}
+
+/// What holds for every log, whatever had happened.
+fn check_log(bench: &Bench, drained: bool) {
+    let payloads: Vec<_> = bench.log.iter().map(|draft| &draft.payload).collect();
+
+    let mut fold = Fold::new(worker_ref(), Timestamp::UNIX_EPOCH);
+    let mut entries = Vec::new();
+    for draft in &bench.log {
+        entries.extend(fold.apply(Decided {
+            event_id: &draft.event_id,
+            at: draft.at,
+            payload: &draft.payload,
+        }));
+    }
+    assert_eq!(fold, bench.state.fold, "the state follows from the log");
+    let new: BTreeSet<_> = entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(new, (1..=fold.transcript_len).collect(), "the transcript has no gaps");
+
+    let mut open = None;
+    for payload in &payloads {
+        match payload {
+            Payload::TurnStarted { turn_id, .. } => {
+                assert_eq!(open.replace(turn_id.clone()), None, "one turn at a time")
+            }
+            Payload::TurnFinished(finished) => {
+                let TurnFinished { turn_id, .. } = &**finished;
+                assert_eq!(open.take().as_ref(), Some(turn_id), "a turn finishes exactly once");
+            }
+            _ => {}
+        }
+    }
+    assert!(open.is_none() || drained, "every started turn has finished");
+
+    let terminal = payloads
+        .iter()
+        .filter(|payload| matches!(payload, Payload::WorkerStopped(_) | Payload::WorkerCancelled(_)))
+        .count();
+    let last_is_terminal =
+        matches!(payloads.last(), Some(Payload::WorkerStopped(_) | Payload::WorkerCancelled(_)));
+    assert_eq!((terminal, last_is_terminal), if drained { (0, false) } else { (1, true) });
+    if drained {
+        return;
+    }
+    let once = |name: &str, ids: Vec<String>, ends: Vec<String>| {
+        let sorted = |mut ids: Vec<String>| {
+            ids.sort();
+            ids
+        };
+        assert_eq!(sorted(ids), sorted(ends), "every {name} ends exactly once");
+    };
+    once(
+        "input",
+        ids(&payloads, "input_accepted", "input_id"),
+        [ids(&payloads, "input_delivered", "input_id"), ids(&payloads, "input_dropped", "input_id")].concat(),
+    );
+    once(
+        "approval",
+        ids(&payloads, "approval_requested", "approval_id"),
+        ids(&payloads, "approval_resolved", "approval_id"),
+    );
+    let answered: Vec<_> = bench.answers.iter().map(|(token, n)| (*token, *n)).collect();
+    assert_eq!(
+        answered,
+        (1..=bench.n_asked).map(|token| (token, 1)).collect::<Vec<_>>(),
+        "everybody is answered once"
+    );
+}
+
+fn ids(payloads: &[&Payload], type_name: &str, field: &str) -> Vec<String> {
+    let of_type = payloads.iter().filter(|payload| payload.type_name() == type_name);
+    of_type
+        .map(|payload| serde_json::to_value(payload).unwrap()[field].as_str().unwrap().to_owned())
+        .collect()
+}
