@@ -59,6 +59,11 @@ impl Finished {
 impl Server {
     /// Starts a server with this config, and returns when it is ready.
     pub async fn start(config: &str) -> Self {
+        Self::start_with(config, None).await
+    }
+
+    /// The same, with the server's temporary files in this directory.
+    pub async fn start_with(config: &str, temporary: Option<&Path>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("musher.toml"), config).unwrap();
@@ -69,6 +74,7 @@ impl Server {
             .arg(path("token"))
             .arg("--ready-file")
             .arg(path("ready.json"))
+            .envs(temporary.map(|directory| ("TMPDIR", directory)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -126,6 +132,21 @@ impl Server {
         i32::try_from(self.process.id().expect("the server runs")).unwrap()
     }
 
+    /// Waits until the server has a guard other than this one, and answers with its process id.
+    pub async fn guard_other_than(&self, known: Option<i32>) -> i32 {
+        let parent = self.pid();
+        let found = timeout(PATIENCE, async {
+            loop {
+                if let Some(guard) = children(parent).find(|pid| Some(*pid) != known && is_guard(*pid)) {
+                    return guard;
+                }
+                // There is no event for another process's child; looking again is all one can do.
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        found.await.expect("a guard")
+    }
+
     /// The server's resident memory in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
@@ -148,4 +169,20 @@ impl Server {
         let status = self.process.wait().await.unwrap();
         Finished { code: status.code(), stdout: String::new(), stderr }
     }
+}
+
+fn children(parent: i32) -> impl Iterator<Item = i32> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(move |pid| {
+        // A process that goes while we look is nobody's child.
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        line.is_some_and(|line| line.trim() == parent.to_string())
+    })
+}
+
+fn is_guard(pid: i32) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|b| *b == 0).nth(1) == Some(b"guard")
 }

@@ -7,7 +7,7 @@ use std::{
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{ChildStdin, Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -35,13 +35,21 @@ const SWEEP_LIMIT: Duration = Duration::from_millis(3700);
 /// Longer than a guard can take.
 const FINISH_LIMIT: Duration = Duration::from_secs(5);
 
+/// The exit code of a guard that found processes which it could not end.
+const SURVIVORS: u8 = 1;
+
+/// The exit code of a guard that could not do its work.
+const FAILED: u8 = 2;
+
 /// A running guard, seen from the process that it guards.
 ///
 /// Dropping it lets the guard sweep and exit by itself, unobserved; its zombie goes with this process.
 #[derive(Debug)]
 pub struct Guard {
     program: PathBuf,
-    process: Child,
+    leader: Leader,
+    /// The end of the pipe that is closed when this process has gone.
+    pipe: Option<ChildStdin>,
 }
 
 impl Guard {
@@ -49,7 +57,7 @@ impl Guard {
     ///
     /// It gets the base environment, `/` as its directory, no stdout, and this process's stderr. It is in
     /// force as soon as it runs: should this process be killed before, the guard finds the end of its pipe at
-    /// once.
+    /// once. Needs a tokio runtime with I/O.
     ///
     /// # Errors
     ///
@@ -59,59 +67,60 @@ impl Guard {
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
         owner: &Owner,
     ) -> Result<Guard, Error> {
-        let process = Command::new(program)
-            .args(args)
-            .arg(owner.as_str())
-            .env_clear()
-            .envs(Environment::base().variables())
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|source| Error::Guard { program: program.to_owned(), source })?;
-        Ok(Guard { program: program.to_owned(), process })
+        let start = || {
+            let mut process = Command::new(program)
+                .args(args)
+                .arg(owner.as_str())
+                .env_clear()
+                .envs(Environment::base().variables())
+                .current_dir("/")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()?;
+            let pipe = process.stdin.take();
+            Ok(Guard { program: program.to_owned(), leader: Leader::watch(process)?, pipe })
+        };
+        start().map_err(|source| Error::Guard { program: program.to_owned(), source })
     }
 
     /// The guard's pid.
     pub fn pid(&self) -> u32 {
-        self.process.id()
+        self.leader.pid()
     }
 
-    /// How the guard ended, though nobody told it to; `None` while it stands. Reaps it.
+    /// Waits until the guard has ended, though nobody told it to, and says how. Cancel-safe.
     ///
-    /// # Errors
-    ///
-    /// [`Error::Guard`] when the system does not say.
-    pub fn exit(&mut self) -> Result<Option<Exit>, Error> {
-        match self.process.try_wait() {
-            Ok(status) => Ok(status.map(Exit::from)),
-            Err(source) => Err(Error::Guard { program: self.program.clone(), source }),
-        }
-    }
-
-    /// Ends the guard and with it every process of the owner; exit code 0 says that none is left.
-    ///
-    /// A guard that takes longer than 5 s is killed. When the future is dropped the guard ends by itself.
+    /// It is not reaped: [`Guard::finish`] does that, and then returns at once.
     ///
     /// # Errors
     ///
     /// [`Error::Guard`] when the guard cannot be waited for.
-    pub async fn finish(mut self) -> Result<Exit, Error> {
-        drop(self.process.stdin.take());
-        let ended = async {
-            let mut leader = Leader::watch(self.process)?;
-            let in_time = time::timeout(FINISH_LIMIT, leader.exit()).await;
-            let mut process = leader.into_process();
-            let killed = if in_time.is_err() { process.kill() } else { Ok(()) };
-            killed.and(process.wait())
-        };
-        let program = self.program;
-        ended.await.map(Exit::from).map_err(|source| Error::Guard { program, source })
+    pub async fn ended(&mut self) -> Result<Exit, Error> {
+        let ended = self.leader.exit().await;
+        ended.map_err(|source| Error::Guard { program: self.program.clone(), source })
+    }
+
+    /// Ends the guard and with it every process of the owner.
+    ///
+    /// Exit code 0 says that none is left, 1 that some are; any other end, that the guard did not do its work
+    /// and nothing is known. One that takes longer than 5 s is killed. When the future is dropped the guard
+    /// ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Guard`] when the guard cannot be waited for.
+    pub async fn finish(self) -> Result<Exit, Error> {
+        let Guard { program, mut leader, pipe } = self;
+        drop(pipe);
+        let in_time = time::timeout(FINISH_LIMIT, leader.exit()).await;
+        let mut process = leader.into_process();
+        let killed = if in_time.is_err() { process.kill() } else { Ok(()) };
+        killed.and(process.wait()).map(Exit::from).map_err(|source| Error::Guard { program, source })
     }
 }
 
 /// What a guard does: waits for the end of its stdin, however long, then ends every process of the owner
-/// within 4 s. Exit code 0 when none is left, 1 when one is, or when the guard could not do its work.
+/// within 4 s. Exit code 0 when none is left, 1 when one is, 2 when the guard could not do its work.
 ///
 /// It leaves its session and survives SIGHUP, SIGINT, SIGQUIT and SIGTERM, which may come from the same key
 /// press or the same supervisor that ends the guarded process. For `main`, outside of any tokio runtime.
@@ -120,11 +129,11 @@ pub fn run(owner: &Owner) -> ExitCode {
         Ok(survivors) if survivors.is_empty() => ExitCode::SUCCESS,
         Ok(survivors) => {
             tracing::error!(%owner, ?survivors, "processes survived");
-            ExitCode::FAILURE
+            ExitCode::from(SURVIVORS)
         }
         Err(error) => {
             tracing::error!(%owner, error = &error as &dyn std::error::Error, "guard failed");
-            ExitCode::FAILURE
+            ExitCode::from(FAILED)
         }
     }
 }

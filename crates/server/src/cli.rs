@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Ends the processes of a server that was killed; the server starts it by itself.
     #[command(hide = true)]
     Guard {
+        /// The server's scratch directory, to be removed when nobody works in it any more.
+        #[arg(long)]
+        scratch: Option<PathBuf>,
         /// Whose processes.
         owner: String,
     },

@@ -1,22 +1,27 @@
 //! The runtime that a config describes, with the guard that outlives it.
 
-use std::{env, path::PathBuf};
+use std::{env, io, path::PathBuf};
 
 use musher_claude_pty::{ClaudeOptions, ClaudePty};
 use musher_core::{MemoryStore, Runtime};
-use musher_process::{Guard, Owner};
+use musher_process::{Exit, Owner};
 use musher_scripted::Scripted;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{config::Config, failure::Failure};
+use crate::{
+    config::Config,
+    failure::Failure,
+    scratch,
+    watch::{Post, Watch},
+};
 
 /// A runtime, and what has to live as long as it does.
 #[derive(Debug)]
 pub(crate) struct Composed {
     pub(crate) runtime: Runtime,
-    guard: Guard,
-    /// Workers without a workspace work in here; it goes with the process, as the store in memory does.
+    guard: Watch,
+    /// Workers without a workspace work in here.
     scratch: TempDir,
 }
 
@@ -37,10 +42,10 @@ pub(crate) fn compose(
     let owner = Owner::new(Uuid::now_v7().simple().to_string()).map_err(Failure::usage)?;
     let program =
         env::current_exe().map_err(|error| Failure::other("find this program's own file", error))?;
-    let guard = Guard::start(&program, ["guard"], &owner)
-        .map_err(|error| Failure::other("start the guard", error))?;
-    let scratch = tempfile::Builder::new().prefix("musher-").tempdir();
-    let scratch = scratch.map_err(|error| Failure::other("make a scratch directory", error))?;
+    let scratch = scratch::make().map_err(|error| Failure::other("make a scratch directory", error))?;
+    let arguments = vec!["guard".into(), "--scratch".into(), scratch.path().into()];
+    let guard = Post { program, arguments, owner: owner.clone() }.start();
+    let guard = guard.map_err(|error| Failure::other("start the guard", error))?;
 
     let mut claude = ClaudeOptions { env: config.claude.env.clone(), ..ClaudeOptions::default() };
     if let Some(program) = &config.claude.program {
@@ -71,12 +76,29 @@ pub(crate) fn compose(
 
 impl Composed {
     /// Ends every session, then the guard, which looks once more for what is left.
-    pub(crate) async fn finish(self) -> Result<(), Failure> {
+    ///
+    /// What goes wrong is in the log: it does not change how the work itself ended.
+    pub(crate) async fn finish(self) {
         self.runtime.shutdown().await;
-        let exit = self.guard.finish().await.map_err(|error| Failure::other("end the guard", error))?;
-        if exit.code != Some(0) {
-            tracing::error!(%exit, "the guard found processes that it could not end");
+        match self.guard.finish().await {
+            Ok(Exit { code: Some(0), .. }) => {}
+            Ok(Exit { code: Some(1), .. }) => {
+                tracing::error!("the guard found processes of workers that it could not end");
+            }
+            Ok(exit) => {
+                tracing::error!(%exit, "the guard ended without its work; processes of workers may be left");
+            }
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "end the guard"),
         }
-        self.scratch.close().map_err(|error| Failure::other("remove the scratch directory", error))
+        let directory = self.scratch.path().to_owned();
+        match self.scratch.close() {
+            Ok(()) => {}
+            // The guard was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let directory = directory.display();
+                tracing::warn!(%directory, %error, "the scratch directory stays");
+            }
+        }
     }
 }

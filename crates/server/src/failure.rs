@@ -1,6 +1,8 @@
-//! How the binary fails: one line for a person, with its causes, and an exit code.
+//! How the binary fails: one line for a person, with its causes, the next step where there is one, and an exit code.
 
 use std::{error::Error, process::ExitCode};
+
+use crate::terminal;
 
 /// Wrong words or a wrong config.
 const USAGE: u8 = 2;
@@ -13,17 +15,23 @@ pub(crate) struct Failure {
     attempt: Option<String>,
     source: Box<dyn Error + Send + Sync>,
     code: u8,
+    next: Option<&'static str>,
 }
 
 impl Failure {
     /// The words or the config are wrong.
     pub(crate) fn usage(source: impl Error + Send + Sync + 'static) -> Self {
-        Self { attempt: None, source: Box::new(source), code: USAGE }
+        Self { attempt: None, source: Box::new(source), code: USAGE, next: None }
     }
 
     /// Something that was tried failed.
     pub(crate) fn other(attempt: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
-        Self { attempt: Some(attempt.into()), source: Box::new(source), code: OTHER }
+        Self { attempt: Some(attempt.into()), source: Box::new(source), code: OTHER, next: None }
+    }
+
+    /// What a person can do now.
+    pub(crate) fn next(self, next: &'static str) -> Self {
+        Self { next: Some(next), ..self }
     }
 }
 
@@ -39,6 +47,9 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
         line += &format!(": {next}");
         cause = next.source();
     }
-    eprintln!("{line}");
+    if let Some(next) = failure.next {
+        line += &format!("\n{next}");
+    }
+    terminal::say(line);
     ExitCode::from(failure.code)
 }

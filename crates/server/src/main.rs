@@ -7,11 +7,14 @@ mod display;
 mod failure;
 mod paths;
 mod run;
+mod scratch;
 mod serve;
+mod terminal;
 mod token;
 mod waiting;
+mod watch;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -19,11 +22,16 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(log_filter()).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(log_filter())
+        // It would say on stderr that stderr is closed, and panic.
+        .log_internal_errors(false)
+        .init();
     // The guard outlives its server and has no runtime: it must not share anything with what it watches.
-    if let Command::Guard { owner } = &command {
+    if let Command::Guard { scratch, owner } = &command {
         return match musher_process::Owner::new(owner.as_str()) {
-            Ok(owner) => musher_process::guard::run(&owner),
+            Ok(owner) => guard(&owner, scratch.as_deref()),
             Err(error) => failure::report(&failure::Failure::usage(error)),
         };
     }
@@ -39,6 +47,18 @@ fn main() -> ExitCode {
         Err(error) => Err(failure::Failure::other("start the async runtime", error)),
     };
     result.unwrap_or_else(|failure| failure::report(&failure))
+}
+
+/// Stands guard, and tidies up where no process is left that could work there.
+fn guard(owner: &musher_process::Owner, scratch: Option<&Path>) -> ExitCode {
+    let code = musher_process::guard::run(owner);
+    if code == ExitCode::SUCCESS
+        && let Some(directory) = scratch
+        && let Err(error) = scratch::remove(directory)
+    {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the scratch directory stays");
+    }
+    code
 }
 
 /// `MUSHER_LOG` in the syntax of `RUST_LOG`; warnings and errors when it is absent or makes no sense.

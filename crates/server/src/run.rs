@@ -1,19 +1,17 @@
 //! `musher run`: one worker in a runtime of its own, streamed to the terminal.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    io::{self, Write as _},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeMap, env, future::pending, process::ExitCode, time::Duration};
 
 use musher_core::{Error, Observation, Profile, Runtime};
 use musher_protocol::{
     Actor, CreateWorker, Cursor, Envelope, Frame, Intent, OnIdle, Outcome, Payload, ProfileSelector,
     RunState, TurnOutcome, WorkerId, WorkspaceRef,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 
 use crate::{
     cli::RunArguments,
@@ -22,6 +20,7 @@ use crate::{
     display::{Display, ending},
     failure::Failure,
     paths,
+    terminal::{self, Printer},
     waiting::Waiting,
 };
 
@@ -29,14 +28,20 @@ use crate::{
 const HERE: &str = "here";
 /// The profile that `--backend` makes.
 const OF_BACKEND: &str = "backend";
+/// The exit code of a run that somebody ended.
+const INTERRUPTED: u8 = 130;
+/// How long the last words have, on a stdout that may be stalled, once somebody asked for the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a stalled stderr holds up the stop that it is to tell of.
+const ASIDE: Duration = Duration::from_millis(200);
 
 /// Why a run does not begin, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error("no backend `{0}`; there are `claude-pty` and `scripted`")]
     NoBackend(String),
-    #[error("{source}. {next}")]
-    Create { source: Error, next: &'static str },
+    #[error("no profile `{name}`; there are {}", backticked(known))]
+    NoProfile { name: String, known: Vec<String> },
     #[error("the event log is not what this program wrote")]
     Event(#[source] serde_json::Error),
     #[error("the worker's task ended without a last event")]
@@ -70,19 +75,23 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
                 Run { runtime: composed.runtime.clone(), worker: worker.worker_id, json: arguments.json };
             run.follow(Signals { interrupts, terminate }, Duration::from_secs(arguments.max_wait)).await
         }
-        Err(source) => {
-            let next = next_step(&source);
-            Err(Failure::other("run", RunError::Create { source, next }))
-        }
+        Err(error @ Error::Unavailable { .. }) => Err(Failure::other("run", error)
+            .next("to see Musher work without it: musher run --profile echo \"hello\"")),
+        Err(error) => Err(Failure::other("run", error)),
     };
-    composed.finish().await?;
+    composed.finish().await;
     ran
 }
 
 /// The profile that the arguments name; `--backend` makes one.
 fn profile(config: &mut Config, arguments: &RunArguments) -> Result<String, Failure> {
     let Some(backend) = &arguments.backend else {
-        return Ok(arguments.profile.clone().unwrap_or_else(|| config.default_profile.clone()));
+        let name = arguments.profile.as_ref().unwrap_or(&config.default_profile);
+        if !config.profiles.contains_key(name) {
+            let known = config.profiles.keys().cloned().collect();
+            return Err(Failure::usage(RunError::NoProfile { name: name.clone(), known }));
+        }
+        return Ok(name.clone());
     };
     if !["claude-pty", "scripted"].contains(&backend.as_str()) {
         return Err(Failure::usage(RunError::NoBackend(backend.clone())));
@@ -91,12 +100,8 @@ fn profile(config: &mut Config, arguments: &RunArguments) -> Result<String, Fail
     Ok(OF_BACKEND.to_owned())
 }
 
-fn next_step(error: &Error) -> &'static str {
-    if matches!(error, Error::Unavailable { .. }) {
-        "To see Musher work without it: musher run --profile echo \"hello\""
-    } else {
-        "Nothing was started"
-    }
+fn backticked(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn me() -> Actor {
@@ -120,49 +125,65 @@ impl Run {
         let beginning = Cursor::new(&self.worker, 0, 0);
         let observation = self.runtime.observe_worker(&self.worker, Some(beginning)).await;
         let observation = observation.map_err(|error| Failure::other("observe the worker", error))?;
-        let mut printing = std::pin::pin!(self.print(observation, max_wait));
+        let printer = Printer::start().map_err(|error| Failure::other("start the printer", error))?;
+        let mut printing = std::pin::pin!(self.print(observation, max_wait, printer));
         let mut n_asked = 0;
-        // Stops and cancels wait for the worker's end, which the printing below has to see meanwhile.
-        let mut ends = tokio::task::JoinSet::new();
+        // Stops and cancels wait for the worker's end, which the printing has to see meanwhile.
+        let mut ends = JoinSet::new();
+        let mut leaves_at = None;
         loop {
             tokio::select! {
                 printed = &mut printing => {
-                    let Printed { outcome, gave_up } = printed?;
+                    let printed = printed?;
                     while ends.join_next().await.is_some() {}
-                    return Ok(self.conclude(outcome, n_asked > 0, gave_up));
+                    return Ok(exit_code(&printed, n_asked > 0));
+                }
+                // The worker has ended as asked, and nobody reads what is left to print.
+                () = moment(leaves_at) => return Ok(ExitCode::from(INTERRUPTED)),
+                Some(_) = ends.join_next() => {
+                    leaves_at = leaves_at.or_else(|| Some(Instant::now() + FAREWELL));
+                    continue;
                 }
                 _ = signals.interrupts.recv() => n_asked += 1,
                 _ = signals.terminate.recv() => n_asked += 1,
             }
-            let (runtime, worker) = (self.runtime.clone(), self.worker.clone());
-            ends.spawn(async move {
-                let ended = if n_asked == 1 {
-                    eprintln!("stopping; once more ends the worker at once");
-                    runtime
-                        .stop_worker(&worker, None, Some("interrupted at the terminal".to_owned()), me())
-                        .await
-                } else {
-                    runtime
-                        .cancel_worker(&worker, Some("interrupted twice at the terminal".to_owned()), me())
-                        .await
-                };
-                if let Err(error) = ended {
-                    eprintln!("end the worker: {error}");
-                }
-            });
+            ends.spawn(end(self.runtime.clone(), self.worker.clone(), n_asked));
         }
     }
 
-    async fn print(&self, mut observation: Observation, max_wait: Duration) -> Result<Printed, Failure> {
+    /// Prints all that is to be printed, and the last line.
+    async fn print(
+        &self,
+        observation: Observation,
+        max_wait: Duration,
+        printer: Printer,
+    ) -> Result<Printed, Failure> {
+        let printed = self.print_events(observation, max_wait, &printer).await;
+        if let Ok(Printed { outcome, .. }) = &printed {
+            if self.json {
+                printer.out(format!("{}\n", last_line(outcome.as_ref()))).await;
+            } else if let Some(outcome) = outcome {
+                printer.err(format!("{}\n", ending(outcome))).await;
+            }
+        }
+        printer.finish().await;
+        printed
+    }
+
+    async fn print_events(
+        &self,
+        mut observation: Observation,
+        max_wait: Duration,
+        printer: &Printer,
+    ) -> Result<Printed, Failure> {
         let mut display = Display::default();
         let mut printed = Printed { outcome: None, gave_up: false };
-        let mut stdout = io::stdout();
         let mut waiting = Waiting::new();
         loop {
             let frames = tokio::select! {
                 frames = observation.next() => frames.map_err(|error| Failure::other("read the log", error))?,
                 () = waiting.pause(), if !display.is_mid_line() => {
-                    waiting.show();
+                    printer.err(waiting.show()).await;
                     continue;
                 }
             };
@@ -172,61 +193,85 @@ impl Run {
                 if matches!(event.payload, Payload::Snapshot(_)) {
                     continue;
                 }
-                printed.gave_up |= self.gives_up(&event, max_wait).await?;
+                printed.gave_up |= self.gives_up(&event, max_wait, printer).await?;
                 let text = if self.json {
                     format!("{}\n", String::from_utf8_lossy(&frame.envelope()))
                 } else {
                     display.show(&event)
                 };
                 if !text.is_empty() {
-                    waiting.clear();
+                    if let Some(room) = waiting.clear() {
+                        printer.err(room).await;
+                    }
+                    printer.out(text).await;
                 }
-                // A closed pipe is no reason to leave the worker alone: it goes on, unseen.
-                let _unseen = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
                 if let Payload::WorkerStopped(ended) | Payload::WorkerCancelled(ended) = event.payload {
                     printed.outcome = ended.outcome;
                 }
             }
         }
-        waiting.clear();
+        if let Some(room) = waiting.clear() {
+            printer.err(room).await;
+        }
         if observation.is_complete() { Ok(printed) } else { Err(Failure::other("run", RunError::Cut)) }
     }
 
     /// Stops a worker that is parked for longer than anybody at the terminal wants to wait.
-    async fn gives_up(&self, event: &Envelope, max_wait: Duration) -> Result<bool, Failure> {
+    async fn gives_up(
+        &self,
+        event: &Envelope,
+        max_wait: Duration,
+        printer: &Printer,
+    ) -> Result<bool, Failure> {
         let Payload::Status { execution, .. } = &event.payload else { return Ok(false) };
         let (RunState::Parked, Some(until)) = (execution.run_state, execution.until) else {
             return Ok(false);
         };
         let wait = Duration::try_from(until.duration_since(event.at)).unwrap_or_default();
         if wait <= max_wait {
-            eprintln!("waiting for the rate limit until {until}");
+            printer.err(format!("waiting for the rate limit until {until}\n")).await;
             return Ok(false);
         }
-        eprintln!("the rate limit lasts until {until}, longer than --max-wait");
+        printer.err(format!("the rate limit lasts until {until}, longer than --max-wait\n")).await;
         let stopped = self.runtime.stop_worker(&self.worker, None, Some("--max-wait".to_owned()), me()).await;
         stopped.map_err(|error| Failure::other("stop the worker", error))?;
         Ok(true)
     }
+}
 
-    /// The last line, and the exit code.
-    fn conclude(&self, outcome: Option<Outcome>, interrupted: bool, gave_up: bool) -> ExitCode {
-        if self.json {
-            println!("{}", last_line(outcome.as_ref()));
-        } else if let Some(outcome) = &outcome {
-            eprintln!("{}", ending(outcome));
-        }
-        let code = match outcome.map(|outcome| outcome.outcome) {
-            _ if interrupted => 130,
-            _ if gave_up => 3,
-            Some(TurnOutcome::Completed) => 0,
-            Some(TurnOutcome::LimitReached) => 3,
-            Some(TurnOutcome::Refused) => 4,
-            Some(TurnOutcome::Interrupted) => 130,
-            Some(TurnOutcome::Failed | TurnOutcome::Unknown) | None => 1,
-        };
-        ExitCode::from(code)
+/// Ends a worker as somebody at the terminal asked: first in order, then at once.
+async fn end(runtime: Runtime, worker: WorkerId, n_asked: u32) {
+    let ended = if n_asked == 1 {
+        let _unheard = timeout(ASIDE, terminal::aside("stopping; once more ends the worker at once")).await;
+        runtime.stop_worker(&worker, None, Some("interrupted at the terminal".to_owned()), me()).await
+    } else {
+        runtime.cancel_worker(&worker, Some("interrupted twice at the terminal".to_owned()), me()).await
+    };
+    match ended {
+        // It may have ended by itself, and only its words are still under way.
+        Ok(_) | Err(Error::NotRunning(_)) => {}
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the worker was not ended"),
     }
+}
+
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+fn exit_code(printed: &Printed, interrupted: bool) -> ExitCode {
+    let code = match printed.outcome.as_ref().map(|outcome| outcome.outcome) {
+        _ if interrupted => INTERRUPTED,
+        _ if printed.gave_up => 3,
+        Some(TurnOutcome::Completed) => 0,
+        Some(TurnOutcome::LimitReached) => 3,
+        Some(TurnOutcome::Refused) => 4,
+        Some(TurnOutcome::Interrupted) => INTERRUPTED,
+        Some(TurnOutcome::Failed | TurnOutcome::Unknown) | None => 1,
+    };
+    ExitCode::from(code)
 }
 
 /// What was seen of a run when it was over.

@@ -13,7 +13,9 @@ use musher_http::{AllowedHost, HttpOptions, HttpServer, Token};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{cli::ServeArguments, compose::compose, config::Config, failure::Failure, paths, token};
+use crate::{
+    cli::ServeArguments, compose::compose, config::Config, failure::Failure, paths, terminal, token,
+};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7717";
 
@@ -46,16 +48,18 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     let server = match server {
         Ok(server) => server,
         Err(error) => {
-            composed.finish().await?;
+            composed.finish().await;
             return Err(Failure::other(format!("listen on {listen}"), error));
         }
     };
     let url = format!("http://{}", server.local_addr());
-    eprintln!("listening on {url}");
-    eprintln!("token file {}", token_file.display());
-    if let Some(file) = &arguments.ready_file {
-        write_ready(file, &url, &token_file)
-            .map_err(|error| Failure::other(format!("write {}", file.display()), error))?;
+    terminal::say(format_args!("listening on {url}"));
+    terminal::say(format_args!("token file {}", token_file.display()));
+    if let Some(file) = &arguments.ready_file
+        && let Err(error) = write_ready(file, &url, &token_file)
+    {
+        composed.finish().await;
+        return Err(Failure::other(format!("write {}", file.display()), error));
     }
     let runtime = composed.runtime.clone();
     let served = server
@@ -65,7 +69,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
             runtime.shutdown().await;
         })
         .await;
-    composed.finish().await?;
+    composed.finish().await;
     served.map_err(|error| Failure::other("serve", error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,14 @@
 //! The admin token's file: read when it exists, written for its owner alone otherwise.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::Path,
 };
 
 use secrecy::SecretString;
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 /// Shorter ones could be guessed over the network.
@@ -24,15 +25,32 @@ pub(crate) enum TokenError {
         "the token in {0} is too short: {MIN_LENGTH} visible ASCII characters at least; remove the file to have one made"
     )]
     Weak(String),
+    #[error("the token file {0} can be read or written by others than its owner; close it: chmod 600 {0}")]
+    Exposed(String),
 }
 
 /// Reads the token, or makes one and writes it with mode 0600.
 pub(crate) fn read_or_create(file: &Path) -> Result<SecretString, TokenError> {
-    match fs::read_to_string(file) {
-        Ok(text) => check(file, text.trim()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(file),
-        Err(error) => Err(TokenError::Read(file.display().to_string(), error)),
+    match read(file) {
+        Err(TokenError::Read(_, error)) if error.kind() == io::ErrorKind::NotFound => create(file),
+        read => read,
     }
+}
+
+fn read(file: &Path) -> Result<SecretString, TokenError> {
+    let name = || file.display().to_string();
+    let read = || {
+        let mut opened = File::open(file)?;
+        let mode = opened.metadata()?.mode();
+        let mut text = String::new();
+        opened.read_to_string(&mut text)?;
+        Ok((mode, text))
+    };
+    let (mode, text) = read().map_err(|error| TokenError::Read(name(), error))?;
+    if mode & 0o077 != 0 {
+        return Err(TokenError::Exposed(name()));
+    }
+    check(file, text.trim())
 }
 
 fn check(file: &Path, token: &str) -> Result<SecretString, TokenError> {
@@ -45,21 +63,29 @@ fn check(file: &Path, token: &str) -> Result<SecretString, TokenError> {
 fn create(file: &Path) -> Result<SecretString, TokenError> {
     // Two random UUIDs: 244 bits from the system's generator.
     let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    let write = || -> io::Result<()> {
-        if let Some(directory) = file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
-        let mut opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-        writeln!(opened, "{token}")?;
-        opened.sync_all()
+    let failed = |error| TokenError::Write(file.display().to_string(), error);
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
     };
-    write().map_err(|error| TokenError::Write(file.display().to_string(), error))?;
-    Ok(token.into())
+    let write = || -> io::Result<NamedTempFile> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let mut hidden = NamedTempFile::new_in(directory)?;
+        writeln!(hidden, "{token}")?;
+        hidden.as_file().sync_all()?;
+        Ok(hidden)
+    };
+    // Moved into place whole, so that of two first starts one makes the token and the other one reads all of it.
+    match write().map_err(failed)?.persist_noclobber(file) {
+        Ok(_file) => Ok(token.into()),
+        Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => read(file),
+        Err(lost) => Err(failed(lost.error)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{os::unix::fs::PermissionsExt as _, thread};
 
     use secrecy::ExposeSecret as _;
 
@@ -80,7 +106,37 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
         fs::write(&file, "short\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(read_or_create(&file), Err(TokenError::Weak(_))));
         assert!(matches!(read_or_create(directory.path()), Err(TokenError::Read(..))));
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_or_write_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        fs::write(&file, "a-token-of-good-length\n").unwrap();
+        for (mode, is_good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)]
+        {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let read = read_or_create(&file);
+            assert_eq!(read.is_ok(), is_good, "{mode:o}");
+            assert_eq!(matches!(read, Err(TokenError::Exposed(_))), !is_good, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn first_starts_that_race_agree_on_one_token() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("deep/token");
+            let tokens = thread::scope(|scope| {
+                let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| create(&file).unwrap())).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+            });
+            let texts: Vec<_> = tokens.iter().map(|token| token.expose_secret()).collect();
+            assert!(texts.iter().all(|text| text == &texts[0]), "{texts:?}");
+            assert_eq!(fs::read_dir(directory.path().join("deep")).unwrap().count(), 1);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A sign that work goes on, where a person looks at a terminal and nothing is said for a while.
 
 use std::{
-    io::{IsTerminal as _, Write as _, stderr},
+    io::{IsTerminal as _, stderr},
     time::{Duration, Instant},
 };
 
@@ -31,18 +31,15 @@ impl Waiting {
         }
     }
 
-    /// Shows for how long nothing was said.
-    pub(crate) fn show(&mut self) {
+    /// What shows on stderr for how long nothing was said.
+    pub(crate) fn show(&mut self) -> String {
         self.shown = true;
-        // A terminal that has gone shows nothing; the worker goes on.
-        let _unseen = write!(stderr(), "\r\x1b[2K… {} s", self.since.elapsed().as_secs());
+        format!("\r\x1b[2K… {} s", self.since.elapsed().as_secs())
     }
 
-    /// Makes room: something is about to be said.
-    pub(crate) fn clear(&mut self) {
+    /// What makes room on stderr, if that is needed: something is about to be said.
+    pub(crate) fn clear(&mut self) -> Option<String> {
         self.since = Instant::now();
-        if std::mem::take(&mut self.shown) {
-            let _unseen = write!(stderr(), "\r\x1b[2K");
-        }
+        std::mem::take(&mut self.shown).then(|| "\r\x1b[2K".to_owned())
     }
 }

@@ -1,6 +1,7 @@
 use std::{
     env, fs,
     io::BufRead,
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -110,21 +111,19 @@ async fn a_guard_that_is_told_to_finish_ends_what_is_left_and_says_so() {
     let owner = command.marker.owner().clone();
     let mut guard = Guard::start(&example(), ["--guard"], &owner).unwrap();
     let mut child = scene::soon(command.spawn()).await.unwrap().child;
-    assert_eq!(guard.exit().unwrap(), None);
+    assert!(time::timeout(Duration::ZERO, guard.ended()).await.is_err(), "it stands");
 
     let exit = scene::soon(guard.finish()).await.unwrap();
     assert_eq!(exit, Exit { code: Some(0), signal: None });
     assert_eq!(scene::soon(child.wait()).await.unwrap().signal, Some(9));
 }
 
-#[test]
-fn a_guard_that_was_killed_is_noticed() {
+#[tokio::test]
+async fn a_guard_that_was_killed_is_noticed() {
     let mut guard = Guard::start(&example(), ["--guard"], &scene::owner()).unwrap();
+    let killed = Exit { code: None, signal: Some(9) };
     kill_process(Pid::from_raw(i32::try_from(guard.pid()).unwrap()).unwrap(), Signal::KILL).unwrap();
-    let mut exit = None;
-    eventually("its end is told", || {
-        exit = guard.exit().unwrap();
-        exit.is_some()
-    });
-    assert_eq!(exit, Some(Exit { code: None, signal: Some(9) }));
+    assert_eq!(scene::soon(guard.ended()).await.unwrap(), killed);
+    assert_eq!(scene::soon(guard.ended()).await.unwrap(), killed, "it is told again");
+    assert_eq!(scene::soon(guard.finish()).await.unwrap(), killed);
 }
