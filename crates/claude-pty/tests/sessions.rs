@@ -145,6 +145,19 @@ async fn in_a_tool(variable: &str) -> (Stage, Run, String) {
     (stage, run, marker)
 }
 
+/// Waits until the session's program has made this file; the session goes on meanwhile.
+async fn appears(run: &mut Run, file: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "the program gets that far");
+        tokio::select! {
+            events = run.until_over() => panic!("no turn is open: {events:#?}"),
+            // There is no event for what another process does; looking again is all one can do.
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
 /// The processes with this marker, and their command lines.
 fn marked(marker: &str) -> Vec<(u32, String)> {
     let variable = format!("MUSHER_MARKER={marker}");
@@ -266,11 +279,14 @@ async fn a_program_that_says_a_lot_on_stderr_is_not_held_up() {
 #[tokio::test]
 async fn a_second_end_with_less_grace_shortens_the_first() {
     let ready = r#"{"type":"control_response","response":{"subtype":"success","request_id":"initialize"}}"#;
-    let (_stage, run) = impostor(&format!("trap '' TERM; echo '{ready}'; while :; do sleep 1; done")).await;
+    let deaf = "trap ': > asked' TERM; : > deaf";
+    let (stage, mut run) =
+        impostor(&format!("cd \"$HOME\"; {deaf}; echo '{ready}'; while :; do sleep 0.1; done")).await;
     let began = Instant::now();
+    appears(&mut run, &stage.home.path().join("deaf")).await;
     run.tell(Command::End { grace: Duration::from_secs(3600) }).await;
-    // Long enough that the program has been asked in every other way.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // By then it has been asked in every other way.
+    appears(&mut run, &stage.home.path().join("asked")).await;
     run.tell(Command::End { grace: Duration::ZERO }).await;
     let outcome = run.ended().await.expect("an outcome");
     assert_eq!(outcome, SessionOutcome { signal: Some(9), ..SessionOutcome::crashed() });
