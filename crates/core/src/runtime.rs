@@ -119,6 +119,7 @@ impl Runtime {
             active_worker_count: counts.active,
             stopped_worker_count: counts.stopped,
             cancelled_worker_count: counts.cancelled,
+            // Diagnostics are in workers' logs; the runtime itself has none to report.
             diagnostic_count: 0,
             worker_creation_available: phase == Phase::Running,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -176,13 +177,14 @@ impl Runtime {
             // Empty as it is; one that cannot be removed is one directory too many, and no fault of the caller's.
             let _left = scratch.map(std::fs::remove_dir);
         };
+        let forget_refused = forget.clone();
         let spawned = self.0.spawn(async move {
             if !task.live(Input::Created { by, first }, reply).await {
                 forget();
             }
         });
         if let Err(error) = spawned {
-            self.0.workers().remove(&worker);
+            forget_refused();
             return Err(error);
         }
         created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())))?;

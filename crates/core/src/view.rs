@@ -1,6 +1,9 @@
 //! What observers see of a worker: the fold of what is durable, and nothing else.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 use musher_protocol::{
@@ -89,7 +92,8 @@ impl Shared {
 
     /// Says that nothing more will come. Who is behind reads the store; the ring's memory is for those who work.
     pub(crate) fn close(&self) {
-        self.lock().ring = Ring::default();
+        // Also when the task panicked in the middle of `publish`: a panic here would then end the process.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).ring = Ring::default();
         self.progress.send_modify(|progress| progress.over = true);
     }
 

@@ -80,7 +80,7 @@ impl Step<'_> {
     pub(super) fn expire_approvals(&mut self) {
         let open = self.state.fold.approvals.values();
         let expired: Vec<_> =
-            open.filter(|open| self.is_past(open.deadline_at)).map(|open| open.approval_id.clone()).collect();
+            open.filter(|open| open.deadline_at <= self.now).map(|open| open.approval_id.clone()).collect();
         for approval_id in expired {
             let message = "nobody decided in time".to_owned();
             self.resolve(approval_id.clone(), Decision::Expired, Some(message.clone()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use musher_backend::{self as backend, Event, TurnEnd};
 use musher_protocol::{
     Decision, InputId, InputKind, OnIdle, Payload, Retrying, StopReason, TurnCause, TurnError, TurnFinished,
@@ -304,10 +304,5 @@ impl Step<'_> {
         let (kind, content) =
             if turn.has_run { (InputKind::System, CONTINUE.to_owned()) } else { (first.kind, first.content) };
         self.hand_over(backend::Input { input_id: first.input_id, kind, content });
-    }
-
-    /// Whether a wait is over for good.
-    pub(super) fn is_past(&self, at: Timestamp) -> bool {
-        at.duration_since(self.now) <= SignedDuration::ZERO
     }
 }
