@@ -30,13 +30,15 @@ export interface Actor {
 export interface Approval {
   /** The approval. */
   approval_id: ApprovalId;
+  /** The JSON text of the whole `input`, where that is large. */
+  blob?: BlobRef | null;
   /** Who decided. */
   by?: Actor | null;
   /** When it will be denied by itself. */
   deadline_at: string;
   /** How it was resolved. */
   decision?: Decision | null;
-  /** Exactly what the tool would be called with. */
+  /** Exactly what the tool would be called with. Where that is large, a string: the first 4 kB of its JSON text. */
   input: unknown;
   /** What kind of question it is. */
   kind: ApprovalKind;
@@ -79,6 +81,19 @@ export type ApprovalState =
   | "resolved"
   /** A state that this version does not know. */
   | "unknown";
+
+/**
+ * Where the whole of a large body is: beside each field that may be large.
+ *
+ * Absent, the field holds all of it. Present, the field holds its first 4 kB, and
+ * `/v1/workers/{worker_id}/blobs/{digest}` the whole.
+ */
+export interface BlobRef {
+  /** The length of the body. */
+  bytes: number;
+  /** The body's name. */
+  digest: Digest;
+}
 
 /** Body of interrupt and cancel; it may be left out. */
 export interface CommandRequest {
@@ -176,8 +191,18 @@ export type DiagnosticCode =
   | "runtime.upstream_closed"
   /** The store failed; closes with 1011. */
   | "runtime.unavailable"
+  /** The worker was deleted; closes with 4404. */
+  | "runtime.worker_not_found"
   /** A code that this version does not know. */
   | "Unknown";
+
+/** Answer to the runtime's diagnostics. */
+export interface DiagnosticsReply {
+  /** The newest, oldest first. */
+  diagnostics: Array<RuntimeDiagnostic>;
+}
+
+export type Digest = string;
 
 /** Somebody wants something ended; appended before anything is done about it. */
 export interface EndRequested {
@@ -249,6 +274,8 @@ export type ErrorCode =
   | "forbidden"
   /** There is no such worker. */
   | "worker_not_found"
+  /** No event of the worker names such a body. */
+  | "blob_not_found"
   /** There is no such route. */
   | "route_not_found"
   /** The route has no such method. */
@@ -263,20 +290,28 @@ export type ErrorCode =
   | "cursor_expired"
   /** The body is too large. */
   | "payload_too_large"
+  /** The body ends before the range that was asked for begins. */
+  | "range_not_satisfiable"
   /** The Host header names a host that this server does not answer for. */
   | "misdirected_host"
   /** The id was used before, with another content. */
   | "idempotency_mismatch"
   /** A queue is full. */
   | "overloaded"
+  /** The worker is still running. */
+  | "worker_running"
   /** The store failed. */
   | "store_io"
+  /** What is stored of the worker is damaged. */
+  | "store_corrupt"
   /** Processes of the worker could not be ended. */
   | "processes_survived"
   /** A defect of the server. */
   | "internal"
   /** The server is ending. */
   | "draining"
+  /** The store has space left only to end what is under way. */
+  | "store_full"
   /** A code that this version does not know. */
   | "unknown";
 
@@ -577,6 +612,8 @@ export type Payload =
   }
   /** An input is in the log and will run, whatever happens. */
   | {
+    /** The whole of `content`, where that is large. */
+    blob?: BlobRef | null;
     /** Who sent it. */
     by: Actor;
     /** The words. */
@@ -625,6 +662,8 @@ export type Payload =
   }
   /** A user's words reach the worker. */
   | {
+    /** The whole of `content`, where that is large. */
+    blob?: BlobRef | null;
     /** The words. */
     content: string;
     /** The input they came as. */
@@ -633,6 +672,8 @@ export type Payload =
   }
   /** The system's words reach the worker. */
   | {
+    /** The whole of `content`, where that is large. */
+    blob?: BlobRef | null;
     /** The words. */
     content: string;
     /** The input they came as. */
@@ -677,6 +718,8 @@ export type Payload =
   }
   /** A text, whole. */
   | {
+    /** The whole of `text`, where that is large. */
+    blob?: BlobRef | null;
     /** The text it ends. */
     block: number;
     /** All of it. */
@@ -697,6 +740,8 @@ export type Payload =
   }
   /** A thought, whole. */
   | {
+    /** The whole of `text`, where that is large. */
+    blob?: BlobRef | null;
     /** The thought it ends. */
     block: number;
     /** All of it. */
@@ -725,7 +770,9 @@ export type Payload =
   }
   /** A tool call, whole; the tool has not run yet. */
   | {
-    /** Its arguments. */
+    /** The JSON text of the whole `input`, where that is large. */
+    blob?: BlobRef | null;
+    /** Its arguments. Where they are large, a string: the first 4 kB of their JSON text. */
     input: unknown;
     /** The tool. */
     name: string;
@@ -735,10 +782,14 @@ export type Payload =
   }
   /** What a tool said. */
   | {
+    /** The whole of `content`, where that is large. */
+    blob?: BlobRef | null;
     /** What it said. */
     content: string;
     /** The unified diff of what it changed. */
     diff?: string | null;
+    /** The whole of `diff`, where that is large. */
+    diff_blob?: BlobRef | null;
     /** Whether it failed, was refused or was cut off. */
     is_error: boolean;
     /** The call. */
@@ -941,6 +992,18 @@ export type RunState =
   /** A state that this version does not know. */
   | "unknown";
 
+/** Something that the runtime itself has to report. */
+export interface RuntimeDiagnostic {
+  /** When. */
+  at: string;
+  /** A stable name. */
+  code: string;
+  /** What happened, for a person. */
+  message: string;
+  /** The worker that it is about. */
+  worker_id?: WorkerId | null;
+}
+
 export type RuntimeId = string;
 
 /** The largest pages that a runtime answers with. */
@@ -1128,12 +1191,16 @@ export type ToolCallId = string;
 export interface TranscriptEntry {
   /** When. */
   at: string;
+  /** The whole of `content`, where that is large. */
+  blob?: BlobRef | null;
   /** The text; empty for a tool. */
   content: string;
   /** The event that made the entry. */
   event_id: EventId;
-  /** What the tool was called with, for a tool. */
+  /** What the tool was called with, for a tool. Where that is large, a string: the first 4 kB of its JSON text. */
   input?: unknown;
+  /** The JSON text of the whole `input`, where that is large. */
+  input_blob?: BlobRef | null;
   /** Whether the tool failed, once it ended. */
   is_error?: boolean | null;
   /** The tool's name, for a tool. */
@@ -1142,6 +1209,8 @@ export interface TranscriptEntry {
   partial?: boolean;
   /** What the tool said, once it did. */
   result?: string | null;
+  /** The whole of `result`, where that is large. */
+  result_blob?: BlobRef | null;
   /** Whose entry it is. */
   role: Role;
   /** Its number, from 1 without gaps. */
@@ -1207,6 +1276,8 @@ export interface TurnError {
 
 /** A turn is over. */
 export interface TurnFinished {
+  /** The whole of `text_so_far`, where that is large. */
+  blob?: BlobRef | null;
   /** The failure. */
   error?: TurnError | null;
   /** The tool that was called last, when the turn was cut off. */

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 
-use musher_protocol::{Cursor, InputId, Payload, WorkerId};
+use musher_protocol::{Cursor, EventId, InputId, OnIdle, Payload, WorkerId};
+use uuid::Uuid;
 
 use crate::{
+    body::{Bodies, Cut, without_body},
     fold::Fold,
     frame::seal,
     machine::{Draft, Effect},
     profile::WorkerSpec,
-    store::{AcceptedInput, Commit, Head, StoredEvent, WorkerRow},
+    store::{AcceptedInput, Blob, Checkpoint, Commit, Head, StoredEvent, WorkerRow},
 };
 
 /// Coalesced deltas stay below this, so that only whole texts are large.
 const MAX_DELTA: usize = 60 << 10;
 /// A backend is not heard while so many events wait: the store is behind, and that must slow the agent.
 const MAX_WAITING: usize = 256;
+/// Nor while the large ones among them have so many bytes together: two of the largest.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 
 /// Events that wait for the next commit, and effects that wait for it to be durable.
 #[derive(Debug, Default)]
@@ -25,11 +29,51 @@ pub(crate) struct Batch {
     effects: Vec<Effect>,
 }
 
+/// Whose commit it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writer<'a> {
+    pub(crate) worker: &'a WorkerId,
+    pub(crate) epoch: u64,
+    pub(crate) expected_head: u64,
+    /// The fold behind the last event of the commit.
+    pub(crate) fold: &'a Fold,
+    pub(crate) spec: &'a Arc<WorkerSpec>,
+    pub(crate) created_at: jiff::Timestamp,
+    pub(crate) age: CheckpointAge,
+}
+
+/// How long ago the newest checkpoint of a worker was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CheckpointAge {
+    Young,
+    /// A new one is wanted when the worker is quiet, for then it is small.
+    Due,
+    /// A new one is wanted whatever it holds.
+    Overdue,
+}
+
+impl CheckpointAge {
+    /// So many events are quickly folded again; more often a checkpoint would cost more than it saves.
+    const DUE: u64 = 512;
+    /// A worker that is never quiet must be readable too.
+    const OVERDUE: u64 = 16 * Self::DUE;
+
+    pub(crate) fn of(uncovered: u64) -> Self {
+        match uncovered {
+            Self::OVERDUE.. => Self::Overdue,
+            Self::DUE.. => Self::Due,
+            _ => Self::Young,
+        }
+    }
+}
+
 /// A commit under way.
 #[derive(Debug)]
 pub(crate) struct Sealed {
+    /// What the events were made of: with previews in the place of large bodies, as readers of the log see them.
     pub(crate) drafts: Vec<Draft>,
     pub(crate) events: Vec<StoredEvent>,
+    pub(crate) blobs: Vec<Blob>,
     pub(crate) accepted: Vec<AcceptedInput>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) head: Head,
@@ -52,8 +96,24 @@ impl Batch {
         }
     }
 
+    /// Takes an event. A delta that is too long for one becomes several, each with an id of its own.
+    fn record(&mut self, mut draft: Draft) {
+        let Some(whole) = delta(&mut draft.payload).filter(|text| text.len() > MAX_DELTA).map(std::mem::take)
+        else {
+            return self.append(draft);
+        };
+        let mut rest = whole.as_str();
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.floor_char_boundary(MAX_DELTA));
+            let mut part = Draft { event_id: EventId::mint(), ..draft.clone() };
+            delta(&mut part.payload).expect("it is a delta").push_str(piece);
+            self.append(part);
+            rest = behind;
+        }
+    }
+
     /// Adjacent deltas of the same text become one event: idle logs add no latency, busy ones get larger events.
-    fn record(&mut self, draft: Draft) {
+    fn append(&mut self, draft: Draft) {
         let merged = self.drafts.last_mut().is_some_and(|last| merge(&mut last.payload, &draft.payload));
         if !merged {
             self.drafts.push(draft);
@@ -65,7 +125,8 @@ impl Batch {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.drafts.len() >= MAX_WAITING
+        let bytes = || self.drafts.iter().map(|draft| large(&draft.payload)).sum::<usize>();
+        self.drafts.len() >= MAX_WAITING || bytes() >= MAX_WAITING_BYTES
     }
 
     /// The digest of an input that the batch accepts.
@@ -74,60 +135,86 @@ impl Batch {
         accepts.into_iter().find(|accepts| accepts.input_id == *input).map(|accepts| accepts.digest)
     }
 
-    /// Gives the events their places behind `head`.
+    /// Gives the events their places behind `head`, and takes large bodies out of them.
     pub(crate) fn seal(self, worker: &WorkerId, head: &Head) -> Sealed {
         let mut sealed = Sealed {
             events: Vec::with_capacity(self.drafts.len()),
-            drafts: Vec::new(),
+            drafts: Vec::with_capacity(self.drafts.len()),
+            blobs: Vec::new(),
             accepted: Vec::new(),
             effects: self.effects,
             head: head.clone(),
         };
-        for draft in &self.drafts {
-            let event = seal(sealed.head.seq + 1, draft.event_id.clone(), draft.at, &draft.payload);
-            sealed.head = Head { seq: event.seq, checksum: event.checksum };
-            sealed.accepted.extend(draft.accepts.as_ref().map(|accepts| AcceptedInput {
-                input_id: accepts.input_id.clone(),
-                digest: accepts.digest,
-                event_id: event.event_id.clone(),
-                transcript_sequence: accepts.transcript_sequence,
-                cursor: Cursor::new(worker, event.seq, event.checksum),
-            }));
-            sealed.events.push(event);
+        let mut bodies = Bodies::default();
+        for mut draft in self.drafts {
+            let cut = bodies.take(&mut draft.payload, &mut draft.entries);
+            let at = draft.at;
+            sealed.push(worker, draft);
+            if let Some(cut) = cut {
+                sealed.push(worker, told(cut, at));
+            }
         }
-        sealed.drafts = self.drafts;
+        sealed.blobs = bodies.into_blobs();
         sealed
     }
 }
 
 impl Sealed {
+    fn push(&mut self, worker: &WorkerId, draft: Draft) {
+        let event = seal(self.head.seq + 1, draft.event_id.clone(), draft.at, &draft.payload);
+        self.head = Head { seq: event.seq, checksum: event.checksum };
+        self.accepted.extend(draft.accepts.as_ref().map(|accepts| AcceptedInput {
+            input_id: accepts.input_id.clone(),
+            digest: accepts.digest,
+            event_id: event.event_id.clone(),
+            transcript_sequence: accepts.transcript_sequence,
+            cursor: Cursor::new(worker, event.seq, event.checksum),
+        }));
+        self.events.push(event);
+        self.drafts.push(draft);
+    }
+
     /// The commit, with the worker's row where something that it shows has changed.
-    pub(crate) fn commit(
-        &self,
-        worker: &WorkerId,
-        expected_head: u64,
-        fold: &Fold,
-        spec: &Arc<WorkerSpec>,
-        created_at: jiff::Timestamp,
-    ) -> Commit {
+    pub(crate) fn commit(&self, of: Writer<'_>) -> Commit {
+        let Writer { worker, epoch, expected_head, fold, spec, created_at, age } = of;
         let last = self.events.last().expect("a commit has events");
         let shows = self.drafts.iter().any(|draft| !is_delta(&draft.payload));
-        let row = shows.then(|| WorkerRow {
-            worker_id: worker.clone(),
-            spec: spec.clone(),
-            facts: fold.facts(),
+        let row = shows.then(|| {
+            let mut facts = fold.facts();
+            // It is to stop by itself; a runtime that ended before it could leaves that to the next one.
+            facts.unsettled |=
+                spec.on_idle == OnIdle::Stop && fold.outcome.is_some() && !fold.status.is_terminal();
+            facts.approvals = facts.approvals.into_iter().map(without_body).collect();
+            WorkerRow {
+                worker_id: worker.clone(),
+                spec: spec.clone(),
+                facts,
+                head: self.head.clone(),
+                last_event_id: last.event_id.clone(),
+                created_at,
+                updated_at: last.at,
+            }
+        });
+        let due = match age {
+            CheckpointAge::Young => false,
+            CheckpointAge::Due => fold.is_quiet(),
+            CheckpointAge::Overdue => true,
+        };
+        let checkpoint = (due || fold.status.is_terminal()).then(|| Checkpoint {
             head: self.head.clone(),
-            last_event_id: last.event_id.clone(),
-            created_at,
-            updated_at: last.at,
+            body: serde_json::to_vec(fold).expect("a fold is JSON").into(),
         });
         Commit {
             worker: worker.clone(),
+            epoch,
             expected_head,
+            batch_id: Uuid::now_v7(),
             events: self.events.clone(),
             entries: self.drafts.iter().flat_map(|draft| draft.entries.iter().cloned()).collect(),
             accepted: self.accepted.clone(),
+            blobs: self.blobs.clone(),
             row,
+            checkpoint,
         }
     }
 }
@@ -137,6 +224,42 @@ fn is_delta(payload: &Payload) -> bool {
         payload,
         Payload::TextDelta { .. } | Payload::ThinkingDelta { .. } | Payload::ToolCallDelta { .. }
     )
+}
+
+/// The size of what a backend may make large without bound but its own.
+fn large(payload: &Payload) -> usize {
+    if let Payload::ToolResult { content: text, .. }
+    | Payload::TextDone { text, .. }
+    | Payload::ThinkingDone { text, .. } = payload
+    {
+        text.len()
+    } else {
+        0
+    }
+}
+
+/// What is new in a delta.
+fn delta(payload: &mut Payload) -> Option<&mut String> {
+    if let Payload::TextDelta { text, .. }
+    | Payload::ThinkingDelta { text, .. }
+    | Payload::ToolCallDelta { arguments: text, .. } = payload
+    {
+        Some(text)
+    } else {
+        None
+    }
+}
+
+/// The event that says of the one before it that it does not hold all there was.
+fn told(cut: Cut, at: jiff::Timestamp) -> Draft {
+    let message = format!("a body of {} bytes was longer than a body may be and was cut", cut.bytes);
+    Draft {
+        event_id: EventId::mint(),
+        at,
+        payload: Payload::Diagnostic { code: "body.cut".to_owned(), message },
+        entries: Vec::new(),
+        accepts: None,
+    }
 }
 
 fn merge(last: &mut Payload, next: &Payload) -> bool {
@@ -161,12 +284,15 @@ fn merge(last: &mut Payload, next: &Payload) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use musher_protocol::{Block, EventId};
+    use musher_protocol::Block;
 
     use super::*;
 
     fn delta(block: Block, text: &str) -> Effect {
-        let payload = Payload::TextDelta { turn_id: "trn_1".parse().unwrap(), block, text: text.to_owned() };
+        draft(Payload::TextDelta { turn_id: "trn_1".parse().unwrap(), block, text: text.to_owned() })
+    }
+
+    fn draft(payload: Payload) -> Effect {
         let event_id = EventId::mint();
         Effect::Record(Box::new(Draft {
             event_id,
@@ -199,5 +325,41 @@ mod tests {
         let half = "x".repeat(MAX_DELTA / 2 + 1);
         batch.extend(vec![delta(0, &half), delta(0, &half)]);
         assert_eq!(texts(&batch).len(), 2);
+    }
+
+    #[test]
+    fn a_delta_that_is_too_long_for_one_event_becomes_several() {
+        // Two bytes each behind one: a character lies across the bound.
+        let whole = format!("x{}", "é".repeat(MAX_DELTA));
+        let mut batch = Batch::default();
+        batch.extend(vec![delta(0, "before"), delta(0, &whole), delta(0, "behind")]);
+        let texts = texts(&batch);
+        let lengths: Vec<_> = texts.iter().map(|(_, text)| text.len()).collect();
+        assert_eq!(lengths, ["before".len(), MAX_DELTA - 1, MAX_DELTA, "é".len() + "behind".len()]);
+        assert_eq!(
+            texts.iter().map(|(_, text)| text.as_str()).collect::<String>(),
+            format!("before{whole}behind")
+        );
+        let ids: std::collections::HashSet<_> = batch.drafts.iter().map(|draft| &draft.event_id).collect();
+        assert_eq!(ids.len(), texts.len());
+    }
+
+    #[test]
+    fn a_body_that_was_cut_is_told_behind_its_event() {
+        let payload = Payload::TextDone {
+            turn_id: "trn_1".parse().unwrap(),
+            block: 0,
+            text: "x".repeat((16 << 20) + 1),
+            blob: None,
+        };
+        let mut batch = Batch::default();
+        batch.extend(vec![draft(payload), delta(1, "next")]);
+        let sealed = batch.seal(&"wrk_1".parse().unwrap(), &Head::EMPTY);
+        let types: Vec<_> = sealed.events.iter().map(|event| (event.seq, event.type_name)).collect();
+        assert_eq!(types, [(1, "text_done"), (2, "diagnostic"), (3, "text_delta")]);
+        let message = "a body of 16777217 bytes was longer than a body may be and was cut".to_owned();
+        assert_eq!(sealed.drafts[1].payload, Payload::Diagnostic { code: "body.cut".to_owned(), message });
+        let [blob] = &sealed.blobs[..] else { panic!("one body") };
+        assert_eq!(blob.bytes.len(), 16 << 20);
     }
 }

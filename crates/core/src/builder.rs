@@ -4,19 +4,26 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use musher_backend::Backend;
-use musher_process::Owner;
+use musher_process::{Owner, Scope, Sweep};
 use musher_protocol::{RuntimeId, RuntimeLimits};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    diagnostics::Diagnostics,
+    error::Error,
     profile::Profile,
+    retention::Retention,
     runtime::{Phase, Runtime, Shared},
-    store::Store,
+    session::survivors,
+    store::{NewLife, Store, StoreError},
 };
+
+/// How long processes of an earlier life may resist.
+const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// What create requests are resolved against.
 #[derive(Debug)]
@@ -37,12 +44,13 @@ pub struct Builder {
     owner: Owner,
     catalog: Catalog,
     limits: RuntimeLimits,
+    retention: Retention,
 }
 
-/// The names of a builder's parts do not fit together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a runtime does not start.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub enum StartError {
     /// The default profile is not among the profiles.
     #[error("no profile `{0}`, which is to be the default")]
     NoDefaultProfile(String),
@@ -54,6 +62,12 @@ pub enum BuildError {
         /// The backend.
         backend: String,
     },
+    /// The store cannot be begun with.
+    #[error("begin to work on the store")]
+    Begin(#[source] StoreError),
+    /// What an earlier life left could not be ended or gone on with.
+    #[error("recover the workers of an earlier life")]
+    Recover(#[source] Error),
 }
 
 impl Builder {
@@ -73,10 +87,11 @@ impl Builder {
                 scratch: std::env::temp_dir().join("musher-scratch"),
             },
             limits: RuntimeLimits { max_transcript_projection_items: 256, max_event_batch_items: 256 },
+            retention: Retention::default(),
         }
     }
 
-    /// The runtime's id; minted when not given.
+    /// The runtime's id in a store that has none yet; minted when not given.
     #[must_use]
     pub fn runtime_id(mut self, id: RuntimeId) -> Self {
         self.runtime_id = id;
@@ -144,16 +159,26 @@ impl Builder {
         self
     }
 
-    /// The runtime. It needs a tokio runtime around it from here on.
+    /// How long logs are kept.
+    #[must_use]
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// The runtime. What an earlier life of the store left is made true first: its processes are ended, its open turns
+    /// are closed as cut off, and what its workers' profiles say about that has begun.
+    ///
+    /// A worker whose log is damaged is left as it is, and named in the runtime's diagnostics.
     ///
     /// # Errors
     ///
-    /// When a name leads nowhere.
-    pub fn build(self) -> Result<Runtime, BuildError> {
-        let Self { store, runtime_id, display_name, owner, catalog, limits } = self;
+    /// When a name leads nowhere, or the store cannot be read or written.
+    pub async fn start(self) -> Result<Runtime, StartError> {
+        let Self { store, runtime_id, display_name, owner, catalog, limits, retention } = self;
         for (name, profile) in &catalog.profiles {
             if !catalog.backends.contains_key(&profile.backend) {
-                return Err(BuildError::NoBackend {
+                return Err(StartError::NoBackend {
                     profile: name.clone(),
                     backend: profile.backend.clone(),
                 });
@@ -161,18 +186,41 @@ impl Builder {
         }
         let default = &catalog.default_profile;
         if !default.is_empty() && !catalog.profiles.contains_key(default) {
-            return Err(BuildError::NoDefaultProfile(default.clone()));
+            return Err(StartError::NoDefaultProfile(default.clone()));
         }
-        Ok(Runtime::new(Shared {
-            runtime_id,
+        let new_life = NewLife { runtime_id, owner: owner.as_str().to_owned() };
+        let life = store.begin(new_life).await.map_err(StartError::Begin)?;
+        let left_behind = end_processes_of(life.previous_owner).await;
+        let runtime = Runtime::new(Shared {
+            runtime_id: life.runtime_id,
             display_name,
             owner,
+            health: store.health(),
             store,
             catalog,
             limits,
+            retention,
+            diagnostics: Diagnostics::default(),
+            damaged: Mutex::default(),
+            left_behind,
             phase: watch::Sender::new(Phase::Running),
             workers: Mutex::new(HashMap::new()),
             tasks: Mutex::new(JoinSet::new()),
-        }))
+        });
+        runtime.recover().await.map_err(StartError::Recover)?;
+        runtime.keep_house().map_err(StartError::Recover)?;
+        Ok(runtime)
     }
+}
+
+/// Ends what a life that is gone left running. Its owner, when something of it is still there.
+async fn end_processes_of(owner: Option<String>) -> Option<Owner> {
+    let owner = Owner::new(owner?).ok()?;
+    let scope = Scope::Owner(owner.clone());
+    let left = survivors(Sweep { scope, root: None, grace: Duration::ZERO, limit: SWEEP_LIMIT }).await;
+    if left.is_empty() {
+        return None;
+    }
+    tracing::error!(?left, "processes of an earlier life could not be ended");
+    Some(owner)
 }

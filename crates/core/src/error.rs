@@ -1,6 +1,8 @@
 //! What calls of the runtime fail with.
 
-use musher_protocol::{Cursor, InputId, Survivor, WorkerId};
+use std::sync::Arc;
+
+use musher_protocol::{Cursor, Digest, InputId, Survivor, WorkerId};
 
 use crate::store::StoreError;
 
@@ -11,9 +13,20 @@ pub enum Error {
     /// There is no such worker.
     #[error("no worker `{0}`")]
     WorkerNotFound(WorkerId),
+    /// No event of the worker names such a body.
+    #[error("no body `{digest}` of worker `{worker}`")]
+    BlobNotFound {
+        /// The worker.
+        worker: WorkerId,
+        /// The body.
+        digest: Digest,
+    },
     /// The worker takes no inputs any more.
     #[error("worker `{0}` is not running")]
     NotRunning(WorkerId),
+    /// The worker has not ended.
+    #[error("worker `{0}` is still running; stop or cancel it first")]
+    StillRunning(WorkerId),
     /// The worker is busy, and the input asked to be refused then.
     #[error("worker `{0}` is busy")]
     Busy(WorkerId),
@@ -74,7 +87,7 @@ pub enum Error {
     Stopped,
     /// The store refused or failed.
     #[error("use the store of the runtime")]
-    Store(#[source] StoreError),
+    Store(#[source] Arc<StoreError>),
     /// The worker's task has ended after its store failed; its log can still be read.
     #[error("worker `{0}` takes nothing more since its store failed")]
     WorkerFailed(WorkerId),
@@ -89,6 +102,12 @@ pub enum CursorProblem {
     /// It is of the future: the log does not go that far.
     #[error("the cursor is of the future: the log does not go that far")]
     Future,
+    /// The events behind it are gone.
+    #[error("the events behind the cursor are gone")]
+    Pruned {
+        /// The oldest place that can still be resumed from.
+        oldest: Cursor,
+    },
     /// The event that it stands behind is another one now.
     #[error("the log has another history than the cursor")]
     HistoryChanged {
@@ -111,12 +130,12 @@ pub enum ReadError {
 
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
-        Self::Store(source)
+        Self::Store(Arc::new(source))
     }
 }
 
 impl From<StoreError> for ReadError {
     fn from(source: StoreError) -> Self {
-        Self::Runtime(Error::Store(source))
+        Self::Runtime(source.into())
     }
 }

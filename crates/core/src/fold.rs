@@ -1,23 +1,32 @@
 //! The fold of a worker's log: everything about a worker follows from its events.
 
+mod entry;
+mod restart;
+mod turn;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use musher_backend::BackendError;
 use musher_protocol::{
-    Approval, ApprovalId, Block, Connection, EventId, Execution, InFlight, InFlightKind, InputId, InputKind,
-    LastResult, Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, Survivor, ToolCallId,
-    TranscriptEntry, TurnFinished, TurnId, TurnOutcome, Usage, WorkerEnded, WorkerRef, WorkerStatus,
+    Actor, Approval, ApprovalId, Block, Connection, EndRequested, EventId, Execution, InputId, LastResult,
+    Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, Survivor, TranscriptEntry,
+    TurnFinished, TurnId, TurnOutcome, Usage, WorkerEnded, WorkerRef, WorkerStatus,
 };
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::store::WorkerFacts;
+
+pub(crate) use self::{
+    restart::{ON_RESTART, RESTARTED, Restart, STUCK},
+    turn::{QueuedInput, Turn, TurnInput},
+};
 
 /// How much of the last text an outcome repeats.
 const OUTCOME_TEXT: usize = 4096;
 
-/// What a worker's log says so far.
-#[derive(Clone, Debug, PartialEq)]
+/// What a worker's log says so far. Checkpoints hold it as JSON: a field that is added needs a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fold {
     pub(crate) worker_ref: WorkerRef,
     pub(crate) status: WorkerStatus,
@@ -32,6 +41,8 @@ pub(crate) struct Fold {
     /// How the worker is ended, or was.
     pub(crate) end: Option<End>,
     pub(crate) queue: VecDeque<QueuedInput>,
+    /// The last turn was cut off by the end of its runtime.
+    pub(crate) restart: Option<Restart>,
     pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
     pub(crate) usage: Usage,
     pub(crate) outcome: Option<Outcome>,
@@ -42,13 +53,23 @@ pub(crate) struct Fold {
 }
 
 /// The request that ends a worker, and what it left: the outcome that repeats answer with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
+    pub(crate) kind: EndKind,
     pub(crate) request: EventId,
+    pub(crate) reason: Option<String>,
     pub(crate) survivors: Vec<Survivor>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// How a worker is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EndKind {
+    Stop,
+    Cancel,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// It continues an earlier session.
@@ -56,56 +77,6 @@ pub(crate) struct Session {
     /// The vendor took something up in it, so that it can be continued.
     taken: bool,
     pub(crate) usage: Usage,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Turn {
-    pub(crate) id: TurnId,
-    /// The inputs it answers, and whether the backend has them.
-    pub(crate) inputs: Vec<TurnInput>,
-    pub(crate) blocks: Vec<OpenBlock>,
-    pub(crate) calls: Vec<OpenCall>,
-    pub(crate) last_tool: Option<String>,
-    pub(crate) usage: Usage,
-    /// Something that the model said or did is in the log.
-    pub(crate) has_run: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TurnInput {
-    pub(crate) input: QueuedInput,
-    pub(crate) taken: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueuedInput {
-    pub(crate) input_id: InputId,
-    pub(crate) kind: InputKind,
-    pub(crate) content: String,
-}
-
-/// A text or thought that is not complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenBlock {
-    block: Block,
-    thinking: bool,
-    text: String,
-}
-
-/// A tool call without a result.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct OpenCall {
-    pub(crate) id: ToolCallId,
-    name: String,
-    arguments: String,
-    /// Its transcript entry once the call is whole: from then on the tool may have run.
-    entry: Option<TranscriptEntry>,
-}
-
-impl OpenCall {
-    pub(crate) fn may_have_run(&self) -> bool {
-        self.entry.is_some()
-    }
 }
 
 /// An event that is about to be applied.
@@ -135,6 +106,7 @@ impl Fold {
             turn: None,
             end: None,
             queue: VecDeque::new(),
+            restart: None,
             approvals: BTreeMap::new(),
             usage: Usage::zero(),
             outcome: None,
@@ -160,29 +132,61 @@ impl Fold {
             usage: self.usage.clone(),
             outcome: self.outcome.clone(),
             end: self.end.clone(),
+            unsettled: self.is_unsettled(),
         }
+    }
+
+    /// Whether nothing is open and nothing waits.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.turn.is_none() && self.queue.is_empty()
+    }
+
+    /// Whether something is under way that the next runtime has to end or to go on with.
+    fn is_unsettled(&self) -> bool {
+        let goes_on = self.restart.as_ref().is_some_and(|restart| restart.goes_on);
+        !self.status.is_terminal()
+            && (self.session.is_some()
+                || self.turn.is_some()
+                || self.end.is_some()
+                || goes_on
+                || !self.queue.is_empty())
+    }
+
+    /// The inputs that may still have to be handed over.
+    pub(crate) fn pending(&mut self) -> impl Iterator<Item = &mut QueuedInput> {
+        let delivered = self.turn.iter_mut().flat_map(|turn| &mut turn.inputs).map(|input| &mut input.input);
+        self.queue.iter_mut().chain(delivered)
     }
 
     /// Applies an event, and answers with the transcript entries that it makes or changes.
     pub(crate) fn apply(&mut self, event: Decided<'_>) -> Vec<TranscriptEntry> {
         match event.payload {
-            Payload::InputAccepted { input_id, kind, content, .. } => {
+            Payload::InputAccepted { input_id, kind, content, blob, by, .. } => {
                 self.queue.push_back(QueuedInput {
                     input_id: input_id.clone(),
                     kind: *kind,
                     content: content.clone(),
+                    blob: *blob,
+                    said: None,
                 });
+                if let Some(restart) = &mut self.restart {
+                    restart.asked |= *by != Actor::rule(ON_RESTART);
+                }
             }
             Payload::InputDelivered { input_id, turn_id } => self.delivered(input_id, turn_id),
             Payload::InputTaken { input_id } => self.taken(input_id),
             Payload::InputDropped { input_id, .. } => {
                 self.queue.retain(|queued| queued.input_id != *input_id)
             }
-            Payload::UserMessage { content, .. } => {
-                return vec![self.entry(event, Role::User, content.clone())];
+            Payload::UserMessage { content, blob, input_id } => {
+                let entry = self.entry(event, Role::User, content.clone(), *blob);
+                self.said(Some(input_id));
+                return vec![entry];
             }
-            Payload::SystemItem { content, .. } => {
-                return vec![self.entry(event, Role::System, content.clone())];
+            Payload::SystemItem { content, blob, input_id } => {
+                let entry = self.entry(event, Role::System, content.clone(), *blob);
+                self.said(input_id.as_ref());
+                return vec![entry];
             }
             Payload::SessionStarted(started) => {
                 self.session = Some(Session {
@@ -198,30 +202,45 @@ impl Fold {
             Payload::TurnStarted { turn_id, .. } => {
                 self.open_turn(turn_id);
                 self.errored = false;
+                if let Some(restart) = &mut self.restart {
+                    restart.goes_on = false;
+                }
             }
             Payload::TurnFinished(finished) => return self.turn_finished(event, finished),
-            Payload::TextDelta { block, text, .. } => self.block(*block, false).push_str(text),
-            Payload::ThinkingDelta { block, text, .. } => self.block(*block, true).push_str(text),
-            Payload::TextDone { block, text, .. } => {
+            Payload::TextDelta { block, text, .. } => self.running().block(*block, false).push_str(text),
+            Payload::ThinkingDelta { block, text, .. } => self.running().block(*block, true).push_str(text),
+            Payload::TextDone { block, text, blob, .. } => {
                 self.close_block(*block);
                 self.last_text = prefix(text, OUTCOME_TEXT).to_owned();
-                return vec![self.entry(event, Role::Assistant, text.clone())];
+                return vec![self.entry(event, Role::Assistant, text.clone(), *blob)];
             }
-            Payload::ThinkingDone { block, text, .. } => {
+            Payload::ThinkingDone { block, text, blob, .. } => {
                 self.close_block(*block);
-                return vec![self.entry(event, Role::Thinking, text.clone())];
+                return vec![self.entry(event, Role::Thinking, text.clone(), *blob)];
             }
             Payload::ToolCallStarted { tool_call_id, name, .. } => {
-                self.call(tool_call_id, name);
+                self.running().call(tool_call_id, name);
             }
             Payload::ToolCallDelta { tool_call_id, arguments } => {
-                self.call(tool_call_id, "").arguments.push_str(arguments)
+                self.running().call(tool_call_id, "").arguments.push_str(arguments)
             }
-            Payload::ToolCallDone { tool_call_id, name, input } => {
-                return vec![self.called(event, tool_call_id, name, input)];
+            Payload::ToolCallDone { tool_call_id, name, input, blob } => {
+                let mut entry = self.entry(event, Role::Tool, String::new(), None);
+                entry.input = Some(input.clone());
+                entry.input_blob = *blob;
+                return vec![self.called(tool_call_id, name, entry)];
             }
-            Payload::ToolResult { tool_call_id, content, is_error, .. } => {
-                return self.tool_result(tool_call_id, content, *is_error);
+            Payload::ToolResult { tool_call_id, content, blob, is_error, .. } => {
+                return self
+                    .returned(tool_call_id)
+                    .map(|entry| TranscriptEntry {
+                        result: Some(content.clone()),
+                        result_blob: *blob,
+                        is_error: Some(*is_error),
+                        ..entry
+                    })
+                    .into_iter()
+                    .collect();
             }
             Payload::ApprovalRequested(approval) => {
                 self.approvals.insert(approval.approval_id.clone(), (**approval).clone());
@@ -239,23 +258,44 @@ impl Fold {
                 self.status = *status;
                 self.execution = execution.clone();
             }
-            Payload::StopRequested(_) | Payload::CancelRequested(_) => {
-                self.end = Some(End { request: event.event_id.clone(), survivors: Vec::new() });
+            Payload::StopRequested(requested) => self.end_requested(EndKind::Stop, event, requested),
+            Payload::CancelRequested(requested) => self.end_requested(EndKind::Cancel, event, requested),
+            Payload::InterruptRequested(_) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.interrupt.get_or_insert_with(|| event.event_id.clone());
+                }
+            }
+            Payload::LimitReached { which } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.limit = Some(*which);
+                }
             }
             Payload::WorkerStopped(ended) => self.ended(WorkerStatus::Stopped, event.at, ended),
             Payload::WorkerCancelled(ended) => self.ended(WorkerStatus::Cancelled, event.at, ended),
+            // Nothing had run, so the vendor did not take it up: it will be sent again.
+            Payload::RateLimited { .. } => {
+                if let Some(turn) = self.turn.as_mut().filter(|turn| !turn.has_run) {
+                    turn.inputs.iter_mut().for_each(|input| input.taken = false);
+                }
+            }
+            Payload::Diagnostic { code, .. } => {
+                if let Some(restart) = self.restart.as_mut().filter(|_| code == STUCK) {
+                    restart.told = true;
+                }
+            }
             Payload::Snapshot(_)
             | Payload::WorkerCreated(_)
-            | Payload::InterruptRequested(_)
             | Payload::SessionEnvironment(_)
-            | Payload::RateLimited { .. }
-            | Payload::LimitReached { .. }
             | Payload::LimitsRaised { .. }
-            | Payload::Diagnostic { .. }
             | Payload::Error { .. }
             | Payload::Unknown => {}
         }
         Vec::new()
+    }
+
+    fn end_requested(&mut self, kind: EndKind, event: Decided<'_>, requested: &EndRequested) {
+        let reason = requested.reason.clone();
+        self.end = Some(End { kind, request: event.event_id.clone(), reason, survivors: Vec::new() });
     }
 
     fn ended(&mut self, status: WorkerStatus, at: Timestamp, ended: &WorkerEnded) {
@@ -275,15 +315,7 @@ impl Fold {
 
     fn open_turn(&mut self, turn_id: &TurnId) -> &mut Turn {
         if self.turn.as_ref().is_none_or(|turn| turn.id != *turn_id) {
-            self.turn = Some(Turn {
-                id: turn_id.clone(),
-                inputs: Vec::new(),
-                blocks: Vec::new(),
-                calls: Vec::new(),
-                last_tool: None,
-                usage: Usage::zero(),
-                has_run: false,
-            });
+            self.turn = Some(Turn::new(turn_id.clone()));
             self.last_text.clear();
         }
         self.turn.as_mut().expect("it was just opened")
@@ -305,14 +337,18 @@ impl Fold {
         }
     }
 
-    fn block(&mut self, block: Block, thinking: bool) -> &mut String {
-        let turn = self.turn.as_mut().expect("texts belong to an open turn");
-        turn.has_run = true;
-        let place = turn.blocks.iter().position(|open| open.block == block).unwrap_or_else(|| {
-            turn.blocks.push(OpenBlock { block, thinking, text: String::new() });
-            turn.blocks.len() - 1
-        });
-        &mut turn.blocks[place].text
+    /// Remembers where in the transcript the newest entry's input is.
+    fn said(&mut self, input_id: Option<&InputId>) {
+        let said = Some(self.transcript_len);
+        let inputs = self.turn.iter_mut().flat_map(|turn| &mut turn.inputs);
+        for input in inputs.filter(|input| Some(&input.input.input_id) == input_id) {
+            input.input.said = said;
+        }
+    }
+
+    /// The turn that texts and tool calls belong to.
+    fn running(&mut self) -> &mut Turn {
+        self.turn.as_mut().expect("texts and tool calls are recorded in an open turn only")
     }
 
     fn close_block(&mut self, block: Block) {
@@ -320,50 +356,6 @@ impl Fold {
             turn.has_run = true;
             turn.blocks.retain(|open| open.block != block);
         }
-    }
-
-    fn call(&mut self, id: &ToolCallId, name: &str) -> &mut OpenCall {
-        let turn = self.turn.as_mut().expect("tool calls belong to an open turn");
-        turn.has_run = true;
-        let place = turn.calls.iter().position(|call| call.id == *id).unwrap_or_else(|| {
-            turn.calls.push(OpenCall {
-                id: id.clone(),
-                name: name.to_owned(),
-                arguments: String::new(),
-                entry: None,
-            });
-            turn.calls.len() - 1
-        });
-        &mut turn.calls[place]
-    }
-
-    fn called(&mut self, event: Decided<'_>, id: &ToolCallId, name: &str, input: &Value) -> TranscriptEntry {
-        let mut entry = self.entry(event, Role::Tool, String::new());
-        entry.tool_call_id = Some(id.clone());
-        entry.name = Some(name.to_owned());
-        entry.input = Some(input.clone());
-        let call = self.call(id, name);
-        name.clone_into(&mut call.name);
-        call.entry = Some(entry.clone());
-        if let Some(turn) = &mut self.turn {
-            turn.last_tool = Some(name.to_owned());
-        }
-        entry
-    }
-
-    fn tool_result(&mut self, id: &ToolCallId, content: &str, is_error: bool) -> Vec<TranscriptEntry> {
-        let calls = self.turn.as_mut().map(|turn| &mut turn.calls);
-        let closed = calls
-            .and_then(|calls| calls.iter().position(|call| call.id == *id).map(|place| calls.remove(place)));
-        let entry = closed.and_then(|call| call.entry);
-        entry
-            .map(|entry| TranscriptEntry {
-                result: Some(content.to_owned()),
-                is_error: Some(is_error),
-                ..entry
-            })
-            .into_iter()
-            .collect()
     }
 
     fn add_usage(&mut self, payload: &Payload) {
@@ -388,9 +380,10 @@ impl Fold {
                 self.last_text = prefix(&open.text, OUTCOME_TEXT).to_owned();
             }
             let role = if open.thinking { Role::Thinking } else { Role::Assistant };
-            entries.push(TranscriptEntry { partial: true, ..self.entry(event, role, open.text) });
+            entries.push(TranscriptEntry { partial: true, ..self.entry(event, role, open.text, None) });
         }
-        self.turn = None;
+        let inputs = self.turn.take().map(|turn| turn.inputs).unwrap_or_default();
+        self.restarted(finished, inputs);
         self.last_result = Some(LastResult { operation: Operation::Turn, outcome: finished.outcome });
         self.outcome = Some(Outcome {
             turn_id: finished.turn_id.clone(),
@@ -430,54 +423,6 @@ impl Fold {
             outcome.rate_limited = Some(ended.rate_limited);
             outcome.rate_limit_reset_at = ended.rate_limit_reset_at;
         }
-    }
-
-    fn entry(&mut self, event: Decided<'_>, role: Role, content: String) -> TranscriptEntry {
-        self.transcript_len += 1;
-        TranscriptEntry {
-            sequence: self.transcript_len,
-            worker_ref: self.worker_ref.clone(),
-            role,
-            content,
-            event_id: event.event_id.clone(),
-            at: event.at,
-            turn_id: self.turn.as_ref().map(|turn| turn.id.clone()),
-            partial: false,
-            tool_call_id: None,
-            name: None,
-            input: None,
-            result: None,
-            is_error: None,
-        }
-    }
-}
-
-impl Turn {
-    /// The assistant's text that is not complete.
-    pub(crate) fn text_so_far(&self) -> Option<String> {
-        let text: String =
-            self.blocks.iter().filter(|open| !open.thinking).map(|open| open.text.as_str()).collect();
-        (!text.is_empty()).then_some(text)
-    }
-
-    pub(crate) fn in_flight(&self) -> impl Iterator<Item = InFlight> {
-        let texts = self.blocks.iter().map(|open| InFlight {
-            turn_id: self.id.clone(),
-            block: Some(open.block),
-            tool_call_id: None,
-            kind: if open.thinking { InFlightKind::Thinking } else { InFlightKind::Text },
-            text: open.text.clone(),
-            omitted_bytes: 0,
-        });
-        let unsaid = self.calls.iter().filter(|call| !call.may_have_run());
-        texts.chain(unsaid.map(|call| InFlight {
-            turn_id: self.id.clone(),
-            block: None,
-            tool_call_id: Some(call.id.clone()),
-            kind: InFlightKind::ToolCall,
-            text: call.arguments.clone(),
-            omitted_bytes: 0,
-        }))
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{Cursor, EventId, Payload, WorkerId};
 
-use crate::store::StoredEvent;
+use crate::store::{StoredEvent, checksum};
 
 const HEAD: &str = r#"{"kind":"event","envelope":"#;
 
@@ -92,18 +92,8 @@ fn envelope(
 /// Gives an event its place, its bytes and its checksum.
 pub(crate) fn seal(seq: u64, event_id: EventId, at: Timestamp, payload: &Payload) -> StoredEvent {
     let json = serde_json::to_vec(payload).expect("a payload is JSON");
-    let mut checksum = crc32fast::Hasher::new();
-    checksum.update(event_id.as_str().as_bytes());
-    checksum.update(&at.as_nanosecond().to_be_bytes());
-    checksum.update(&json);
-    StoredEvent {
-        seq,
-        event_id,
-        at,
-        type_name: payload.type_name(),
-        checksum: checksum.finalize(),
-        payload: json.into(),
-    }
+    let checksum = checksum(&event_id, at, &json);
+    StoredEvent { seq, event_id, at, type_name: payload.type_name(), checksum, payload: json.into() }
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@
 //! let runtime = Runtime::builder(MemoryStore::new())
 //!     .backend("scripted", Scripted)
 //!     .profile("echo", Profile::of("scripted"))
-//!     .build()?;
+//!     .start()
+//!     .await?;
 //!
 //! let request = CreateWorker {
 //!     intent: Intent::Task { objective: "say hello".to_owned() },
@@ -47,7 +48,13 @@ mod show;
 mod fold;
 mod machine;
 
+mod absent;
+mod diagnostics;
+mod load;
+mod retention;
+
 mod batch;
+mod body;
 mod frame;
 mod ring;
 mod session;
@@ -58,15 +65,16 @@ mod memory_store;
 mod store;
 
 pub use self::{
-    builder::{BuildError, Builder},
+    builder::{Builder, StartError},
     error::{CursorProblem, Error, ReadError},
     frame::Frame,
     memory_store::MemoryStore,
     observe::Observation,
-    profile::{ApprovalMode, ApprovalPolicy, Limits, Profile, RateLimitPolicy},
+    profile::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy},
+    retention::Retention,
     runtime::{EventPage, From, Runtime},
     store::{
-        AcceptedInput, Commit, Head, Most, Start, Store, StoreError, StoredEvent, TranscriptSlice,
-        WorkerCounts, WorkerRow,
+        AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Life, Most, NewLife, Prune, RowError,
+        RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
     },
 };

@@ -6,6 +6,7 @@
 mod approval;
 mod command;
 mod ending;
+mod restart;
 mod session;
 mod turn;
 
@@ -21,9 +22,10 @@ use jiff::{SignedDuration, Timestamp};
 use musher_backend as backend;
 use musher_protocol::{
     Actor, ApprovalId, Connection, Delivery, EventId, Execution, InputId, InputKind, LimitKind, Payload,
-    RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerRef, WorkerStatus,
+    RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerStatus,
 };
 
+use self::turn::Finish;
 use crate::{
     fold::{Decided, Fold},
     profile::WorkerSpec,
@@ -61,6 +63,11 @@ pub(crate) enum Input {
     DeadlineReached,
     /// The process is about to end; the worker is not.
     Drain,
+    /// The log was read from the store: whatever it says that runs belonged to a runtime that is gone. These
+    /// processes of it are left.
+    Recovered { survivors: Vec<Survivor> },
+    /// The store has little space left, or has enough again.
+    StoreFull(bool),
 }
 
 /// What a client asks for.
@@ -158,6 +165,7 @@ pub(crate) enum Refusal {
     QueueFull { limit: usize },
     QueueTooLarge { limit: usize },
     OtherContent(InputId),
+    StoreFull,
     ApprovalNotPending,
     Survivors(Vec<Survivor>),
 }
@@ -180,6 +188,8 @@ pub(crate) struct State {
     /// The last sign of life of the open turn.
     last_activity: Timestamp,
     draining: bool,
+    /// The store has only space left for endings.
+    store_full: bool,
     finished: bool,
 }
 
@@ -204,13 +214,14 @@ impl State {
     pub(crate) fn new(
         spec: Arc<WorkerSpec>,
         capabilities: backend::Capabilities,
-        worker_ref: WorkerRef,
+        fold: Fold,
+        store_full: bool,
         now: Timestamp,
     ) -> Self {
         Self {
             spec,
             capabilities,
-            fold: Fold::new(worker_ref, now),
+            fold,
             session: None,
             ending: None,
             end: None,
@@ -218,6 +229,7 @@ impl State {
             refusals: Refusals::default(),
             last_activity: now,
             draining: false,
+            store_full,
             finished: false,
         }
     }
@@ -232,9 +244,10 @@ impl State {
             .min()
     }
 
-    /// When the parked turn goes on; a worker that is being ended, or a process that is, leaves it where it is.
+    /// When the parked turn goes on; a worker that is being ended, a process that is, and a full store leave it where
+    /// it is.
     fn unpark_at(&self) -> Option<Timestamp> {
-        self.parked.filter(|_| self.end.is_none() && !self.draining)
+        self.parked.filter(|_| self.end.is_none() && !self.draining && !self.store_full)
     }
 
     /// When the open turn has been silent for too long.
@@ -286,7 +299,7 @@ impl State {
 
 /// Decides what is to be done about an input.
 pub(crate) fn step(state: &mut State, input: Input, now: Timestamp) -> Vec<Effect> {
-    let mut step = Step { state, now, effects: Vec::new() };
+    let mut step = Step { state, now, effects: Vec::new(), is_new_life: false };
     match input {
         Input::Created { by, first } => step.created(by, first),
         Input::Command(command, token) => step.command(command, token),
@@ -299,6 +312,8 @@ pub(crate) fn step(state: &mut State, input: Input, now: Timestamp) -> Vec<Effec
         Input::SessionEnded { outcome, survivors } => step.session_ended(outcome, survivors),
         Input::DeadlineReached => step.deadline_reached(),
         Input::Drain => step.drain(),
+        Input::Recovered { survivors } => step.recovered(survivors),
+        Input::StoreFull(full) => step.store_full(full),
     }
     step.report_status();
     step.effects
@@ -309,6 +324,8 @@ struct Step<'a> {
     state: &'a mut State,
     now: Timestamp,
     effects: Vec<Effect>,
+    /// Whatever the worker does, it does since now.
+    is_new_life: bool,
 }
 
 impl Step<'_> {
@@ -365,7 +382,8 @@ impl Step<'_> {
         let state = &mut *self.state;
         let (connection, run_state) = state.execution();
         let old = &state.fold.execution;
-        let since_at = if run_state == old.run_state { old.since_at } else { self.now };
+        let goes_on = run_state == old.run_state && !self.is_new_life;
+        let since_at = if goes_on { old.since_at } else { self.now };
         let turn_id = state.fold.turn.as_ref().map(|turn| turn.id.clone());
         let execution = Execution {
             connection,

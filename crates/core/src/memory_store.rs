@@ -1,54 +1,105 @@
 //! A store in memory: for tests, embedding and throw-away servers.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
-use musher_protocol::{InputId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus};
+use bytes::Bytes;
+use musher_protocol::{Digest, InputId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::store::{
-    AcceptedInput, Commit, Head, Most, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
-    WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Head, Health, Life, Most, NewLife, Prune, Start, Store,
+    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 
 /// A [`Store`] whose logs are gone with the process. It grows with what its workers do, for ever.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     /// Protects the maps for the few lines of one read or one commit; nothing awaits under it.
     logs: Mutex<Logs>,
+    health: watch::Sender<Health>,
 }
 
 #[derive(Debug, Default)]
 struct Logs {
     /// Ids sort by age, so the order of the map is the order of creation.
     workers: BTreeMap<WorkerId, Log>,
+    /// Ids are never reused.
+    deleted: BTreeSet<WorkerId>,
     counts: WorkerCounts,
+    life: Option<NewLife>,
 }
 
 #[derive(Debug)]
 struct Log {
     row: WorkerRow,
+    epoch: u64,
+    last_batch: Uuid,
+    /// The place before the first of `events`.
+    oldest: Head,
     events: Vec<StoredEvent>,
-    entries: Vec<TranscriptEntry>,
+    /// By their sequence, which has no gaps.
+    entries: BTreeMap<u64, TranscriptEntry>,
     accepted: HashMap<InputId, AcceptedInput>,
+    blobs: HashMap<Digest, Bytes>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Log {
+    fn new(row: WorkerRow) -> Self {
+        Self {
+            row,
+            epoch: Commit::FIRST_EPOCH,
+            last_batch: Uuid::nil(),
+            oldest: Head::EMPTY,
+            events: Vec::new(),
+            entries: BTreeMap::new(),
+            accepted: HashMap::new(),
+            blobs: HashMap::new(),
+            checkpoint: None,
+        }
+    }
+
     fn head(&self) -> Head {
-        self.events.last().map_or(Head::EMPTY, |event| Head { seq: event.seq, checksum: event.checksum })
+        let last = self.events.last();
+        last.map_or_else(|| self.oldest.clone(), |event| Head { seq: event.seq, checksum: event.checksum })
+    }
+
+    fn check_epoch(&self, worker: &WorkerId, epoch: u64) -> Result<(), StoreError> {
+        if epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(StoreError::Fenced { worker: worker.clone(), epoch: self.epoch })
+        }
+    }
+
+    fn write(&mut self, commit: Commit) {
+        self.last_batch = commit.batch_id;
+        self.events.extend(commit.events);
+        self.entries.extend(commit.entries.into_iter().map(|entry| (entry.sequence, entry)));
+        self.accepted.extend(commit.accepted.into_iter().map(|input| (input.input_id.clone(), input)));
+        self.blobs.extend(commit.blobs.into_iter().map(|blob| (blob.digest, blob.bytes)));
+        self.checkpoint = commit.checkpoint.or(self.checkpoint.take());
+    }
+
+    fn prune(&mut self, oldest: Head, checkpoint: Checkpoint) {
+        self.events.retain(|event| event.seq > oldest.seq);
+        self.oldest = oldest;
+        // A checkpoint of a later commit stays the newest.
+        if self.checkpoint.as_ref().is_none_or(|newest| newest.head.seq <= checkpoint.head.seq) {
+            self.checkpoint = Some(checkpoint);
+        }
     }
 }
 
-impl WorkerCounts {
-    fn of(&mut self, status: WorkerStatus) -> &mut u64 {
-        match status {
-            WorkerStatus::Stopped => &mut self.stopped,
-            WorkerStatus::Cancelled => &mut self.cancelled,
-            WorkerStatus::Running | WorkerStatus::Unknown => &mut self.active,
-        }
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self { logs: Mutex::default(), health: watch::Sender::new(Health::Good) }
     }
 }
 
@@ -71,41 +122,56 @@ impl Store for MemoryStore {
         StoreKind::Memory
     }
 
-    async fn append(&self, commit: Commit) -> Result<(), StoreError> {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    async fn begin(&self, life: NewLife) -> Result<Life, StoreError> {
+        let mut logs = self.logs();
+        let previous = logs.life.take();
+        let runtime_id = previous.as_ref().map_or(&life.runtime_id, |previous| &previous.runtime_id).clone();
+        logs.life = Some(NewLife { runtime_id: runtime_id.clone(), owner: life.owner });
+        Ok(Life { runtime_id, previous_owner: previous.map(|previous| previous.owner) })
+    }
+
+    async fn claim(&self, worker: &WorkerId) -> Result<Option<u64>, StoreError> {
+        let mut logs = self.logs();
+        let Some(log) = logs.workers.get_mut(worker) else { return Ok(None) };
+        log.epoch += 1;
+        Ok(Some(log.epoch))
+    }
+
+    async fn append(&self, mut commit: Commit) -> Result<(), StoreError> {
         let mut logs = self.logs();
         let logs = &mut *logs;
-        let head = logs.workers.get(&commit.worker).map_or(0, |log| log.head().seq);
-        if head != commit.expected_head {
-            return Err(StoreError::Conflict { worker: commit.worker, head });
-        }
-        if let Some(row) = &commit.row {
-            if let Some(log) = logs.workers.get(&commit.worker) {
-                *logs.counts.of(log.row.status()) -= 1;
-            }
-            *logs.counts.of(row.status()) += 1;
-        }
-        let log = match (logs.workers.get_mut(&commit.worker), commit.row) {
-            (Some(log), row) => {
+        let worker = commit.worker.clone();
+        let row = commit.row.take();
+        let creates = commit.expected_head == 0 && commit.epoch == Commit::FIRST_EPOCH;
+        match logs.workers.get_mut(&worker) {
+            Some(log) => {
+                log.check_epoch(&worker, commit.epoch)?;
+                if commit.batch_id == log.last_batch {
+                    return Ok(());
+                }
+                let head = log.head().seq;
+                if head != commit.expected_head {
+                    return Err(StoreError::Conflict { worker, head });
+                }
                 if let Some(row) = row {
+                    *logs.counts.of(log.row.status()) -= 1;
+                    *logs.counts.of(row.status()) += 1;
                     log.row = row;
                 }
-                log
+                log.write(commit);
             }
-            (None, Some(row)) => {
-                let log = Log { row, events: Vec::new(), entries: Vec::new(), accepted: HashMap::new() };
-                logs.workers.entry(commit.worker).or_insert(log)
-            }
-            (None, None) => return Err(StoreError::Conflict { worker: commit.worker, head }),
-        };
-        log.events.extend(commit.events);
-        for entry in commit.entries {
-            let place = usize::try_from(entry.sequence - 1).expect("a transcript fits into memory");
-            match log.entries.get_mut(place) {
-                Some(old) => *old = entry,
-                None => log.entries.push(entry),
-            }
+            None => match row {
+                Some(row) if creates && !logs.deleted.contains(&worker) => {
+                    *logs.counts.of(row.status()) += 1;
+                    logs.workers.entry(worker).or_insert(Log::new(row)).write(commit);
+                }
+                Some(_) | None => return Err(StoreError::NoWorker(worker)),
+            },
         }
-        log.accepted.extend(commit.accepted.into_iter().map(|input| (input.input_id.clone(), input)));
         Ok(())
     }
 
@@ -129,12 +195,22 @@ impl Store for MemoryStore {
             .collect())
     }
 
+    async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError> {
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let logs = self.logs();
+        let logs = logs.workers.range::<WorkerId, _>((behind, Bound::Unbounded));
+        let unsettled = logs.filter(|(_, log)| log.row.unsettled());
+        Ok(unsettled.take(limit).map(|(worker, _)| worker.clone()).collect())
+    }
+
     async fn counts(&self) -> Result<WorkerCounts, StoreError> {
         Ok(self.logs().counts)
     }
 
-    async fn head(&self, worker: &WorkerId) -> Result<Head, StoreError> {
-        Ok(self.logs().workers.get(worker).map_or(Head::EMPTY, Log::head))
+    async fn extent(&self, worker: &WorkerId) -> Result<Option<Extent>, StoreError> {
+        let logs = self.logs();
+        let log = logs.workers.get(worker);
+        Ok(log.map(|log| Extent { oldest: log.oldest.clone(), head: log.head() }))
     }
 
     async fn events(
@@ -145,14 +221,17 @@ impl Store for MemoryStore {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let logs = self.logs();
         let Some(log) = logs.workers.get(worker) else { return Ok(Vec::new()) };
-        let passed = usize::try_from(after).unwrap_or(usize::MAX);
-        let mut bytes = 0;
-        let fits = |event: &&StoredEvent| {
-            let is_first = bytes == 0;
-            bytes += event.payload.len();
-            is_first || bytes <= most.bytes
+        let Some(passed) = after.checked_sub(log.oldest.seq) else {
+            return Err(StoreError::Pruned { worker: worker.clone(), oldest: log.oldest.clone() });
         };
-        Ok(log.events.iter().skip(passed).take(most.events).take_while(fits).cloned().collect())
+        let passed = usize::try_from(passed).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let fits = |(place, event): &(usize, &StoredEvent)| {
+            bytes += event.payload.len();
+            *place == 0 || (*place < most.events && bytes <= most.bytes)
+        };
+        let events = log.events.iter().skip(passed).enumerate();
+        Ok(events.take_while(fits).map(|(_, event)| event.clone()).collect())
     }
 
     async fn transcript(
@@ -165,13 +244,13 @@ impl Store for MemoryStore {
         let Some(log) = logs.workers.get(worker) else {
             return Ok(TranscriptSlice { start: 0, total: 0, entries: Vec::new(), head: Head::EMPTY });
         };
-        let total = log.entries.len();
-        let passed = match start {
-            Start::Behind(n) => usize::try_from(n).unwrap_or(usize::MAX),
-            Start::BeforeEnd(n) => total.saturating_sub(usize::try_from(n).unwrap_or(usize::MAX)),
+        let total = log.entries.len() as u64;
+        let start = match start {
+            Start::Behind(n) => n.min(total),
+            Start::BeforeEnd(n) => total.saturating_sub(n),
         };
-        let entries = log.entries.iter().skip(passed).take(limit).cloned().collect();
-        Ok(TranscriptSlice { start: passed as u64, total: total as u64, entries, head: log.head() })
+        let entries = log.entries.range(start + 1..).take(limit).map(|(_, entry)| entry.clone()).collect();
+        Ok(TranscriptSlice { start, total, entries, head: log.head() })
     }
 
     async fn accepted_input(
@@ -180,5 +259,34 @@ impl Store for MemoryStore {
         input: &InputId,
     ) -> Result<Option<AcceptedInput>, StoreError> {
         Ok(self.logs().workers.get(worker).and_then(|log| log.accepted.get(input).cloned()))
+    }
+
+    async fn checkpoint(&self, worker: &WorkerId) -> Result<Option<Checkpoint>, StoreError> {
+        Ok(self.logs().workers.get(worker).and_then(|log| log.checkpoint.clone()))
+    }
+
+    async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.logs().workers.get(worker).and_then(|log| log.blobs.get(&digest).cloned()))
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<(), StoreError> {
+        let mut logs = self.logs();
+        let Some(log) = logs.workers.get_mut(&prune.worker) else {
+            return Err(StoreError::NoWorker(prune.worker));
+        };
+        log.check_epoch(&prune.worker, prune.epoch)?;
+        if prune.oldest.seq > log.oldest.seq {
+            log.prune(prune.oldest, prune.checkpoint);
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        let mut logs = self.logs();
+        let logs = &mut *logs;
+        let Some(log) = logs.workers.remove(worker) else { return Ok(false) };
+        *logs.counts.of(log.row.status()) -= 1;
+        logs.deleted.insert(worker.clone());
+        Ok(true)
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::{
     error::{CursorProblem, Error, ReadError},
     frame::Frame,
-    store::{Most, Store},
+    store::{Most, Store, StoreError},
     view::{Progress, Shared},
 };
 
@@ -52,13 +52,14 @@ impl Observation {
     ///
     /// # Errors
     ///
-    /// When the store cannot be read. The observation may be asked again.
-    pub async fn next(&mut self) -> Result<Option<Vec<Frame>>, Error> {
+    /// When the store cannot be read; the observation may be asked again. [`CursorProblem::Pruned`] when the reader was
+    /// so far behind that what comes next is gone.
+    pub async fn next(&mut self) -> Result<Option<Vec<Frame>>, ReadError> {
         if let Some(snapshot) = self.snapshot.take() {
             return Ok(Some(vec![snapshot]));
         }
         loop {
-            let over = self.progress.borrow_and_update().over;
+            let Progress { seq, over } = *self.progress.borrow_and_update();
             let frames = match self.shared.behind(self.at, READ.bytes) {
                 Some(frames) => frames,
                 None => read(&*self.store, &self.worker, self.at, READ).await?,
@@ -66,6 +67,10 @@ impl Observation {
             if let Some(last) = frames.last() {
                 self.at = last.seq();
                 return Ok(Some(frames));
+            }
+            if self.at < seq {
+                // What was durable is not there any more: somebody deleted the worker.
+                return Err(Error::WorkerNotFound(self.worker.clone()).into());
             }
             if over || self.progress.changed().await.is_err() {
                 return Ok(None);
@@ -86,8 +91,13 @@ pub(crate) async fn read(
     worker: &WorkerId,
     after: u64,
     most: Most,
-) -> Result<Vec<Frame>, Error> {
-    let events = store.events(worker, after, most).await?;
+) -> Result<Vec<Frame>, ReadError> {
+    let events = match store.events(worker, after, most).await {
+        Err(StoreError::Pruned { worker, oldest }) => {
+            return Err(CursorProblem::Pruned { oldest: oldest.cursor(&worker) }.into());
+        }
+        read => read?,
+    };
     Ok(events.iter().map(|event| Frame::of(worker, event)).collect())
 }
 
@@ -100,10 +110,26 @@ pub(crate) async fn check_cursor(
     if !cursor.is_of(worker) {
         return Err(CursorProblem::Foreign.into());
     }
-    let Some(before) = cursor.seq().checked_sub(1) else { return Ok(()) };
-    match store.events(worker, before, Most { events: 1, bytes: 0 }).await?.first() {
-        Some(event) if event.checksum == cursor.checksum() => Ok(()),
-        Some(_) => Err(CursorProblem::HistoryChanged { oldest: Cursor::new(worker, 0, 0) }.into()),
-        None => Err(CursorProblem::Future.into()),
+    let extent = store.extent(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
+    let oldest = extent.oldest.cursor(worker);
+    if cursor.seq() > extent.head.seq {
+        return Err(CursorProblem::Future.into());
+    }
+    let checksum = match cursor.seq().checked_sub(1) {
+        None => 0,
+        Some(_) if cursor.seq() == extent.oldest.seq => extent.oldest.checksum,
+        Some(_) if cursor.seq() == extent.head.seq => extent.head.checksum,
+        Some(before) => match store.events(worker, before, Most { events: 1, bytes: 0 }).await {
+            Ok(events) => events.first().map_or(0, |event| event.checksum),
+            Err(StoreError::Pruned { .. }) => return Err(CursorProblem::Pruned { oldest }.into()),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if cursor.seq() < extent.oldest.seq {
+        Err(CursorProblem::Pruned { oldest }.into())
+    } else if checksum != cursor.checksum() {
+        Err(CursorProblem::HistoryChanged { oldest }.into())
+    } else {
+        Ok(())
     }
 }

@@ -21,6 +21,8 @@ pub struct Profile {
     pub limits: Limits,
     /// What happens when the vendor refuses until a time.
     pub rate_limit: RateLimitPolicy,
+    /// What happens to a turn that the runtime's own end cut off.
+    pub on_restart: OnRestart,
     /// What only the backend understands, e.g. the script of a scripted one.
     pub options: Map<String, Value>,
 }
@@ -36,6 +38,7 @@ impl Profile {
             approval: ApprovalPolicy::default(),
             limits: Limits::default(),
             rate_limit: RateLimitPolicy::default(),
+            on_restart: OnRestart::default(),
             options: Map::new(),
         }
     }
@@ -102,6 +105,18 @@ impl Default for RateLimitPolicy {
         // Six hours: over the longest of the vendors' short windows, under the weekly ones.
         Self::Park { at_most: Duration::from_secs(21_600) }
     }
+}
+
+/// What happens to a turn that the runtime's own end cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRestart {
+    /// An input that the backend had not taken up is delivered again; otherwise the worker is told what was cut off,
+    /// and goes on.
+    #[default]
+    Resume,
+    /// What waits goes on waiting until somebody says something to the worker.
+    Wait,
 }
 
 /// What a worker is, for its whole life.

@@ -1,19 +1,21 @@
 //! The runtime: the door to every worker.
 
 mod asking;
+mod housekeeping;
+mod loading;
 mod reading;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use musher_backend::Availability;
-use musher_process::{Marker, Owner};
+use musher_process::Owner;
 use musher_protocol::{
-    Actor, CreateWorker, RuntimeId, RuntimeLimits, RuntimeStatus, RuntimeSummary, WorkerDetail, WorkerId,
-    WorkerRef,
+    Actor, CreateWorker, RuntimeDiagnostic, RuntimeId, RuntimeLimits, RuntimeStatus, RuntimeSummary,
+    WorkerDetail, WorkerId, WorkerRef,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -23,20 +25,24 @@ use tokio::{
 use crate::{
     builder::{Builder, Catalog},
     create::{check_line, first_inputs, make_scratch, resolve},
+    diagnostics::Diagnostics,
     error::Error,
     fold::Fold,
     machine::Input,
-    store::Store,
-    task::{Asked, Parts, Task, now},
+    retention::Retention,
+    store::{Commit, Head, Health, Store, StoreError},
+    task::{Asked, Place, TaskEnd, now},
     view,
 };
 
+pub(crate) use self::loading::Slot;
+use self::loading::{Seat, drive};
+
 pub use self::reading::{EventPage, From};
 
-/// Requests of one worker that wait for its task, which is busy only while it looks an input up in the store.
-const ASKED: usize = 64;
 /// What `shutdown` gives workers to end: their own grace, and what is needed to look for what is left.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);
+
 /// A runtime: one catalog of workers with one store. A clone is the same runtime.
 ///
 /// Its calls may be dropped at any time; what they had asked for goes on. An ack means that what it names is
@@ -53,9 +59,18 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: Catalog,
     pub(crate) limits: RuntimeLimits,
+    pub(crate) retention: Retention,
+    pub(crate) diagnostics: Diagnostics,
+    /// Workers whose logs were found damaged: nothing of them runs, whatever their rows say. Protects the set for single
+    /// look-ups and inserts.
+    pub(crate) damaged: Mutex<BTreeSet<WorkerId>>,
     pub(crate) phase: watch::Sender<Phase>,
-    /// Protects the map for single look-ups and inserts.
-    pub(crate) workers: Mutex<HashMap<WorkerId, Arc<Live>>>,
+    /// Whose processes those of the life before were, when some of them could not be ended.
+    pub(crate) left_behind: Option<Owner>,
+    /// How the store is.
+    pub(crate) health: watch::Receiver<Health>,
+    /// Workers that were asked for in this life and have a task. Protects the map for single look-ups and inserts.
+    pub(crate) workers: Mutex<HashMap<WorkerId, Slot>>,
     /// Protects the set while a task is added or the set is taken by `shutdown`.
     pub(crate) tasks: Mutex<JoinSet<()>>,
 }
@@ -80,6 +95,12 @@ impl Runtime {
     #[must_use]
     pub fn builder(store: impl Store) -> Builder {
         Builder::new(Arc::new(store))
+    }
+
+    /// The same over a store that others hold too, or whose kind is known only when the program runs.
+    #[must_use]
+    pub fn builder_on(store: Arc<dyn Store>) -> Builder {
+        Builder::new(store)
     }
 
     pub(crate) fn new(shared: Shared) -> Self {
@@ -110,21 +131,26 @@ impl Runtime {
             runtime_id: self.0.runtime_id.clone(),
             display_name: self.0.display_name.clone(),
             store: self.0.store.kind(),
-            status: match phase {
-                Phase::Running => RuntimeStatus::Running,
-                Phase::Draining => RuntimeStatus::Draining,
-                Phase::Stopped => RuntimeStatus::Stopped,
+            status: match (phase, self.readiness()) {
+                (Phase::Stopped, _) | (_, Err(Error::Store(_))) => RuntimeStatus::Stopped,
+                (Phase::Draining, _) => RuntimeStatus::Draining,
+                (Phase::Running, _) => RuntimeStatus::Running,
             },
             worker_count: counts.active + counts.stopped + counts.cancelled,
             active_worker_count: counts.active,
             stopped_worker_count: counts.stopped,
             cancelled_worker_count: counts.cancelled,
-            // Diagnostics are in workers' logs; the runtime itself has none to report.
-            diagnostic_count: 0,
-            worker_creation_available: phase == Phase::Running,
+            diagnostic_count: self.0.diagnostics.total(),
+            worker_creation_available: phase == Phase::Running && self.check_space().is_ok(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             limits: self.0.limits,
         })
+    }
+
+    /// The newest diagnostics of the runtime itself, oldest first.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<RuntimeDiagnostic> {
+        self.0.diagnostics.newest()
     }
 
     /// Creates a worker. A refused request leaves nothing behind and takes no id.
@@ -134,6 +160,7 @@ impl Runtime {
     /// When the request makes no sense, names what is not there, or the store fails.
     pub async fn create_worker(&self, request: CreateWorker, by: Actor) -> Result<WorkerDetail, Error> {
         self.check_running()?;
+        self.check_space()?;
         check_actor(&by)?;
         let worker = WorkerId::mint();
         let spec = Arc::new(resolve(&self.0.catalog, request.clone(), &worker)?);
@@ -153,38 +180,31 @@ impl Runtime {
         }
         let scratch = spec.workspaces.is_empty().then(|| spec.working_dir.clone());
         let created_at = now();
-        let worker_ref = self.worker_ref(&worker);
-        let view = Arc::new(view::Shared::new(Fold::new(worker_ref.clone(), created_at), created_at));
-        let (asked_in, asked) = mpsc::channel(ASKED);
-        let marker = Marker::new(self.0.owner.clone(), worker.as_str()).expect("a minted id is a marker");
-        let parts = Parts {
-            spec,
-            backend,
-            store: self.0.store.clone(),
-            shared: view.clone(),
-            marker,
-            node: self.0.owner.as_str().into(),
-            asked,
-            created_at,
+        let place = Place {
+            fold: Fold::new(self.worker_ref(&worker), created_at),
+            head: Head::EMPTY,
+            last_event_id: None,
+            uncovered: 0,
         };
-        let task = Task::new(parts, worker_ref);
-        self.0.workers().insert(worker.clone(), Arc::new(Live { asked: asked_in, view }));
+        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at));
+        let seat = Seat { worker: worker.clone(), spec, backend, epoch: Commit::FIRST_EPOCH, created_at };
+        let (task, live) = self.seat(seat, place, view);
+        self.0.workers().insert(worker.clone(), Slot::new(Some(Ok(live))));
         // The worker's own task creates it, so that nothing is half-created when the caller goes away.
         let (reply, created) = oneshot::channel();
-        let (shared, id) = (Arc::downgrade(&self.0), worker.clone());
-        let forget = move || {
-            shared.upgrade().map(|shared| shared.workers().remove(&id));
-            // Empty as it is; one that cannot be removed is one directory too many, and no fault of the caller's.
-            let _left = scratch.map(std::fs::remove_dir);
-        };
-        let forget_refused = forget.clone();
+        let driven =
+            drive(task, Input::Created { by, first }, reply, Arc::downgrade(&self.0), worker.clone());
+        // Empty as it is; one that cannot be removed is one directory too many, and no fault of the caller's.
+        let tidy_up = move || drop(scratch.map(std::fs::remove_dir));
+        let tidies_up = tidy_up.clone();
         let spawned = self.0.spawn(async move {
-            if !task.live(Input::Created { by, first }, reply).await {
-                forget();
+            if driven.await == TaskEnd::NotBegun {
+                tidies_up();
             }
         });
         if let Err(error) = spawned {
-            forget_refused();
+            self.0.forget(&worker);
+            tidy_up();
             return Err(error);
         }
         created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())))?;
@@ -202,27 +222,16 @@ impl Runtime {
 
     /// Ends every session and waits until nothing runs. Workers stay what they are; no work is taken from now on.
     pub async fn shutdown(&self) {
+        // Every task hears that, also one that has just begun to read its worker.
         self.0.phase.send_replace(Phase::Draining);
         // A create that was under way is in the set now, or finds the runtime draining.
         let mut tasks = std::mem::take(&mut *self.0.tasks());
-        let lives: Vec<_> = self.0.workers().values().cloned().collect();
-        let all = async {
-            for live in lives {
-                // A task that has gone has ended its session already.
-                let _gone = live.asked.send(Asked::Drain).await;
-            }
-            while tasks.join_next().await.is_some() {}
-        };
+        let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_LIMIT, all).await.is_err() {
             tracing::error!(left = tasks.len(), "workers did not end in time; their sessions are dropped");
             tasks.shutdown().await;
         }
         self.0.phase.send_replace(Phase::Stopped);
-    }
-
-    /// The task of a worker, and what its observers share.
-    async fn live(&self, worker: &WorkerId) -> Result<Arc<Live>, Error> {
-        self.0.workers().get(worker).cloned().ok_or_else(|| Error::WorkerNotFound(worker.clone()))
     }
 
     fn check_running(&self) -> Result<(), Error> {
@@ -233,14 +242,82 @@ impl Runtime {
         }
     }
 
+    /// Whether something new may begin.
+    fn check_space(&self) -> Result<(), Error> {
+        match &*self.0.health.borrow() {
+            Health::Good => Ok(()),
+            Health::Full => Err(Error::Store(Arc::new(StoreError::Full))),
+            Health::Failed(error) => Err(Error::Store(error.clone())),
+        }
+    }
+
+    /// Why the store failed, when it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<Arc<StoreError>> {
+        match &*self.0.health.borrow() {
+            Health::Failed(error) => Some(error.clone()),
+            Health::Good | Health::Full => None,
+        }
+    }
+
+    /// Resolves when the store has failed, with why: nothing that is asked for from then on is done, and the process
+    /// should end and say so.
+    pub fn failed(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<> {
+        let mut health = self.0.health.clone();
+        async move {
+            loop {
+                if let Health::Failed(error) = &*health.borrow_and_update() {
+                    return error.clone();
+                }
+                if health.changed().await.is_err() {
+                    // The store is gone with its runtime: it will not fail any more.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
+    /// Whether the runtime does what it is asked for. It does with a full store too, though it begins nothing new.
+    ///
+    /// # Errors
+    ///
+    /// When it is ending, or its store has failed.
+    pub fn readiness(&self) -> Result<(), Error> {
+        if let Some(error) = self.failure() {
+            return Err(Error::Store(error));
+        }
+        if *self.0.phase.borrow() == Phase::Running { Ok(()) } else { Err(Error::Draining) }
+    }
+
     fn worker_ref(&self, worker: &WorkerId) -> WorkerRef {
         WorkerRef { runtime_id: self.0.runtime_id.clone(), worker_id: worker.clone() }
     }
 }
 
 impl Shared {
-    fn workers(&self) -> MutexGuard<'_, HashMap<WorkerId, Arc<Live>>> {
+    fn workers(&self) -> MutexGuard<'_, HashMap<WorkerId, Slot>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a worker out of memory. While the runtime ends, who asks for it is told so by what it had.
+    fn forget(&self, worker: &WorkerId) {
+        if *self.phase.borrow() == Phase::Running {
+            self.workers().remove(worker);
+        }
+    }
+
+    /// Remembers that a worker's log is damaged, and reports it: once, so that nobody can push other diagnostics out by
+    /// asking again.
+    fn note_damage(&self, worker: &WorkerId, error: &StoreError) {
+        if matches!(error, StoreError::Corrupt { .. }) && self.damaged().insert(worker.clone()) {
+            let message =
+                format!("{error}; the worker can be read where it is whole, and takes nothing more");
+            self.diagnostics.report("store.worker_damaged", message, Some(worker.clone()));
+        }
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeSet<WorkerId>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {

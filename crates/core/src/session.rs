@@ -84,7 +84,7 @@ impl Session {
     }
 }
 
-async fn survivors(sweep: Sweep) -> Vec<Survivor> {
+pub(crate) async fn survivors(sweep: Sweep) -> Vec<Survivor> {
     match sweep.run().await {
         Ok(found) => found
             .into_iter()

@@ -1,43 +1,83 @@
 //! Where logs live: the trait that every store implements, and what goes through it.
 
+mod commit;
+mod error;
+mod row;
+
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    Approval, Cursor, EventId, Execution, InputId, Outcome, SessionId, StoreKind, TranscriptEntry, Usage,
-    WorkerId, WorkerStatus,
+    Cursor, Digest, EventId, InputId, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
 };
+use tokio::sync::watch;
 
-use crate::{fold::End, profile::WorkerSpec};
+pub(crate) use self::row::WorkerFacts;
+pub use self::{
+    commit::{AcceptedInput, Blob, Checkpoint, Commit, Prune},
+    error::StoreError,
+    row::{RowError, RowParts, WorkerRow},
+};
 
 /// Keeps logs, and what is derived from them in the same commit.
 ///
 /// The runtime is the only writer and writes each worker's log from one task. A store must answer reads with
-/// what was committed, all of a commit or nothing of it.
+/// what was committed, all of a commit or nothing of it, and nothing that is not durable.
+///
+/// Calls may be dropped: a write that has begun goes on, and is whole or not there.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Which kind of store this is, for the runtime's summary.
     fn kind(&self) -> StoreKind;
 
-    /// Writes one commit of one worker, and returns when it is durable. The first commit of a worker, with an
-    /// expected head of 0 and a row, creates it.
+    /// How the store is; changes wake. After [`Health::Failed`] nothing is written any more, for the life of the
+    /// process.
+    fn health(&self) -> watch::Receiver<Health>;
+
+    /// Tells the store that a runtime begins to work on it, and answers with what it has to know. Called once,
+    /// before anything else.
     ///
     /// # Errors
     ///
-    /// After [`StoreError::Conflict`] nothing was written. After any other error it is unknown whether
-    /// something was; the caller must not go on with this worker.
+    /// When the store cannot be written.
+    async fn begin(&self, life: NewLife) -> Result<Life, StoreError>;
+
+    /// Takes the exclusive right to write a worker's log, and answers with its epoch: higher than any before, so
+    /// that commits of an earlier holder are refused from here on. `None` when there is no such worker.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn claim(&self, worker: &WorkerId) -> Result<Option<u64>, StoreError>;
+
+    /// Writes one commit of one worker, and returns when it is durable. The first commit of a worker, with an
+    /// expected head of 0, the epoch [`Commit::FIRST_EPOCH`] and a row, creates it; with the id of a deleted worker it
+    /// is [`StoreError::NoWorker`]. The commit that was written last is a success when it comes again, and writes
+    /// nothing; an older one is a conflict.
+    ///
+    /// The epoch is looked at first: whoever does not hold the newest one is fenced, whatever he brings.
+    ///
+    /// Commits of several workers that wait at the same time become durable together; one that is refused leaves the
+    /// others as they are.
+    ///
+    /// # Errors
+    ///
+    /// After [`StoreError::Fenced`], [`StoreError::Conflict`] and [`StoreError::NoWorker`] nothing was written, nor
+    /// after [`StoreError::Full`]. After any other error it is unknown whether something was; the caller must not go
+    /// on with this worker.
     async fn append(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// A worker's row, or `None` when there is no such worker.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// When the store cannot be read, or the row is damaged.
     async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRow>, StoreError>;
 
-    /// Rows in the order of creation, behind `after`, of this status where one is given.
+    /// Rows in the order of creation, behind `after`, which may have been deleted since, of this status where one is given. Damaged rows are left out:
+    /// they are shown by nothing but their own error.
     ///
     /// # Errors
     ///
@@ -49,6 +89,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError>;
 
+    /// Workers that a runtime has to look after when it begins, in the order of creation, behind `after`: those whose
+    /// last row is [`WorkerRow::unsettled`].
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError>;
+
     /// How many workers there are, in constant time.
     ///
     /// # Errors
@@ -56,26 +104,28 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read.
     async fn counts(&self) -> Result<WorkerCounts, StoreError>;
 
-    /// The place of a worker's newest event; 0 when there is no such worker.
+    /// Where a worker's log begins and ends; `None` when there is no such worker.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn head(&self, worker: &WorkerId) -> Result<Head, StoreError>;
+    async fn extent(&self, worker: &WorkerId) -> Result<Option<Extent>, StoreError>;
 
-    /// Events with a higher number than `after`, in order, as many as `most` allows.
+    /// Events with a higher number than `after`, in order and without gaps, as many as `most` allows: fewer only at
+    /// the log's end. None for a worker that is not there.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// [`StoreError::Pruned`] when the event behind `after` is gone; [`StoreError::Corrupt`] when the first event to
+    /// answer with is damaged, or missing though the log goes further. Good events before damage are answered with.
     async fn events(&self, worker: &WorkerId, after: u64, most: Most)
     -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// A slice of a worker's transcript, with the head that it belongs to.
+    /// A slice of a worker's transcript, with the head that it belongs to; an empty one for a worker that is not there.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// When the store cannot be read, or an entry is damaged.
     async fn transcript(
         &self,
         worker: &WorkerId,
@@ -83,7 +133,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<TranscriptSlice, StoreError>;
 
-    /// The ack of an input that was accepted before, whenever that was.
+    /// The ack of an input that was accepted before, whenever that was: kept as long as its worker.
     ///
     /// # Errors
     ///
@@ -93,46 +143,65 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         worker: &WorkerId,
         input: &InputId,
     ) -> Result<Option<AcceptedInput>, StoreError>;
+
+    /// The newest checkpoint of a worker, when it has one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read. A damaged checkpoint is [`StoreError::Corrupt`].
+    async fn checkpoint(&self, worker: &WorkerId) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// A large body that a commit of this worker brought; `None` when no commit did.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or the body is not what its digest says.
+    async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError>;
+
+    /// Forgets the oldest events of a log, in one commit with the checkpoint that stands for them. Transcript, inputs
+    /// and large bodies stay. Returns when that is durable; what was forgotten may go later, in slices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    async fn prune(&self, prune: Prune) -> Result<(), StoreError>;
+
+    /// Deletes a worker: from here on it is as if it had never been, except that its id is not free. Returns when that
+    /// is durable; its rows go later, in slices. Whether there was such a worker.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError>;
 }
 
-/// Why a store refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The log's head is not where the commit expects it: somebody else wrote.
-    #[error("the log of `{worker}` is at event {head}, not where the commit expects it")]
-    Conflict {
-        /// The worker.
-        worker: WorkerId,
-        /// Where the log is.
-        head: u64,
-    },
-    /// Reading or writing failed.
-    #[error("{attempt}")]
-    Io {
-        /// What was tried.
-        attempt: &'static str,
-        /// Why it failed.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-/// One atomic write to one worker's log and to what is derived from it.
+/// How a store is.
 #[derive(Clone, Debug)]
-pub struct Commit {
-    /// The worker.
-    pub worker: WorkerId,
-    /// The number of the newest event that the writer knows.
-    pub expected_head: u64,
-    /// Events, numbered from `expected_head + 1` without gaps.
-    pub events: Vec<StoredEvent>,
-    /// Entries that are new or have changed, by their sequence.
-    pub entries: Vec<TranscriptEntry>,
-    /// Inputs that are accepted by this commit.
-    pub accepted: Vec<AcceptedInput>,
-    /// The worker's row, when something that it shows has changed.
-    pub row: Option<WorkerRow>,
+pub enum Health {
+    /// All is well.
+    Good,
+    /// There is little space left: what is under way can be ended, nothing new may begin.
+    Full,
+    /// The store failed; what was acknowledged is safe, nothing more is written.
+    Failed(Arc<StoreError>),
+}
+
+/// A runtime that begins to work on a store.
+#[derive(Clone, Debug)]
+pub struct NewLife {
+    /// The id of the runtime, should the store have none yet.
+    pub runtime_id: RuntimeId,
+    /// Whose processes this runtime's will be: see [`musher_process::Owner`].
+    pub owner: String,
+}
+
+/// What a runtime has to know of the store it begins to work on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The id of the runtime whose store this is, as the first life gave it.
+    pub runtime_id: RuntimeId,
+    /// Whose processes those of the life before were, where there was one.
+    pub previous_owner: Option<String>,
 }
 
 /// An event as stores keep it: serialized once, for ever.
@@ -142,14 +211,30 @@ pub struct StoredEvent {
     pub seq: u64,
     /// Its id.
     pub event_id: EventId,
-    /// When it was decided.
+    /// When it was decided, to the microsecond.
     pub at: Timestamp,
     /// Its payload's type, one of [`musher_protocol::Payload::TYPES`].
     pub type_name: &'static str,
-    /// Over id, time and payload; also in the event's cursor.
+    /// Over id, time and payload; also in the event's cursor. See [`StoredEvent::is_intact`].
     pub checksum: u32,
     /// The payload as JSON.
     pub payload: Bytes,
+}
+
+impl StoredEvent {
+    /// Whether id, time and payload are what the checksum was made over.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        checksum(&self.event_id, self.at, &self.payload) == self.checksum
+    }
+}
+
+pub(crate) fn checksum(event_id: &EventId, at: Timestamp, payload: &[u8]) -> u32 {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(event_id.as_str().as_bytes());
+    checksum.update(&at.as_nanosecond().to_be_bytes());
+    checksum.update(payload);
+    checksum.finalize()
 }
 
 /// The most that a read of events answers with; the first event in any case.
@@ -164,75 +249,28 @@ pub struct Most {
 /// A place in a log, with what a cursor needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The number of the newest event, 0 for an empty log.
+    /// The number of the event that the place is behind, 0 for the place before the first.
     pub seq: u64,
-    /// That event's checksum.
+    /// That event's checksum; 0 for the place before the first.
     pub checksum: u32,
 }
 
 impl Head {
     /// The place before the first event.
-    pub(crate) const EMPTY: Self = Self { seq: 0, checksum: 0 };
+    pub const EMPTY: Self = Self { seq: 0, checksum: 0 };
 
     pub(crate) fn cursor(&self, worker: &WorkerId) -> Cursor {
         Cursor::new(worker, self.seq, self.checksum)
     }
 }
 
-/// The first ack of an input, kept as long as its worker.
+/// Where a log begins and ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcceptedInput {
-    /// The input.
-    pub input_id: InputId,
-    /// Over its kind and content.
-    pub digest: [u8; 32],
-    /// Its `input_accepted` event.
-    pub event_id: EventId,
-    /// Its place in the transcript, when it was delivered in the same commit.
-    pub transcript_sequence: Option<u64>,
-    /// The place behind its `input_accepted` event.
-    pub cursor: Cursor,
-}
-
-/// What lists and details show of a worker: a cache of the fold of its log.
-#[derive(Clone, Debug)]
-pub struct WorkerRow {
-    /// The worker.
-    pub worker_id: WorkerId,
-    /// What it was created as.
-    pub(crate) spec: Arc<WorkerSpec>,
-    /// What its log says.
-    pub(crate) facts: WorkerFacts,
-    /// The place that the row was folded to.
+pub struct Extent {
+    /// The place before the oldest event that is left.
+    pub oldest: Head,
+    /// The place behind the newest event.
     pub head: Head,
-    /// The event there.
-    pub last_event_id: EventId,
-    /// When the worker was created.
-    pub created_at: Timestamp,
-    /// When the row last changed.
-    pub updated_at: Timestamp,
-}
-
-impl WorkerRow {
-    /// Whether the worker takes inputs.
-    #[must_use]
-    pub fn status(&self) -> WorkerStatus {
-        self.facts.status
-    }
-}
-
-/// What a worker's log says of it, without texts in flight.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WorkerFacts {
-    pub(crate) status: WorkerStatus,
-    pub(crate) execution: Execution,
-    pub(crate) session_id: Option<SessionId>,
-    pub(crate) transcript_len: u64,
-    pub(crate) queued_inputs: u64,
-    pub(crate) approvals: Vec<Approval>,
-    pub(crate) usage: Usage,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) end: Option<End>,
 }
 
 /// How many workers there are.
@@ -244,6 +282,17 @@ pub struct WorkerCounts {
     pub stopped: u64,
     /// Workers that were ended at once.
     pub cancelled: u64,
+}
+
+impl WorkerCounts {
+    /// The count of workers of this status.
+    pub fn of(&mut self, status: WorkerStatus) -> &mut u64 {
+        match status {
+            WorkerStatus::Stopped => &mut self.stopped,
+            WorkerStatus::Cancelled => &mut self.cancelled,
+            WorkerStatus::Running | WorkerStatus::Unknown => &mut self.active,
+        }
+    }
 }
 
 /// Where a slice of a transcript begins.

@@ -1,33 +1,45 @@
 //! The worker's task: the only writer of its log. It waits, steps, writes, and performs what is durable.
 
+mod answering;
+
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use musher_backend::{Backend, Launch, Report, Resume};
 use musher_process::Marker;
-use musher_protocol::{Ack, ApprovalId, InputAck, SessionId, WorkerRef};
-use tokio::sync::{mpsc, oneshot};
+use musher_protocol::{Ack, EventId, InputAck, SessionId, WorkerRef};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
 use crate::{
-    batch::{Batch, Sealed},
+    batch::{Batch, CheckpointAge, Sealed, Writer},
+    create::make_scratch,
     error::Error,
-    machine::{Answer, Command, Effect, Input, NewInput, Prior, Refusal, State, Token, step},
+    fold::Fold,
+    machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
     profile::WorkerSpec,
+    retention::Retention,
+    runtime::Phase,
     session::{News, Session},
-    store::{AcceptedInput, Head, Store, StoreError},
+    store::{AcceptedInput, Checkpoint, Commit, Head, Health, Most, Prune, Store, StoreError},
     view::Shared,
 };
 
+use self::answering::Reply;
+pub(crate) use self::answering::input_ack;
+
 /// Waits are cut here, so that a clock that jumps is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long a commit that found no space waits for the store to say that there is some.
+const SPACE_LOOK: Duration = Duration::from_secs(1);
+/// What a dropped session has to end, and what is left of it to be looked for.
+const DROP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What somebody asks of the task.
 #[derive(Debug)]
 pub(crate) enum Asked {
     Send(NewInput, oneshot::Sender<Result<InputAck, Error>>),
     Command(Command, oneshot::Sender<Result<Ack, Error>>),
-    Drain,
 }
 
 /// What the task is made of.
@@ -40,14 +52,31 @@ pub(crate) struct Parts {
     pub(crate) node: Arc<str>,
     pub(crate) asked: mpsc::Receiver<Asked>,
     pub(crate) created_at: Timestamp,
+    /// The right to write the log.
+    pub(crate) epoch: u64,
+    pub(crate) retention: Retention,
+    /// What the runtime is about.
+    pub(crate) phase: watch::Receiver<Phase>,
 }
 
-/// Whom an answer goes to.
-enum Reply {
-    Input(oneshot::Sender<Result<InputAck, Error>>),
-    Ack(oneshot::Sender<Result<Ack, Error>>),
-    Approval(oneshot::Sender<ApprovalId>),
-    Recorded(oneshot::Sender<()>),
+/// Where a worker's log is when its task begins.
+pub(crate) struct Place {
+    pub(crate) fold: Fold,
+    pub(crate) head: Head,
+    pub(crate) last_event_id: Option<EventId>,
+    /// How many events the newest checkpoint does not cover.
+    pub(crate) uncovered: u64,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskEnd {
+    /// There is no such worker, or it could not be read: nothing was written.
+    NotBegun,
+    /// The worker is terminal.
+    Terminal,
+    /// The process ends, or the store failed.
+    Cut,
 }
 
 type Committing = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -64,15 +93,24 @@ pub(crate) struct Task {
     committing: Option<(Sealed, Committing)>,
     /// The place of the newest event that is durable.
     head: Head,
-    last_event_id: Option<musher_protocol::EventId>,
+    last_event_id: Option<EventId>,
+    /// How many events the newest checkpoint does not cover.
+    uncovered: u64,
+    /// A checkpoint that was just written, and that older events could be forgotten for.
+    checkpoint: Option<Checkpoint>,
+    health: watch::Receiver<Health>,
+    health_is_over: bool,
     asked_is_over: bool,
+    drains: bool,
     finished: bool,
 }
 
 enum Happened {
     Committed(Result<(), StoreError>),
     Asked(Option<Asked>),
+    Drain,
     News(News),
+    Health(Result<(), watch::error::RecvError>),
     Deadline,
 }
 
@@ -84,13 +122,14 @@ impl Drop for Task {
 }
 
 impl Task {
-    pub(crate) fn new(parts: Parts, worker_ref: WorkerRef) -> Self {
-        let state = State::new(
-            parts.spec.clone(),
-            parts.backend.capabilities(),
-            worker_ref.clone(),
-            parts.created_at,
-        );
+    pub(crate) fn new(parts: Parts, place: Place) -> Self {
+        let Place { fold, head, last_event_id, uncovered } = place;
+        let worker_ref = fold.worker_ref.clone();
+        let store_full = matches!(*parts.store.health().borrow(), Health::Full);
+        let state = State::new(parts.spec.clone(), parts.backend.capabilities(), fold, store_full, now());
+        let mut health = parts.store.health();
+        // What it is at the beginning is news too.
+        health.mark_changed();
         Self {
             parts,
             worker_ref,
@@ -100,29 +139,31 @@ impl Task {
             next_token: 0,
             batch: Batch::default(),
             committing: None,
-            head: Head::EMPTY,
-            last_event_id: None,
+            head,
+            last_event_id,
+            uncovered,
+            checkpoint: None,
+            health,
+            health_is_over: false,
             asked_is_over: false,
+            drains: false,
             finished: false,
         }
     }
 
-    /// Creates the worker, says so, and drives it to its end, or to the end of the process. Whether there is such
-    /// a worker at all.
-    pub(crate) async fn live(mut self, created: Input, reply: oneshot::Sender<Result<(), Error>>) -> bool {
-        let result = self.create(created).await;
-        let exists = result.is_ok();
+    /// Begins with this input, which creates or recovers the worker, says that it is durable, and drives the worker to
+    /// its end, or to the end of the process.
+    pub(crate) async fn live(mut self, first: Input, reply: oneshot::Sender<Result<(), Error>>) -> TaskEnd {
+        let result = self.begin(first).await;
+        let begun = result.is_ok();
         // The caller may have gone; the worker is there all the same.
         drop(reply.send(result.map_err(Error::from)));
-        if exists {
-            self.run().await;
-        }
-        exists
+        if begun { self.run().await } else { TaskEnd::NotBegun }
     }
 
-    /// Writes the first commit of a new worker. When it fails there is no such worker.
-    async fn create(&mut self, created: Input) -> Result<(), StoreError> {
-        self.step(created);
+    /// Writes the first commit of this life. When it fails nothing is shown of it.
+    async fn begin(&mut self, first: Input) -> Result<(), StoreError> {
+        self.step(first);
         self.begin_commit();
         if let Some((sealed, committing)) = self.committing.take() {
             committing.await?;
@@ -132,7 +173,7 @@ impl Task {
         Ok(())
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> TaskEnd {
         let span = tracing::info_span!("worker", worker = %self.worker_ref.worker_id);
         async {
             while !self.finished {
@@ -144,12 +185,24 @@ impl Task {
                         error = &error as &dyn std::error::Error,
                         "store failed; the worker's task ends"
                     );
-                    return;
+                    self.drop_session().await;
+                    return TaskEnd::Cut;
                 }
             }
+            if self.state.fold.status.is_terminal() { TaskEnd::Terminal } else { TaskEnd::Cut }
         }
         .instrument(span)
-        .await;
+        .await
+    }
+
+    /// A session whose log cannot be written any more must not go on to act.
+    async fn drop_session(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        session.abort();
+        let ended = async { while let News::Report(_) = session.next(true).await {} };
+        if tokio::time::timeout(DROP_LIMIT, ended).await.is_err() {
+            tracing::error!("the session did not end after it was dropped");
+        }
     }
 
     async fn wait(&mut self) -> Happened {
@@ -171,7 +224,9 @@ impl Task {
         tokio::select! {
             biased;
             result = committing => Happened::Committed(result),
+            () = ends(&mut self.parts.phase), if !self.drains => Happened::Drain,
             asked = self.parts.asked.recv(), if !self.asked_is_over => Happened::Asked(asked),
+            changed = self.health.changed(), if !self.health_is_over => Happened::Health(changed),
             // Before the news, so that a backend that never pauses cannot hold a deadline off.
             () = sleep_until(deadline) => Happened::Deadline,
             news = news => Happened::News(news),
@@ -185,12 +240,32 @@ impl Task {
                 result?;
                 self.publish(&sealed);
                 let Sealed { accepted, effects, .. } = sealed;
-                self.perform_effects(effects, &accepted).await
+                self.perform_effects(effects, &accepted).await;
+                match self.prune().await {
+                    // The next checkpoint tries again; what can be kept too long is no reason to end anything.
+                    Err(
+                        error @ (StoreError::Full
+                        | StoreError::Corrupt { .. }
+                        | StoreError::Pruned { .. }
+                        | StoreError::NoWorker(_)),
+                    ) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "old events are kept");
+                        Ok(())
+                    }
+                    pruned => pruned,
+                }
             }
-            Happened::Asked(Some(asked)) => self.asked(asked).await,
-            // The runtime let go of the worker: nobody can ask any more.
+            Happened::Asked(Some(asked)) => {
+                self.asked(asked).await;
+                Ok(())
+            }
+            // The runtime let go of the worker: nobody can ask any more, and it is told to drain.
             Happened::Asked(None) => {
                 self.asked_is_over = true;
+                Ok(())
+            }
+            Happened::Drain => {
+                self.drains = true;
                 self.step(Input::Drain);
                 Ok(())
             }
@@ -201,6 +276,20 @@ impl Task {
             Happened::News(News::Ended { outcome, survivors }) => {
                 self.session = None;
                 self.step(Input::SessionEnded { outcome, survivors });
+                Ok(())
+            }
+            Happened::Health(Ok(())) => {
+                let health = self.health.borrow_and_update().clone();
+                match health {
+                    Health::Good => self.step(Input::StoreFull(false)),
+                    Health::Full => self.step(Input::StoreFull(true)),
+                    // Nothing of what is under way will ever be durable, and nobody may be told that it is.
+                    Health::Failed(_) => return Err(StoreError::Failed),
+                }
+                Ok(())
+            }
+            Happened::Health(Err(_store_is_gone)) => {
+                self.health_is_over = true;
                 Ok(())
             }
             Happened::Deadline => {
@@ -215,13 +304,15 @@ impl Task {
         self.batch.extend(effects);
     }
 
-    async fn asked(&mut self, asked: Asked) -> Result<(), StoreError> {
+    async fn asked(&mut self, asked: Asked) {
         match asked {
             Asked::Send(input, reply) => {
-                let prior = match self.accepted_before(&input).await? {
-                    None => Prior::New,
-                    Some(digest) if digest == input.digest => Prior::SameContent,
-                    Some(_) => Prior::OtherContent,
+                let prior = match self.accepted_before(&input).await {
+                    Ok(None) => Prior::New,
+                    Ok(Some(digest)) if digest == input.digest => Prior::SameContent,
+                    Ok(Some(_)) => Prior::OtherContent,
+                    // Whether it was accepted cannot be told: that is for who asked, and nobody else.
+                    Err(error) => return drop(reply.send(Err(error.into()))),
                 };
                 let token = self.token(Reply::Input(reply));
                 self.step(Input::Command(Command::Send { input, prior }, token));
@@ -230,9 +321,7 @@ impl Task {
                 let token = self.token(Reply::Ack(reply));
                 self.step(Input::Command(command, token));
             }
-            Asked::Drain => self.step(Input::Drain),
         }
-        Ok(())
     }
 
     /// The digest that this input was accepted with, be it durable or on the way.
@@ -268,13 +357,6 @@ impl Task {
         self.step(input);
     }
 
-    fn token(&mut self, reply: Reply) -> Token {
-        self.next_token += 1;
-        let token = Token(self.next_token);
-        self.replies.insert(token, reply);
-        token
-    }
-
     /// Starts to write what waits, unless a commit is under way already.
     fn begin_commit(&mut self) {
         if self.committing.is_some() || self.batch.is_empty() {
@@ -285,15 +367,22 @@ impl Task {
         let committing: Committing = if sealed.events.is_empty() {
             Box::pin(async { Ok(()) })
         } else {
-            let commit = sealed.commit(
+            self.uncovered += sealed.events.len() as u64;
+            let commit = sealed.commit(Writer {
                 worker,
-                self.head.seq,
-                &self.state.fold,
-                &self.parts.spec,
-                self.parts.created_at,
-            );
-            let store = self.parts.store.clone();
-            Box::pin(async move { store.append(commit).await })
+                epoch: self.parts.epoch,
+                expected_head: self.head.seq,
+                fold: &self.state.fold,
+                spec: &self.parts.spec,
+                created_at: self.parts.created_at,
+                age: CheckpointAge::of(self.uncovered),
+            });
+            if commit.checkpoint.is_some() {
+                self.uncovered = 0;
+                // What is open or waits keeps its events: readers may want to see how it began.
+                self.checkpoint = commit.checkpoint.clone().filter(|_| self.state.fold.is_quiet());
+            }
+            Box::pin(append(self.parts.store.clone(), commit))
         };
         self.committing = Some((sealed, committing));
     }
@@ -306,11 +395,20 @@ impl Task {
         }
     }
 
-    async fn perform_effects(
-        &mut self,
-        effects: Vec<Effect>,
-        accepted: &[AcceptedInput],
-    ) -> Result<(), StoreError> {
+    /// Forgets old events after a checkpoint, where the runtime does not keep everything.
+    async fn prune(&mut self) -> Result<(), StoreError> {
+        let Some(checkpoint) = self.checkpoint.take() else { return Ok(()) };
+        let (store, worker) = (&self.parts.store, &self.worker_ref.worker_id);
+        let Some(extent) = store.extent(worker).await? else { return Ok(()) };
+        let last = self.parts.retention.prune_to(extent.oldest.seq, checkpoint.head.seq);
+        let Some(before) = last.and_then(|last| last.checked_sub(1)) else { return Ok(()) };
+        let most = Most { events: 1, bytes: 0 };
+        let Some(event) = store.events(worker, before, most).await?.pop() else { return Ok(()) };
+        let oldest = Head { seq: event.seq, checksum: event.checksum };
+        store.prune(Prune { worker: worker.clone(), epoch: self.parts.epoch, oldest, checkpoint }).await
+    }
+
+    async fn perform_effects(&mut self, effects: Vec<Effect>, accepted: &[AcceptedInput]) {
         for effect in effects {
             match effect {
                 Effect::Record(_) => unreachable!("a batch keeps events apart"),
@@ -326,15 +424,20 @@ impl Task {
                         session.abort();
                     }
                 }
-                Effect::Answer(token, answer) => self.answer(token, answer, accepted).await?,
+                Effect::Answer(token, answer) => self.answer(token, answer, accepted).await,
                 Effect::Finish => self.finished = true,
             }
         }
-        Ok(())
     }
 
     fn start_session(&mut self, resume: Option<SessionId>) {
         let spec = &self.parts.spec;
+        // It may be gone since the worker was created: by a power cut, or by somebody who tidied up.
+        if spec.workspaces.is_empty()
+            && let Err(error) = make_scratch(&spec.working_dir)
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "make the worker's directory");
+        }
         let launch = Launch {
             worker_id: self.worker_ref.worker_id.clone(),
             marker: self.parts.marker.to_string(),
@@ -346,78 +449,27 @@ impl Task {
         };
         self.session = Some(Session::start(self.parts.backend.clone(), launch, self.parts.marker.clone()));
     }
-
-    /// Answers whoever waits. A receiver that has gone is no fault: what was asked for is done all the same.
-    async fn answer(
-        &mut self,
-        token: Token,
-        answer: Result<Answer, Refusal>,
-        accepted: &[AcceptedInput],
-    ) -> Result<(), StoreError> {
-        let Some(reply) = self.replies.remove(&token) else { return Ok(()) };
-        match (reply, answer) {
-            (Reply::Input(reply), Ok(Answer::Input { input_id, duplicate })) => {
-                let here = accepted.iter().find(|accepted| accepted.input_id == input_id).cloned();
-                let accepted = match here {
-                    Some(accepted) => Some(accepted),
-                    None => self.parts.store.accepted_input(&self.worker_ref.worker_id, &input_id).await?,
-                };
-                let accepted = accepted.expect("an input is answered when its acceptance is durable");
-                drop(reply.send(Ok(input_ack(
-                    &self.worker_ref,
-                    self.parts.shared.status(),
-                    accepted,
-                    duplicate,
-                ))));
-            }
-            (Reply::Input(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
-            (Reply::Ack(reply), Ok(Answer::Done { event_id })) => {
-                let event_id = event_id
-                    .or(self.last_event_id.clone())
-                    .expect("a worker's log has its creation at least");
-                let cursor = self.head.cursor(&self.worker_ref.worker_id);
-                let status = self.parts.shared.status();
-                drop(reply.send(Ok(Ack { worker_ref: self.worker_ref.clone(), status, event_id, cursor })));
-            }
-            (Reply::Ack(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
-            (Reply::Approval(reply), Ok(Answer::Approval(approval_id))) => drop(reply.send(approval_id)),
-            (Reply::Recorded(reply), Ok(Answer::Recorded)) => drop(reply.send(())),
-            (Reply::Input(_) | Reply::Ack(_) | Reply::Approval(_) | Reply::Recorded(_), answer) => {
-                unreachable!("the machine answers what was asked, not {answer:?}")
-            }
-        }
-        Ok(())
-    }
-
-    fn error(&self, refusal: Refusal) -> Error {
-        let worker = self.worker_ref.worker_id.clone();
-        match refusal {
-            Refusal::NotRunning => Error::NotRunning(worker),
-            Refusal::Draining => Error::Draining,
-            Refusal::Busy => Error::Busy(worker),
-            Refusal::QueueFull { limit } => Error::QueueFull { worker, limit },
-            Refusal::QueueTooLarge { limit } => Error::QueueTooLarge { worker, limit },
-            Refusal::OtherContent(input_id) => Error::InputIdReused(input_id),
-            Refusal::ApprovalNotPending => Error::ApprovalNotPending,
-            Refusal::Survivors(survivors) => Error::ProcessesSurvived { worker, survivors },
-        }
-    }
 }
 
-pub(crate) fn input_ack(
-    worker_ref: &WorkerRef,
-    status: musher_protocol::WorkerStatus,
-    accepted: AcceptedInput,
-    duplicate: bool,
-) -> InputAck {
-    InputAck {
-        worker_ref: worker_ref.clone(),
-        status,
-        transcript_sequence: accepted.transcript_sequence,
-        event_id: accepted.event_id,
-        input_id: accepted.input_id,
-        duplicate,
-        cursor: accepted.cursor,
+/// Resolves when the runtime ends, or has gone.
+async fn ends(phase: &mut watch::Receiver<Phase>) {
+    // Without its sender nothing runs any more.
+    drop(phase.wait_for(|phase| *phase != Phase::Running).await);
+}
+
+/// Writes a commit. One that finds no space at all waits until there is some: nothing of it is written, its events are
+/// decided, and the backend is not heard meanwhile.
+async fn append(store: Arc<dyn Store>, commit: Commit) -> Result<(), StoreError> {
+    let mut health = store.health();
+    loop {
+        match store.append(commit.clone()).await {
+            Err(StoreError::Full) => {
+                tracing::warn!(worker = %commit.worker, "the store has no space for what has happened; waiting for some");
+                // A change or the time being up: either is a reason to try again.
+                drop(tokio::time::timeout(SPACE_LOOK, health.changed()).await);
+            }
+            written => return written,
+        }
     }
 }
 

@@ -59,14 +59,17 @@ struct Inner {
 
 impl Shared {
     pub(crate) fn new(fold: Fold, at: Timestamp) -> Self {
+        Self::at(fold, Head::EMPTY, at, Vec::new())
+    }
+
+    /// A worker up to a place of its log, with the newest entries of its transcript.
+    pub(crate) fn at(fold: Fold, head: Head, at: Timestamp, entries: Vec<TranscriptEntry>) -> Self {
         let worker = fold.worker_ref.worker_id.clone();
-        let head = Head::EMPTY;
-        let inner = Inner { fold, head, at, ring: Ring::default(), entries: VecDeque::new(), entry_bytes: 0 };
-        Self {
-            worker,
-            inner: Mutex::new(inner),
-            progress: watch::Sender::new(Progress { seq: 0, over: false }),
-        }
+        let progress = watch::Sender::new(Progress { seq: head.seq, over: false });
+        let ring = Ring::default();
+        let mut inner = Inner { fold, head, at, ring, entries: VecDeque::new(), entry_bytes: 0 };
+        inner.remember(entries);
+        Self { worker, inner: Mutex::new(inner), progress }
     }
 
     /// Shows a commit that is durable.
@@ -173,7 +176,9 @@ impl Inner {
             if let Some(result) = &mut entry.result {
                 shorten(result);
             }
-            entry.input = entry.input.map(without_large);
+            if entry.input_blob.is_none() {
+                entry.input = entry.input.map(without_large);
+            }
             let bytes = size(&entry);
             self.entry_bytes += bytes;
             match self.entries.iter_mut().find(|(_, old)| old.sequence == entry.sequence) {
@@ -204,10 +209,13 @@ fn tail(mut open: InFlight) -> InFlight {
 }
 
 fn without_large_input(approval: Approval) -> Approval {
-    Approval { input: without_large(approval.input), ..approval }
+    match approval.blob {
+        Some(_) => approval,
+        None => Approval { input: without_large(approval.input), ..approval },
+    }
 }
 
-/// A tool's input has no cut form; one that is too long for a snapshot is named by its size.
+/// One that is too long for a snapshot, and not so long that it has a preview, is named by its size.
 fn without_large(input: Value) -> Value {
     match size(&input) {
         bytes if bytes > PREVIEW_BYTES => serde_json::json!({ "omitted_bytes": bytes }),
@@ -266,13 +274,14 @@ mod tests {
             input_id: id("i"),
             kind: InputKind::User,
             content: "go".into(),
+            blob: None,
             delivery: musher_protocol::Delivery::Queue,
             by: musher_protocol::Actor::rule("test"),
         };
         vec![
             accepted,
             Payload::InputDelivered { input_id: id("i"), turn_id: id("t") },
-            Payload::UserMessage { input_id: id("i"), content: "go".into() },
+            Payload::UserMessage { input_id: id("i"), content: "go".into(), blob: None },
             Payload::TurnStarted { turn_id: id("t"), input_ids: vec![id("i")], cause: TurnCause::Input },
         ]
     }
@@ -291,8 +300,12 @@ mod tests {
 
     #[test]
     fn a_long_transcript_does_not_hide_what_a_person_must_answer() {
-        let said =
-            (0..100).map(|block| Payload::TextDone { turn_id: id("t"), block, text: "x".repeat(4000) });
+        let said = (0..100).map(|block| Payload::TextDone {
+            turn_id: id("t"),
+            block,
+            text: "x".repeat(4000),
+            blob: None,
+        });
         let asked = Payload::ApprovalRequested(Box::new(Approval {
             approval_id: id("apr_1"),
             worker_id: id("wrk_1"),
@@ -301,6 +314,7 @@ mod tests {
             kind: ApprovalKind::Tool,
             tool: "write".into(),
             input: serde_json::json!({ "content": "y".repeat(1 << 20) }),
+            blob: None,
             questions: Vec::new(),
             state: ApprovalState::Pending,
             requested_at: Timestamp::UNIX_EPOCH,

@@ -10,8 +10,8 @@ use musher_backend::{
 };
 use musher_core::{CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start};
 use musher_protocol::{
-    Actor, CreateWorker, Cursor, Delivery, Envelope, Frame, InitialInput, InputKind, InputRequest, Intent,
-    OnIdle, Payload, ProfileSelector, Role, RunState, Snapshot, TurnOutcome, Until, WorkerDetail,
+    Actor, BlobRef, CreateWorker, Cursor, Delivery, Envelope, Frame, InitialInput, InputKind, InputRequest,
+    Intent, OnIdle, Payload, ProfileSelector, Role, RunState, Snapshot, TurnOutcome, Until, WorkerDetail,
     WorkerStatus, WorkspaceRef,
 };
 use musher_scripted::Scripted;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// Far longer than anything here takes; a test that waits this long has failed.
 const SOON: Duration = Duration::from_secs(20);
 
-fn runtime(script: Value) -> Runtime {
+async fn runtime(script: Value) -> Runtime {
     let mut profile = Profile::of("scripted");
     profile.approval.mode = musher_core::ApprovalMode::Ask;
     profile.options.insert("script".to_owned(), script);
@@ -29,7 +29,8 @@ fn runtime(script: Value) -> Runtime {
         .backend("scripted", Scripted)
         .profile("script", profile)
         .scratch(scratch)
-        .build()
+        .start()
+        .await
         .unwrap()
 }
 
@@ -101,7 +102,7 @@ async fn wait(runtime: &Runtime, worker: &WorkerDetail, until: Until) -> WorkerD
 
 #[tokio::test]
 async fn a_task_runs_and_its_log_is_causal_and_dense() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let worker =
         runtime.create_worker(CreateWorker { on_idle: OnIdle::Stop, ..task("one two") }, me()).await.unwrap();
     let worker = wait(&runtime, &worker, Until::Terminal).await;
@@ -142,7 +143,7 @@ async fn a_task_runs_and_its_log_is_causal_and_dense() {
 
 #[tokio::test]
 async fn an_observer_from_the_start_sees_exactly_the_log() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let worker = runtime.create_worker(assistant(), me()).await.unwrap();
     let mut live =
         runtime.observe_worker(&worker.worker_id, Some(Cursor::new(&worker.worker_id, 0, 0))).await.unwrap();
@@ -158,7 +159,7 @@ async fn an_observer_from_the_start_sees_exactly_the_log() {
 
 #[tokio::test]
 async fn a_reader_who_comes_back_a_thousand_frames_later_misses_nothing() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let worker = runtime.create_worker(assistant(), me()).await.unwrap();
     let mut slow = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
     let first = snapshot(&mut slow).await;
@@ -178,7 +179,7 @@ async fn a_reader_who_comes_back_a_thousand_frames_later_misses_nothing() {
 #[tokio::test]
 async fn a_snapshot_and_the_events_behind_it_are_the_whole() {
     let runtime =
-        runtime(json!({"turns": [{"match": "", "steps": [{"text": "in flight"}, {"hang": true}]}]}));
+        runtime(json!({"turns": [{"match": "", "steps": [{"text": "in flight"}, {"hang": true}]}]})).await;
     let worker = runtime.create_worker(task("go"), me()).await.unwrap();
     // The step of a script that hangs says nothing more: wait for its text.
     let mut live = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
@@ -202,7 +203,7 @@ async fn a_snapshot_and_the_events_behind_it_are_the_whole() {
 
 #[tokio::test]
 async fn the_same_input_id_runs_once() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let worker = runtime.create_worker(assistant(), me()).await.unwrap();
     let id = &worker.worker_id;
     let sends = (0..10).map(|_| runtime.send_input(id, say("once", "same"), me()));
@@ -227,7 +228,7 @@ async fn the_same_input_id_runs_once() {
 
 #[tokio::test]
 async fn terminal_states_stick_and_repeats_answer_alike() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let worker = runtime.create_worker(assistant(), me()).await.unwrap();
     let id = &worker.worker_id;
     let first = runtime.stop_worker(id, None, Some("done".to_owned()), me()).await.unwrap();
@@ -244,7 +245,7 @@ async fn terminal_states_stick_and_repeats_answer_alike() {
 async fn an_approval_waits_for_its_decision() {
     let runtime = runtime(
         json!({"turns": [{"match": "", "steps": [{"approval": {"tool": "shell", "input": {"command": "make"}}}, {"text": "ok"}]}]}),
-    );
+    ).await;
     let worker = runtime.create_worker(task("go"), me()).await.unwrap();
     let mut live =
         runtime.observe_worker(&worker.worker_id, Some(Cursor::new(&worker.worker_id, 0, 0))).await.unwrap();
@@ -269,7 +270,7 @@ async fn an_approval_waits_for_its_decision() {
 #[tokio::test]
 async fn a_crash_is_told_and_the_next_input_works() {
     let script = json!({"turns": [{"match": "crash", "steps": [{"text": "half"}, {"crash": true}]}], "otherwise": "echo"});
-    let runtime = runtime(script);
+    let runtime = runtime(script).await;
     let worker = runtime.create_worker(task("crash"), me()).await.unwrap();
     let crashed = wait(&runtime, &worker, Until::Idle).await;
     let outcome = crashed.outcome.unwrap();
@@ -285,7 +286,7 @@ async fn a_crash_is_told_and_the_next_input_works() {
 
 #[tokio::test]
 async fn refused_creates_leave_nothing() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let named = |value: &str| ProfileSelector::Named { value: value.to_owned() };
     let workspace = WorkspaceRef { name: "main".to_owned(), reference: "nowhere".to_owned() };
     let blank = InitialInput { kind: InputKind::User, content: " ".to_owned(), input_id: None };
@@ -310,6 +311,87 @@ async fn refused_creates_leave_nothing() {
         assert_eq!(runtime.create_worker(request, me()).await.unwrap_err().to_string(), message);
     }
     assert_eq!(runtime.summary().await.unwrap().worker_count, 0);
+}
+
+/// What a JSON field and the name beside it come to when the body is large.
+fn named(body: &str) -> Option<BlobRef> {
+    Some(BlobRef { digest: musher_core::Blob::digest_of(body.as_bytes()), bytes: body.len() as u64 })
+}
+
+#[tokio::test]
+async fn a_large_input_is_in_the_log_by_name_and_reaches_the_backend_whole() {
+    let runtime = runtime(json!("echo")).await;
+    let words = format!("{}end", format!("w{}d ", "ö".repeat(1000)).repeat(100));
+    let worker = runtime.create_worker(assistant(), me()).await.unwrap();
+    let id = &worker.worker_id;
+    runtime.send_input(id, say(&words, "large"), me()).await.unwrap();
+    let worker = wait(&runtime, &worker, Until::Idle).await;
+
+    let mut seen = Vec::new();
+    let mut echoed = String::new();
+    for event in all(&runtime, &worker).await {
+        match event.payload {
+            Payload::InputAccepted { content, blob, .. }
+            | Payload::UserMessage { content, blob, .. }
+            | Payload::TextDone { text: content, blob, .. } => seen.push((content, blob)),
+            Payload::TextDelta { text, .. } => echoed.push_str(&text),
+            _ => {}
+        }
+    }
+    let preview = words[..words.floor_char_boundary(4096)].to_owned();
+    assert_eq!(seen, vec![(preview.clone(), named(&words)); 3]);
+    assert_eq!(echoed, words, "the backend had all of it");
+    let entries = runtime.transcript_projection(id, Start::Behind(0), 10).await.unwrap().items;
+    let entries: Vec<_> = entries.into_iter().map(|entry| (entry.content, entry.blob)).collect();
+    assert_eq!(entries, vec![(preview.clone(), named(&words)); 2]);
+    let mut live = runtime.observe_worker(id, None).await.unwrap();
+    let entries = snapshot(&mut live).await.entries.into_iter().map(|entry| (entry.content, entry.blob));
+    assert_eq!(entries.collect::<Vec<_>>(), vec![(preview, named(&words)); 2]);
+    assert_eq!(runtime.blob(id, named(&words).unwrap().digest).await.unwrap(), words.as_bytes());
+}
+
+#[tokio::test]
+async fn a_large_result_and_a_large_input_of_a_tool_are_previews_with_their_names() {
+    let (text, said) = ("t".repeat(100_000), "r".repeat(300_000));
+    let steps =
+        json!([{"tool_call": {"name": "write", "input": {"text": text}, "result": said}}, {"text": "done"}]);
+    let runtime = runtime(json!({"turns": [{"match": "", "steps": steps}]})).await;
+    let worker = runtime.create_worker(task("go"), me()).await.unwrap();
+    let worker = wait(&runtime, &worker, Until::Idle).await;
+    let id = &worker.worker_id;
+
+    let mut fields = Vec::new();
+    for event in all(&runtime, &worker).await {
+        match event.payload {
+            Payload::ToolCallDone { input, blob, .. } => fields.push((input, blob)),
+            Payload::ToolResult { content, blob, .. } => fields.push((content.into(), blob)),
+            _ => {}
+        }
+    }
+    let json = json!({ "text": text }).to_string();
+    let expected = [(json!(json[..4096]), named(&json)), (json!(said[..4096]), named(&said))];
+    assert_eq!(fields, expected);
+    let entry = &runtime.transcript_projection(id, Start::Behind(1), 1).await.unwrap().items[0];
+    let [input, result] = expected;
+    assert_eq!((entry.input.clone().unwrap(), entry.input_blob), input);
+    assert_eq!((entry.result.clone().map(Value::String).unwrap(), entry.result_blob), result);
+    for body in [json, said] {
+        assert_eq!(runtime.blob(id, named(&body).unwrap().digest).await.unwrap(), body.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_there_for_its_own_worker_only() {
+    let runtime = runtime(json!("echo")).await;
+    let words = "x".repeat(100_000);
+    let one = runtime.create_worker(task(&words), me()).await.unwrap();
+    let other = runtime.create_worker(assistant(), me()).await.unwrap();
+    let digest = named(&words).unwrap().digest;
+    runtime.blob(&one.worker_id, digest).await.unwrap();
+    let error = runtime.blob(&other.worker_id, digest).await.unwrap_err();
+    assert!(matches!(&error, Error::BlobNotFound { worker, .. } if *worker == other.worker_id), "{error:?}");
+    let error = runtime.blob(&"wrk_1".parse().unwrap(), digest).await.unwrap_err();
+    assert!(matches!(&error, Error::WorkerNotFound(_)), "{error:?}");
 }
 
 /// A backend whose program is not there.
@@ -340,7 +422,8 @@ async fn a_backend_that_cannot_run_refuses_the_create_by_name() {
     let runtime = Runtime::builder(MemoryStore::new())
         .backend("absent", Absent)
         .profile("p", Profile::of("absent"))
-        .build()
+        .start()
+        .await
         .unwrap();
     let error = runtime.create_worker(assistant(), me()).await.unwrap_err();
     assert_eq!(error.to_string(), "backend `absent` cannot run here; missing: program `nothing`");
@@ -349,7 +432,7 @@ async fn a_backend_that_cannot_run_refuses_the_create_by_name() {
 
 #[tokio::test]
 async fn cursors_that_lead_nowhere_are_named() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let one = runtime.create_worker(assistant(), me()).await.unwrap();
     let two = runtime.create_worker(assistant(), me()).await.unwrap();
     let id = &one.worker_id;
@@ -368,7 +451,7 @@ async fn cursors_that_lead_nowhere_are_named() {
 
 #[tokio::test]
 async fn pages_of_events_and_entries_fit_together() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let worker = runtime.create_worker(task("hi"), me()).await.unwrap();
     wait(&runtime, &worker, Until::Idle).await;
     let id = &worker.worker_id;
@@ -398,7 +481,7 @@ async fn pages_of_events_and_entries_fit_together() {
 
 #[tokio::test]
 async fn a_shutdown_ends_sessions_and_refuses_work() {
-    let runtime = runtime(json!({"turns": [{"match": "", "steps": [{"hang": true}]}]}));
+    let runtime = runtime(json!({"turns": [{"match": "", "steps": [{"hang": true}]}]})).await;
     let worker = runtime.create_worker(task("go"), me()).await.unwrap();
     let mut live = runtime.observe_worker(&worker.worker_id, None).await.unwrap();
     snapshot(&mut live).await;
@@ -414,7 +497,7 @@ async fn a_shutdown_ends_sessions_and_refuses_work() {
 /// Servers call the runtime from tasks that may move between threads.
 #[tokio::test]
 async fn every_call_can_be_made_from_a_task_of_its_own() {
-    let runtime = runtime(json!("echo"));
+    let runtime = runtime(json!("echo")).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         let worker = runtime.create_worker(task("hi"), me()).await.unwrap();

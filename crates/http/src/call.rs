@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::request;
-use musher_protocol::{ErrorCode, WorkerId};
+use musher_protocol::{Digest, ErrorCode, WorkerId};
 use serde::de::DeserializeOwned;
 
 use crate::{body, fault::Fault, query, router::Adapter, token::Caller};
@@ -31,10 +31,18 @@ impl Call {
 
     /// The worker that the path names, be it there or not.
     pub(crate) fn worker(&self) -> Result<WorkerId, Fault> {
+        self.segment("worker_id").and_then(|text| text.parse().ok()).ok_or_else(invalid_worker_id)
+    }
+
+    /// The large body that the path names, be it there or not; `None` when it can name none.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.segment("digest")?.parse().ok()
+    }
+
+    fn segment(&self, wanted: &str) -> Option<&str> {
         // A path whose escapes are no UTF-8 names nothing either.
-        let params = self.path.as_ref().ok().into_iter().flatten();
-        let segment = params.filter(|(name, _)| *name == "worker_id").map(|(_, segment)| segment).next();
-        segment.and_then(|text| text.parse().ok()).ok_or_else(invalid_worker_id)
+        let mut params = self.path.as_ref().ok()?.iter();
+        params.find(|(name, _)| *name == wanted).map(|(_, segment)| segment)
     }
 
     /// The body, which has to be there.

@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_answered() {
-        let runtime = Runtime::builder(MemoryStore::new()).build().unwrap();
+        let runtime = Runtime::builder(MemoryStore::new()).start().await.unwrap();
         let adapter = Arc::new(Adapter::new(runtime, HttpOptions::open(), Ending::never()));
         let defect = any(async || -> Response { panic!("a defect, on purpose") });
         let router = Router::new().route("/", defect).layer(middleware::from_fn_with_state(adapter, enclose));

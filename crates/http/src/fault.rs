@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use musher_protocol::{Cursor, ErrorBody, ErrorCode, ErrorReply, RequestId};
 
 use crate::reply;
@@ -31,7 +31,8 @@ struct Parts {
     limit: Option<u64>,
     oldest_cursor: Option<Cursor>,
     reason: Option<&'static str>,
-    allow: Option<HeaderValue>,
+    /// A header that belongs to the status.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Fault {
@@ -49,7 +50,7 @@ impl Fault {
             limit: None,
             oldest_cursor: None,
             reason: None,
-            allow: None,
+            header: None,
         }))
     }
 
@@ -77,13 +78,22 @@ impl Fault {
 
     /// The methods that the route has.
     pub(crate) fn allowing(mut self, methods: HeaderValue) -> Self {
-        self.0.allow = Some(methods);
+        self.0.header = Some((header::ALLOW, methods));
         self
+    }
+
+    /// A range was asked for that begins behind the end of what has so many bytes.
+    pub(crate) fn not_satisfiable(bytes: u64) -> Self {
+        let mut fault =
+            Self::new(ErrorCode::RangeNotSatisfiable, format!("the body has {bytes} bytes")).over(bytes);
+        let value = HeaderValue::from_str(&format!("bytes */{bytes}")).expect("a number is a header's value");
+        fault.0.header = Some((header::CONTENT_RANGE, value));
+        fault
     }
 
     /// The answer with its body.
     pub(crate) fn render(self, request_id: RequestId) -> Response {
-        let Parts { code, message, field, missing, limit, oldest_cursor, reason, allow } = *self.0;
+        let Parts { code, message, field, missing, limit, oldest_cursor, reason, header } = *self.0;
         let error = ErrorBody {
             code,
             message,
@@ -101,8 +111,8 @@ impl Fault {
         if code == ErrorCode::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(methods) = allow {
-            headers.insert(header::ALLOW, methods);
+        if let Some((name, value)) = header {
+            headers.insert(name, value);
         }
         match code.status() {
             429 => headers.insert(header::RETRY_AFTER, RETRY_OVERLOADED),

@@ -24,7 +24,8 @@
 //! let runtime = Runtime::builder(MemoryStore::new())
 //!     .backend("scripted", Scripted)
 //!     .profile("echo", Profile::of("scripted"))
-//!     .build()?;
+//!     .start()
+//!     .await?;
 //! let server = HttpServer::bind(runtime, HttpOptions::with_token(&"a secret".into())).await?;
 //! let address = server.local_addr();
 //!
@@ -65,6 +66,7 @@ mod body;
 mod fault;
 mod key;
 mod query;
+mod range;
 mod reply;
 
 mod accept;

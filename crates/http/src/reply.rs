@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use serde::Serialize;
 
 /// 200 with this object.
@@ -20,4 +20,11 @@ pub(crate) fn raw(json: Bytes) -> Response {
 /// 200 with `{}`: that there is an answer says all.
 pub(crate) fn empty() -> Response {
     raw(Bytes::from_static(b"{}"))
+}
+
+/// 204.
+pub(crate) fn nothing() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }

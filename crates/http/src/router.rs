@@ -115,13 +115,12 @@ async fn nowhere(State(adapter): State<Arc<Adapter>>, request: Request) -> Resul
     Err(Fault::new(ErrorCode::RouteNotFound, "no such route"))
 }
 
-/// Whether the path is that of a route with an empty id in it, which matches no route.
+/// Whether the path is that of a route with an empty worker's id in it, which matches no route.
 fn names_nobody(route: &str, path: &str) -> bool {
-    let is_empty_id = |(wanted, given): (&str, &str)| wanted.starts_with('{') && given.is_empty();
     let pairs = || route.split('/').zip(path.split('/'));
     route.split('/').count() == path.split('/').count()
-        && pairs().any(is_empty_id)
-        && pairs().all(|pair| pair.0 == pair.1 || is_empty_id(pair))
+        && pairs().any(|pair| pair == ("{worker_id}", ""))
+        && pairs().all(|(wanted, given)| wanted == given || wanted.starts_with('{'))
 }
 
 fn is_for(wanted: Method, given: &http::Method) -> bool {
@@ -129,6 +128,7 @@ fn is_for(wanted: Method, given: &http::Method) -> bool {
         // The server leaves the body of an answer to HEAD out.
         Method::Get => *given == http::Method::GET || *given == http::Method::HEAD,
         Method::Post => *given == http::Method::POST,
+        Method::Delete => *given == http::Method::DELETE,
     }
 }
 
@@ -136,6 +136,7 @@ fn method_not_allowed(methods: &[&'static Route]) -> Fault {
     let names = |route: &&Route| match route.method {
         Method::Get => "GET, HEAD",
         Method::Post => "POST",
+        Method::Delete => "DELETE",
     };
     let names = methods.iter().map(names).collect::<Vec<_>>().join(", ");
     let message = format!("this route has {names}");

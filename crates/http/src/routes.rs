@@ -1,12 +1,13 @@
 //! The routes, each of which asks the runtime one thing.
 
+mod blobs;
 mod commands;
 mod events;
 mod observe;
 mod workers;
 
 use axum::response::Response;
-use musher_protocol::{ErrorCode, RuntimeReply, RuntimeStatus, route::RouteId};
+use musher_protocol::{DiagnosticsReply, RuntimeReply, route::RouteId};
 
 use crate::{call::Call, fault::Fault, reply};
 
@@ -16,30 +17,34 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Livez => Ok(reply::empty()),
         RouteId::Readyz => ready(call).await,
         RouteId::Runtime => runtime(call).await,
+        RouteId::Diagnostics => Ok(diagnostics(&call)),
         RouteId::ListWorkers => workers::list(call).await,
         RouteId::CreateWorker => workers::create(call).await,
         RouteId::Worker => workers::show(call).await,
+        RouteId::DeleteWorker => workers::delete(call).await,
         RouteId::SendInput => commands::send_input(call).await,
         RouteId::Interrupt => commands::interrupt(call).await,
         RouteId::Stop => commands::stop(call).await,
         RouteId::Cancel => commands::cancel(call).await,
         RouteId::Transcript => workers::transcript(call).await,
+        RouteId::Blob => blobs::blob(call).await,
         RouteId::Events => events::page(call).await,
         RouteId::Observe => observe::observe(call).await,
     }
 }
 
 async fn ready(call: Call) -> Result<Response, Fault> {
-    let summary = call.adapter.runtime.summary().await?;
-    match summary.status {
-        RuntimeStatus::Running => Ok(reply::empty()),
-        RuntimeStatus::Draining | RuntimeStatus::Stopped | RuntimeStatus::Unknown => {
-            Err(Fault::new(ErrorCode::Draining, "the runtime takes no work"))
-        }
-    }
+    call.adapter.runtime.readiness()?;
+    // A store that cannot be read is of no use either.
+    call.adapter.runtime.summary().await?;
+    Ok(reply::empty())
 }
 
 async fn runtime(call: Call) -> Result<Response, Fault> {
     let runtime = call.adapter.runtime.summary().await?;
     Ok(reply::json(&RuntimeReply { runtime }))
+}
+
+fn diagnostics(call: &Call) -> Response {
+    reply::json(&DiagnosticsReply { diagnostics: call.adapter.runtime.diagnostics() })
 }

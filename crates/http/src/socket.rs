@@ -7,7 +7,7 @@ use std::{pin::pin, time::Duration};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use musher_core::{Frame, Observation};
+use musher_core::{Error, Frame, Observation, ReadError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 pub(crate) use self::farewell::Farewell;
@@ -59,7 +59,10 @@ async fn follow(
             // In this order: the server's end is not put off by a chatty peer, what a peer has said is heard
             // before its silence is judged, and neither waits for a log that never pauses.
             biased;
-            () = &mut leaving => return Ok(Farewell::draining()),
+            () = &mut leaving => return Ok(match adapter.runtime.readiness() {
+                Err(Error::Store(_)) => Farewell::unavailable(),
+                Ok(()) | Err(_) => Farewell::draining(),
+            }),
             received = socket.recv() => match received {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => heard = Instant::now(),
                 Some(Ok(Message::Close(_))) => return Ok(Farewell::answered()),
@@ -80,6 +83,9 @@ async fn follow(
                 Ok(Some(frames)) => send(socket, frames.iter().map(message), write_timeout).await?,
                 Ok(None) if observation.is_complete() => return Ok(Farewell::complete()),
                 Ok(None) => return Ok(Farewell::unavailable()),
+                // Retention went past a reader who was too slow for it.
+                Err(ReadError::Cursor(problem)) => return Ok(Farewell::cursor_problem(problem)),
+                Err(ReadError::Runtime(Error::WorkerNotFound(_))) => return Ok(Farewell::worker_not_found()),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "read a log for a socket");
                     return Ok(Farewell::unavailable());

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApprovalId, ToolCallId, TurnId, WorkerId};
+use crate::{ApprovalId, BlobRef, ToolCallId, TurnId, WorkerId};
 
 /// A question that a worker must have answered before it acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +23,11 @@ pub struct Approval {
     pub kind: ApprovalKind,
     /// The tool, by the backend's name for it.
     pub tool: String,
-    /// Exactly what the tool would be called with.
+    /// Exactly what the tool would be called with. Where that is large, a string: the first 4 kB of its JSON text.
     pub input: Value,
+    /// The JSON text of the whole `input`, where that is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobRef>,
     /// The questions, when the worker asks a person rather than for permission.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,

@@ -91,6 +91,8 @@ codes! {
     Forbidden = 403,
     /// There is no such worker.
     WorkerNotFound = 404,
+    /// No event of the worker names such a body.
+    BlobNotFound = 404,
     /// There is no such route.
     RouteNotFound = 404,
     /// The route has no such method.
@@ -105,26 +107,34 @@ codes! {
     CursorExpired = 410,
     /// The body is too large.
     PayloadTooLarge = 413,
+    /// The body ends before the range that was asked for begins.
+    RangeNotSatisfiable = 416,
     /// The Host header names a host that this server does not answer for.
     MisdirectedHost = 421,
     /// The id was used before, with another content.
     IdempotencyMismatch = 422,
     /// A queue is full.
     Overloaded = 429,
+    /// The worker is still running.
+    WorkerRunning = 409,
     /// The store failed.
     StoreIo = 500,
+    /// What is stored of the worker is damaged.
+    StoreCorrupt = 500,
     /// Processes of the worker could not be ended.
     ProcessesSurvived = 500,
     /// A defect of the server.
     Internal = 500,
     /// The server is ending.
     Draining = 503,
+    /// The store has space left only to end what is under way.
+    StoreFull = 507,
 }
 
 impl ErrorCode {
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Draining)
+        matches!(self, Self::Overloaded | Self::Draining | Self::StoreFull)
     }
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Approval, ApprovalId, Cursor, Decision, Delivery, EventId, Execution, InputId, InputKind, Intent,
-    SessionEnded, SessionEnvironment, SessionStarted, Snapshot, Survivor, ToolCallId, TurnError, TurnId,
-    TurnOutcome, Usage, WorkerId, WorkerStatus,
+    Approval, ApprovalId, BlobRef, Cursor, Decision, Delivery, EventId, Execution, InputId, InputKind,
+    Intent, SessionEnded, SessionEnvironment, SessionStarted, Snapshot, Survivor, ToolCallId, TurnError,
+    TurnId, TurnOutcome, Usage, WorkerId, WorkerStatus,
 };
 
 /// An event with its place in the log; the same object in pages and sockets.
@@ -49,6 +49,9 @@ pub enum Payload {
         kind: InputKind,
         /// The words.
         content: String,
+        /// The whole of `content`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
         /// What was asked for should the worker be busy.
         delivery: Delivery,
         /// Who sent it.
@@ -85,11 +88,17 @@ pub enum Payload {
         input_id: InputId,
         /// The words.
         content: String,
+        /// The whole of `content`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
     },
     /// The system's words reach the worker.
     SystemItem {
         /// The words.
         content: String,
+        /// The whole of `content`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
         /// The input they came as.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         input_id: Option<InputId>,
@@ -128,6 +137,9 @@ pub enum Payload {
         block: Block,
         /// All of it.
         text: String,
+        /// The whole of `text`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
     },
     /// More of a thought.
     ThinkingDelta {
@@ -146,6 +158,9 @@ pub enum Payload {
         block: Block,
         /// All of it.
         text: String,
+        /// The whole of `text`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
     },
     /// The model begins to call a tool.
     ToolCallStarted {
@@ -169,8 +184,11 @@ pub enum Payload {
         tool_call_id: ToolCallId,
         /// The tool.
         name: String,
-        /// Its arguments.
+        /// Its arguments. Where they are large, a string: the first 4 kB of their JSON text.
         input: Value,
+        /// The JSON text of the whole `input`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
     },
     /// What a tool said.
     ToolResult {
@@ -178,11 +196,17 @@ pub enum Payload {
         tool_call_id: ToolCallId,
         /// What it said.
         content: String,
+        /// The whole of `content`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
         /// Whether it failed, was refused or was cut off.
         is_error: bool,
         /// The unified diff of what it changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         diff: Option<String>,
+        /// The whole of `diff`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        diff_blob: Option<BlobRef>,
     },
     /// The worker asks before it acts.
     ApprovalRequested(Box<Approval>),
@@ -490,6 +514,9 @@ pub struct TurnFinished {
     /// The text that the turn's end cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_so_far: Option<String>,
+    /// The whole of `text_so_far`, where that is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobRef>,
     /// The tool that was called last, when the turn was cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_tool: Option<String>,

@@ -57,6 +57,9 @@ pub enum DiagnosticCode {
     /// The store failed; closes with 1011.
     #[serde(rename = "runtime.unavailable")]
     Unavailable,
+    /// The worker was deleted; closes with 4404.
+    #[serde(rename = "runtime.worker_not_found")]
+    WorkerNotFound,
     /// A code that this version does not know.
     #[serde(other)]
     Unknown,

@@ -19,6 +19,7 @@
 //! ```
 
 mod approval;
+mod blob;
 mod create;
 mod cursor;
 mod error;
@@ -37,6 +38,7 @@ mod worker;
 
 pub use self::{
     approval::{Approval, ApprovalKind, ApprovalState, Decision, Question, QuestionOption},
+    blob::{BlobRef, Digest, DigestError},
     create::{CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector, WorkspaceRef},
     cursor::{Cursor, CursorError},
     error::{ErrorBody, ErrorCode, ErrorReply},
@@ -53,7 +55,10 @@ pub use self::{
         StopRequest,
     },
     query::{EventsQuery, ListWorkersQuery, ObserveQuery, TranscriptQuery, Until, WorkerQuery},
-    runtime::{RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary, StoreKind},
+    runtime::{
+        DiagnosticsReply, RuntimeDiagnostic, RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary,
+        StoreKind,
+    },
     session::{McpServer, SessionEnded, SessionEnvironment, SessionStarted, Survivor},
     snapshot::{InFlight, InFlightKind, Snapshot},
     transcript::{Role, TranscriptEntry, TranscriptPage, TranscriptReply},

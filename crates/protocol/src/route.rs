@@ -3,9 +3,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AckReply, CommandRequest, CreateWorker, ErrorCode, EventsQuery, EventsReply, InputAckReply, InputRequest,
-    ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply,
-    WorkerListReply, WorkerQuery, WorkerReply,
+    AckReply, CommandRequest, CreateWorker, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply,
+    InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery,
+    TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -17,12 +17,16 @@ pub enum RouteId {
     Readyz,
     /// The runtime's summary.
     Runtime,
+    /// What the runtime itself has to report.
+    Diagnostics,
     /// The list of workers.
     ListWorkers,
     /// A new worker.
     CreateWorker,
     /// A worker's detail.
     Worker,
+    /// The end of a worker's log and all that belongs to it.
+    DeleteWorker,
     /// An input.
     SendInput,
     /// An interrupt.
@@ -33,6 +37,8 @@ pub enum RouteId {
     Cancel,
     /// A page of a transcript.
     Transcript,
+    /// A large body.
+    Blob,
     /// A page of events.
     Events,
     /// The observation socket.
@@ -46,6 +52,8 @@ pub enum Method {
     Get,
     /// Changes.
     Post,
+    /// Removes.
+    Delete,
 }
 
 /// What a token must be allowed to do for a route.
@@ -90,8 +98,12 @@ pub enum RequestBody {
 pub enum ReplyBody {
     /// `{}`: that there is an answer says all.
     Empty,
+    /// 204: there is nothing left to say.
+    Nothing,
     /// A JSON object.
     Json(WireType),
+    /// Plain bytes, or the one range of them that was asked for.
+    Bytes,
     /// A WebSocket that sends [`crate::Frame`]s.
     Frames,
 }
@@ -132,9 +144,25 @@ pub const COMMON_ERRORS: &[ErrorCode] = &[
     ErrorCode::Internal,
 ];
 
-const LOOKUP: &[ErrorCode] = &[ErrorCode::InvalidWorkerId, ErrorCode::WorkerNotFound, ErrorCode::StoreIo];
-const PAGE: &[ErrorCode] =
-    &[ErrorCode::InvalidWorkerId, ErrorCode::WorkerNotFound, ErrorCode::LimitTooLarge, ErrorCode::StoreIo];
+const LOOKUP: &[ErrorCode] = &[
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+];
+const PAGE: &[ErrorCode] = &[
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::LimitTooLarge,
+    ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+];
 const LOG: &[ErrorCode] = &[
     ErrorCode::InvalidWorkerId,
     ErrorCode::WorkerNotFound,
@@ -143,6 +171,10 @@ const LOG: &[ErrorCode] = &[
     ErrorCode::WrongRuntimeCursor,
     ErrorCode::CursorExpired,
     ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
 ];
 const CREATE: &[ErrorCode] = &[
     ErrorCode::InvalidRequest,
@@ -151,6 +183,7 @@ const CREATE: &[ErrorCode] = &[
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
+    ErrorCode::StoreFull,
 ];
 const INPUT: &[ErrorCode] = &[
     ErrorCode::InvalidRequest,
@@ -162,6 +195,8 @@ const INPUT: &[ErrorCode] = &[
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
 ];
 const END: &[ErrorCode] = &[
     ErrorCode::InvalidRequest,
@@ -171,6 +206,8 @@ const END: &[ErrorCode] = &[
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
 ];
 
 const fn get(id: RouteId, path: &'static str, summary: &'static str, reply: ReplyBody) -> Route {
@@ -228,6 +265,12 @@ pub const ROUTES: &[Route] = &[
             ReplyBody::Json(wire::<RuntimeReply>()),
         )
     },
+    get(
+        RouteId::Diagnostics,
+        "/v1/diagnostics",
+        "Shows what the runtime itself has to report, the newest last.",
+        ReplyBody::Json(wire::<DiagnosticsReply>()),
+    ),
     Route {
         query: Some(wire::<ListWorkersQuery>()),
         errors: &[ErrorCode::LimitTooLarge, ErrorCode::StoreIo],
@@ -254,6 +297,24 @@ pub const ROUTES: &[Route] = &[
             "/v1/workers/{worker_id}",
             "Shows a worker; waits for a state when asked to.",
             ReplyBody::Json(wire::<WorkerReply>()),
+        )
+    },
+    Route {
+        method: Method::Delete,
+        scope: Some(Scope::Drive),
+        errors: &[
+            ErrorCode::InvalidWorkerId,
+            ErrorCode::WorkerNotFound,
+            ErrorCode::WorkerRunning,
+            ErrorCode::StoreIo,
+            ErrorCode::StoreCorrupt,
+            ErrorCode::StoreFull,
+        ],
+        ..get(
+            RouteId::DeleteWorker,
+            "/v1/workers/{worker_id}",
+            "Deletes a worker that has ended, with its log and all that belongs to it.",
+            ReplyBody::Nothing,
         )
     },
     post(
@@ -299,6 +360,22 @@ pub const ROUTES: &[Route] = &[
         )
     },
     Route {
+        errors: &[
+            ErrorCode::InvalidWorkerId,
+            ErrorCode::WorkerNotFound,
+            ErrorCode::BlobNotFound,
+            ErrorCode::RangeNotSatisfiable,
+            ErrorCode::StoreIo,
+            ErrorCode::StoreCorrupt,
+        ],
+        ..get(
+            RouteId::Blob,
+            "/v1/workers/{worker_id}/blobs/{digest}",
+            "Reads a large body, whole or a range of it.",
+            ReplyBody::Bytes,
+        )
+    },
+    Route {
         query: Some(wire::<EventsQuery>()),
         errors: LOG,
         ..get(
@@ -315,6 +392,10 @@ pub const ROUTES: &[Route] = &[
             ErrorCode::WorkerNotFound,
             ErrorCode::InvalidRequest,
             ErrorCode::StoreIo,
+            ErrorCode::StoreCorrupt,
+            ErrorCode::StoreFull,
+            ErrorCode::RuntimeStopped,
+            ErrorCode::Draining,
         ],
         ..get(
             RouteId::Observe,

@@ -1,9 +1,10 @@
 //! The runtime as replies show it.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::RuntimeId;
+use crate::{RuntimeId, WorkerId};
 
 /// A runtime, in constant time whatever the number of its workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,4 +79,25 @@ pub struct RuntimeLimits {
 pub struct RuntimeReply {
     /// The runtime.
     pub runtime: RuntimeSummary,
+}
+
+/// Something that the runtime itself has to report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuntimeDiagnostic {
+    /// When.
+    pub at: Timestamp,
+    /// A stable name.
+    pub code: String,
+    /// What happened, for a person.
+    pub message: String,
+    /// The worker that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<WorkerId>,
+}
+
+/// Answer to the runtime's diagnostics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiagnosticsReply {
+    /// The newest, oldest first.
+    pub diagnostics: Vec<RuntimeDiagnostic>,
 }

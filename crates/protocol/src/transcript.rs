@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Cursor, EventId, ToolCallId, TurnId, WorkerRef};
+use crate::{BlobRef, Cursor, EventId, ToolCallId, TurnId, WorkerRef};
 
 /// One entry of a transcript.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,9 @@ pub struct TranscriptEntry {
     pub role: Role,
     /// The text; empty for a tool.
     pub content: String,
+    /// The whole of `content`, where that is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobRef>,
     /// The event that made the entry.
     pub event_id: EventId,
     /// When.
@@ -34,12 +37,18 @@ pub struct TranscriptEntry {
     /// The tool's name, for a tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the tool was called with, for a tool.
+    /// What the tool was called with, for a tool. Where that is large, a string: the first 4 kB of its JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Value>,
+    /// The JSON text of the whole `input`, where that is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_blob: Option<BlobRef>,
     /// What the tool said, once it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// The whole of `result`, where that is large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_blob: Option<BlobRef>,
     /// Whether the tool failed, once it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_error: Option<bool>,

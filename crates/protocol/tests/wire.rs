@@ -76,20 +76,27 @@ fn outcome() -> Outcome {
     }
 }
 
+fn blob() -> BlobRef {
+    BlobRef { digest: Digest([0xab; 32]), bytes: 70_000 }
+}
+
 fn entry() -> TranscriptEntry {
     TranscriptEntry {
         sequence: 2,
         worker_ref: worker_ref(),
         role: Role::Tool,
         content: String::new(),
+        blob: Some(blob()),
         event_id: id("evt_1"),
         at: at(2),
         turn_id: Some(id("trn_1")),
         partial: true,
         tool_call_id: Some(id("toolu_1")),
         name: Some("shell".into()),
-        input: Some(json!({"command": "make"})),
+        input: Some(json!("{\"command\": \"make")),
+        input_blob: Some(blob()),
         result: Some("ok".into()),
+        result_blob: Some(blob()),
         is_error: Some(false),
     }
 }
@@ -103,6 +110,7 @@ fn approval() -> Approval {
         kind: ApprovalKind::Question,
         tool: "AskUserQuestion".into(),
         input: json!({"questions": []}),
+        blob: Some(blob()),
         questions: vec![Question {
             question: "Which?".into(),
             header: Some("Color".into()),
@@ -170,6 +178,7 @@ fn payloads() -> Vec<Payload> {
             input_id: id("i-1"),
             kind: InputKind::User,
             content: text(),
+            blob: Some(blob()),
             delivery: Delivery::RejectIfBusy,
             by: by(),
         },
@@ -179,8 +188,8 @@ fn payloads() -> Vec<Payload> {
         Payload::InterruptRequested(requested()),
         Payload::StopRequested(requested()),
         Payload::CancelRequested(requested()),
-        Payload::UserMessage { input_id: id("i-1"), content: text() },
-        Payload::SystemItem { content: text(), input_id: Some(id("i-1")) },
+        Payload::UserMessage { input_id: id("i-1"), content: text(), blob: Some(blob()) },
+        Payload::SystemItem { content: text(), blob: Some(blob()), input_id: Some(id("i-1")) },
         Payload::SessionStarted(SessionStarted {
             session_id: id("s-1"),
             backend: "claude-pty".into(),
@@ -220,25 +229,29 @@ fn payloads() -> Vec<Payload> {
             error: Some(error()),
             usage: usage(),
             text_so_far: Some("half".into()),
+            blob: Some(blob()),
             last_tool: Some("shell".into()),
             tool_may_have_run: true,
         })),
         Payload::TextDelta { turn_id: turn_id(), block: 0, text: text() },
-        Payload::TextDone { turn_id: turn_id(), block: 0, text: text() },
+        Payload::TextDone { turn_id: turn_id(), block: 0, text: text(), blob: Some(blob()) },
         Payload::ThinkingDelta { turn_id: turn_id(), block: 1, text: text() },
-        Payload::ThinkingDone { turn_id: turn_id(), block: 1, text: text() },
+        Payload::ThinkingDone { turn_id: turn_id(), block: 1, text: text(), blob: Some(blob()) },
         Payload::ToolCallStarted { turn_id: turn_id(), tool_call_id: id("toolu_1"), name: "shell".into() },
         Payload::ToolCallDelta { tool_call_id: id("toolu_1"), arguments: "{".into() },
         Payload::ToolCallDone {
             tool_call_id: id("toolu_1"),
             name: "shell".into(),
             input: json!({"command": "make"}),
+            blob: Some(blob()),
         },
         Payload::ToolResult {
             tool_call_id: id("toolu_1"),
             content: "ok".into(),
+            blob: Some(blob()),
             is_error: true,
             diff: Some("--- a".into()),
+            diff_blob: Some(blob()),
         },
         Payload::ApprovalRequested(Box::new(approval())),
         Payload::ApprovalResolved {

@@ -31,7 +31,7 @@ pub(crate) struct Composed {
 pub(crate) struct NoStore(String);
 
 /// Puts the runtime of a config together, and starts its guard.
-pub(crate) fn compose(
+pub(crate) async fn compose(
     config: &Config,
     workspaces: impl IntoIterator<Item = (String, PathBuf)>,
 ) -> Result<Composed, Failure> {
@@ -70,7 +70,7 @@ pub(crate) fn compose(
     for (name, path) in config.workspaces.clone().into_iter().chain(workspaces) {
         builder = builder.workspace(name, path);
     }
-    let runtime = builder.build().map_err(Failure::usage)?;
+    let runtime = builder.start().await.map_err(Failure::usage)?;
     Ok(Composed { runtime, guard, scratch })
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let terminate =
         signal(SignalKind::terminate()).map_err(|error| Failure::other("catch signals", error))?;
 
-    let composed = compose(&config, [(HERE.to_owned(), here)])?;
+    let composed = compose(&config, [(HERE.to_owned(), here)]).await?;
     let request = CreateWorker {
         intent: Intent::Task { objective: arguments.objective.clone() },
         profile: ProfileSelector::Named { value: profile },

@@ -43,7 +43,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     // Signals are caught from here on: one that comes while the server starts ends it in order.
     let ended = Ended::catch().map_err(|error| Failure::other("catch signals", error))?;
 
-    let composed = compose(&config, [])?;
+    let composed = compose(&config, []).await?;
     let server = HttpServer::bind(composed.runtime.clone(), options).await;
     let server = match server {
         Ok(server) => server,

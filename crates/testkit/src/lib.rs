@@ -23,3 +23,4 @@
 
 pub mod backend_suite;
 pub mod messages_api;
+pub mod store_suite;

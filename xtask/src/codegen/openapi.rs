@@ -53,9 +53,11 @@ fn operation(route: &Route, definitions: &Definitions) -> Result<Value, Error> {
     if let Some(query) = route.query {
         parameters.extend(query_parameters(route.path, query, definitions)?);
     }
+    if let ReplyBody::Bytes = route.reply {
+        parameters.push(range_parameter());
+    }
     let mut responses = error_responses(route)?;
-    let (status, response) = success(route.reply);
-    responses.insert(status.to_owned(), response);
+    responses.extend(successes(route.reply));
 
     let mut operation = json!({
         "operationId": operation_id(route),
@@ -133,19 +135,40 @@ fn request_body(body: WireType, required: bool) -> Value {
     json!({ "required": required, "content": json_content(schema::reference(body).as_value()) })
 }
 
-fn success(reply: ReplyBody) -> (&'static str, Value) {
+fn range_parameter() -> Value {
+    let schema = json!({ "type": "string", "examples": ["bytes=0-65535"] });
+    let description = "One range of bytes. Several ranges, and other units, are answered with the whole.";
+    json!({ "name": "Range", "in": "header", "required": false, "description": description, "schema": schema })
+}
+
+/// The answers when all is well, by status.
+fn successes(reply: ReplyBody) -> Vec<(String, Value)> {
+    let one = |status: &str, response| vec![(status.to_owned(), response)];
     match reply {
-        ReplyBody::Empty => {
-            ("200", json!({ "description": "Yes.", "content": json_content(&json!({ "type": "object" })) }))
-        }
+        ReplyBody::Empty => one(
+            "200",
+            json!({ "description": "Yes.", "content": json_content(&json!({ "type": "object" })) }),
+        ),
+        ReplyBody::Nothing => one("204", json!({ "description": "Done." })),
         ReplyBody::Json(reply) => {
             let content = json_content(schema::reference(reply).as_value());
-            ("200", json!({ "description": "Done.", "content": content }))
+            one("200", json!({ "description": "Done.", "content": content }))
+        }
+        ReplyBody::Bytes => {
+            let content = json!({ "application/octet-stream": {} });
+            let range = json!({ "Content-Range": { "schema": { "type": "string" } } });
+            vec![
+                ("200".to_owned(), json!({ "description": "The whole.", "content": content })),
+                (
+                    "206".to_owned(),
+                    json!({ "description": "The range.", "content": content, "headers": range }),
+                ),
+            ]
         }
         ReplyBody::Frames => {
             let description =
                 "A WebSocket, on which the server sends one `Frame` a message and the client nothing.";
-            ("101", json!({ "description": description, "x-musher-message": { "$ref": "#/$defs/Frame" } }))
+            one("101", json!({ "description": description, "x-musher-message": { "$ref": "#/$defs/Frame" } }))
         }
     }
 }
@@ -200,6 +223,7 @@ fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "get",
         Method::Post => "post",
+        Method::Delete => "delete",
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn definitions() -> Result<Definitions, Error> {
         }
         match route.reply {
             ReplyBody::Json(reply) => drop((reply.schema)(&mut replies)),
-            ReplyBody::Empty | ReplyBody::Frames => {}
+            ReplyBody::Empty | ReplyBody::Nothing | ReplyBody::Bytes | ReplyBody::Frames => {}
         }
     }
     merge(requests.take_definitions(true), replies.take_definitions(true))

@@ -30,6 +30,7 @@ impl Step<'_> {
             kind,
             tool: request.tool,
             input: request.input,
+            blob: None,
             questions: request.questions,
             state: ApprovalState::Pending,
             requested_at: self.now,
@@ -69,7 +70,11 @@ impl Step<'_> {
 
     pub(super) fn decide(&mut self, approval_id: &ApprovalId, verdict: Verdict, by: Actor, token: Token) {
         let allows = matches!(verdict, Verdict::Allow { .. });
-        if !self.state.fold.approvals.contains_key(approval_id) || (allows && self.state.is_ending()) {
+        let open = self.state.fold.approvals.contains_key(approval_id);
+        if open && allows && self.state.store_full {
+            return self.answer(token, Err(Refusal::StoreFull));
+        }
+        if !open || (allows && self.state.is_ending()) {
             return self.answer(token, Err(Refusal::ApprovalNotPending));
         }
         self.state.last_activity = self.now;

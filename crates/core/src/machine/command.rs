@@ -57,6 +57,8 @@ impl Step<'_> {
             Some(Refusal::NotRunning)
         } else if self.state.draining {
             Some(Refusal::Draining)
+        } else if self.state.store_full {
+            Some(Refusal::StoreFull)
         } else if input.delivery == Delivery::RejectIfBusy && busy {
             Some(Refusal::Busy)
         } else if fold.queue.len() >= limit {
@@ -71,26 +73,31 @@ impl Step<'_> {
     }
 
     fn accept(&mut self, input: NewInput) {
-        let NewInput { input_id, kind, content, delivery, by, digest } = input;
         let place = self.effects.len();
-        let steers = delivery == Delivery::Steer && self.can_steer();
-        let accepts = Accepts { input_id: input_id.clone(), digest, transcript_sequence: None };
-        self.record_draft(
-            Payload::InputAccepted { input_id: input_id.clone(), kind, content, delivery, by },
-            Some(accepts),
-        );
+        let input_id = input.input_id.clone();
+        let steers = input.delivery == Delivery::Steer && self.can_steer();
+        self.accept_quietly(input);
         let sequence = if steers {
             let (input, sequence) = self.deliver(&input_id);
             self.tell(backend::Command::Steer(input));
             Some(sequence)
         } else {
-            self.begin_turn()
+            // What begins is the oldest input, which need not be this one.
+            self.begin_turn().filter(|(begun, _)| *begun == input_id).map(|(_, sequence)| sequence)
         };
         if let Some(Effect::Record(draft)) = self.effects.get_mut(place)
             && let Some(accepts) = &mut draft.accepts
         {
             accepts.transcript_sequence = sequence;
         }
+    }
+
+    /// Puts an input into the queue and begins nothing.
+    pub(super) fn accept_quietly(&mut self, input: NewInput) {
+        let NewInput { input_id, kind, content, delivery, by, digest } = input;
+        let accepts = Accepts { input_id: input_id.clone(), digest, transcript_sequence: None };
+        let accepted = Payload::InputAccepted { input_id, kind, content, blob: None, delivery, by };
+        self.record_draft(accepted, Some(accepts));
     }
 
     fn can_steer(&self) -> bool {

@@ -9,7 +9,7 @@ use musher_protocol::{EndRequested, EventId, LimitKind, Payload, Survivor, Worke
 use super::{
     Answer, END_MARGIN, Effect, INTERRUPT_GRACE, Refusal, Request, Step, Token, later, turn::Finish,
 };
-use crate::fold::End;
+use crate::fold::{End, EndKind};
 
 /// The grace of a stop that names none.
 pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -17,8 +17,8 @@ pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// Why the open turn is being ended, and who waits for it.
 #[derive(Clone, Debug)]
 pub(super) struct TurnEnding {
-    /// The limit that was reached.
-    pub(super) limit: Option<LimitKind>,
+    /// The store is full.
+    pub(super) store_full: bool,
     /// The first request for an interrupt.
     pub(super) interrupt: Option<EventId>,
     /// When the session is ended, should the turn still be open.
@@ -35,10 +35,11 @@ pub(super) struct WorkerEnding {
     waiters: Vec<Token>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EndKind {
-    Stop,
-    Cancel,
+impl WorkerEnding {
+    /// The ending that a runtime which is gone had begun: nobody waits for it any more.
+    pub(super) fn of(end: End) -> Self {
+        Self { kind: end.kind, event_id: end.request, reason: end.reason, waiters: Vec::new() }
+    }
 }
 
 impl Step<'_> {
@@ -70,16 +71,16 @@ impl Step<'_> {
 
     pub(super) fn limit_reached(&mut self, which: LimitKind) {
         self.record(Payload::LimitReached { which });
-        self.end_turn().limit = Some(which);
+        self.end_turn();
     }
 
     /// Asks the backend to end the turn, once, and sets when it is made to. A parked turn has nobody to ask.
-    fn end_turn(&mut self) -> &mut TurnEnding {
+    pub(super) fn end_turn(&mut self) -> &mut TurnEnding {
         if self.state.ending.is_none() && self.state.parked.is_none() {
             self.tell(backend::Command::Interrupt);
         }
         let escalate_at = Some(later(self.now, INTERRUPT_GRACE));
-        let begun = TurnEnding { limit: None, interrupt: None, escalate_at, waiters: Vec::new() };
+        let begun = TurnEnding { store_full: false, interrupt: None, escalate_at, waiters: Vec::new() };
         self.state.ending.get_or_insert(begun)
     }
 
@@ -118,7 +119,7 @@ impl Step<'_> {
 
     fn answered_by_first_outcome(&mut self, token: Token) -> bool {
         let end = self.state.fold.end.clone().filter(|_| self.state.fold.status.is_terminal());
-        let Some(End { request, survivors }) = end else { return false };
+        let Some(End { request, survivors, .. }) = end else { return false };
         let done = Answer::Done { event_id: Some(request) };
         self.answer(token, if survivors.is_empty() { Ok(done) } else { Err(Refusal::Survivors(survivors)) });
         true

@@ -35,7 +35,9 @@ impl Step<'_> {
         // A parked turn runs nothing, so no session has to live for it.
         if self.state.parked.is_none() || self.state.end.is_some() {
             let wanted = self.state.ending.is_some() || self.state.end.is_some() || self.state.draining;
-            let finish = if wanted {
+            let finish = if self.state.is_cut_off() {
+                Finish::restarted()
+            } else if wanted {
                 Finish::interrupted()
             } else {
                 Finish::failed(error.unwrap_or_else(|| broke_off(&outcome)))
@@ -70,7 +72,7 @@ impl Step<'_> {
     }
 
     /// Finishes the open turn without beginning another: the session's end comes first in the log.
-    fn close_turn_of_ended_session(&mut self, finish: Finish) {
+    pub(super) fn close_turn_of_ended_session(&mut self, finish: Finish) {
         let draining = std::mem::replace(&mut self.state.draining, true);
         self.finish_turn(finish);
         self.state.draining = draining;

@@ -1,12 +1,13 @@
 mod property;
+mod restart;
 
 use std::collections::BTreeMap;
 
 use musher_backend::{ApprovalRequest, BackendError, Capabilities, Event, SessionOutcome, TurnEnd, Verdict};
-use musher_protocol::{ApprovalKind, Intent, OnIdle};
+use musher_protocol::{ApprovalKind, Intent, OnIdle, WorkerRef};
 
 use super::*;
-use crate::profile::{ApprovalMode, Profile};
+use crate::profile::{ApprovalMode, OnRestart, Profile};
 
 /// A machine under test, its clock, and everything it recorded.
 struct Bench {
@@ -35,9 +36,8 @@ impl Bench {
             working_dir: "/".into(),
             on_idle,
         };
-        let worker_ref = worker_ref();
         let now = Timestamp::UNIX_EPOCH;
-        let state = State::new(Arc::new(spec), capabilities, worker_ref, now);
+        let state = State::new(Arc::new(spec), capabilities, Fold::new(worker_ref(), now), false, now);
         let mut bench = Self {
             state,
             now,
@@ -50,6 +50,11 @@ impl Bench {
         bench.step(Input::Created { by: Actor::rule("test"), first: Vec::new() });
         bench.shown.clear();
         bench
+    }
+
+    fn that_waits_after_a_restart(mut self) -> Self {
+        Arc::make_mut(&mut self.state.spec).profile.on_restart = OnRestart::Wait;
+        self
     }
 
     fn step(&mut self, input: Input) {
@@ -85,6 +90,29 @@ impl Bench {
         while !self.finished && self.state.next_deadline().is_some_and(|at| at <= self.now) {
             self.step(Input::DeadlineReached);
         }
+    }
+
+    /// The process ended, however it did, and another one reads the log.
+    fn restart(&mut self) {
+        let checkpoint = serde_json::to_string(&self.state.fold).unwrap();
+        let fold: Fold = serde_json::from_str(&checkpoint).unwrap();
+        assert_eq!(fold, self.state.fold, "a checkpoint reads back");
+        if fold.status.is_terminal() {
+            return;
+        }
+        // Whoever waited for an answer was cut off.
+        for token in 1..=self.n_asked {
+            self.answers.entry(token).or_insert(1);
+        }
+        self.finished = false;
+        self.state = State::new(
+            self.state.spec.clone(),
+            self.state.capabilities,
+            fold,
+            self.state.store_full,
+            self.now,
+        );
+        self.step(Input::Recovered { survivors: Vec::new() });
     }
 
     /// One word of a table's script.
@@ -194,6 +222,9 @@ impl Bench {
             }
             "pass" => self.pass(rest.parse().unwrap()),
             "drain" => self.step(Input::Drain),
+            "full" => self.step(Input::StoreFull(true)),
+            "space" => self.step(Input::StoreFull(false)),
+            "restart" => self.restart(),
             word => panic!("no such word: {word}"),
         }
     }
@@ -227,7 +258,10 @@ fn show(effect: &Effect) -> String {
     match effect {
         Effect::Record(draft) => match &draft.payload {
             Payload::TurnFinished(finished) => {
-                format!("turn_finished({:?})", finished.outcome).to_lowercase()
+                let code = finished.error.as_ref().map(|error| error.code.as_str());
+                let why = code.filter(|code| ["restarted", "store_full"].contains(code));
+                let outcome = format!("{:?}", finished.outcome).to_lowercase();
+                format!("turn_finished({})", why.unwrap_or(&outcome))
             }
             Payload::Status { execution, .. } => format!("[{:?}]", execution.run_state).to_lowercase(),
             Payload::ApprovalResolved { decision, .. } => {
@@ -582,7 +616,7 @@ fn a_drain_ends_the_session_and_leaves_the_worker() {
     check(
         &format!("{BUSY}; send b"),
         "drain; interrupted; ended",
-        ">end(5) turn_finished(interrupted) [idle] session_ended finish [unconnected]",
+        ">end(5) turn_finished(restarted) [idle] session_ended finish [unconnected]",
     );
     check("", "drain", "finish");
 }

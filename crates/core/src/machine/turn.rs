@@ -10,7 +10,7 @@ use musher_protocol::{
 };
 
 use super::{Answer, Effect, Request, Step, ending::TurnEnding, later};
-use crate::profile::RateLimitPolicy;
+use crate::{fold::QueuedInput, profile::RateLimitPolicy};
 
 /// What a tool call without a result says in the end.
 const CUT_OFF: &str = "interrupted; side effects unknown";
@@ -23,10 +23,10 @@ const CONTINUE: &str = "The rate limit has passed. Continue where you left off."
 
 /// How a turn ends in the log.
 pub(super) struct Finish {
-    outcome: TurnOutcome,
-    stop_reason: Option<StopReason>,
-    vendor_stop_reason: Option<String>,
-    error: Option<TurnError>,
+    pub(super) outcome: TurnOutcome,
+    pub(super) stop_reason: Option<StopReason>,
+    pub(super) vendor_stop_reason: Option<String>,
+    pub(super) error: Option<TurnError>,
 }
 
 impl Finish {
@@ -59,20 +59,30 @@ impl Finish {
 }
 
 impl Step<'_> {
-    /// Begins a turn with the oldest input in the queue, if it may begin, and answers with the input's place in
-    /// the transcript.
-    pub(super) fn begin_turn(&mut self) -> Option<u64> {
+    /// Begins a turn with the oldest input in the queue, if it may begin, and answers with that input and its place
+    /// in the transcript.
+    pub(super) fn begin_turn(&mut self) -> Option<(InputId, u64)> {
+        let oldest = self.state.fold.queue.front()?.input_id.clone();
+        let sequence = self.begin_turn_with(&oldest, TurnCause::Input)?;
+        Some((oldest, sequence))
+    }
+
+    /// The same with an input that is somewhere in the queue.
+    pub(super) fn begin_turn_with(&mut self, input_id: &InputId, cause: TurnCause) -> Option<u64> {
         let state = &mut *self.state;
-        let may_begin = state.fold.turn.is_none() && state.end.is_none() && !state.draining;
+        let may_begin = state.fold.turn.is_none()
+            && state.end.is_none()
+            && !state.draining
+            && !state.store_full
+            && !state.is_held();
         let ends = state.session.is_some() && !state.is_live();
         if !may_begin || ends {
             return None;
         }
-        let input_id = state.fold.queue.front()?.input_id.clone();
         state.last_activity = self.now;
-        let (input, sequence) = self.deliver(&input_id);
+        let (input, sequence) = self.deliver(input_id);
         let turn_id = self.state.fold.turn.as_ref().expect("a delivered input opens its turn").id.clone();
-        self.record(Payload::TurnStarted { turn_id, input_ids: vec![input_id], cause: TurnCause::Input });
+        self.record(Payload::TurnStarted { turn_id, input_ids: vec![input_id.clone()], cause });
         self.hand_over(input);
         Some(sequence)
     }
@@ -82,14 +92,18 @@ impl Step<'_> {
         let turn_id = self.state.fold.turn.as_ref().map_or_else(TurnId::mint, |turn| turn.id.clone());
         self.record(Payload::InputDelivered { input_id: input_id.clone(), turn_id });
         let turn = self.state.fold.turn.as_ref().expect("a delivered input opens its turn");
-        let input = turn.inputs.last().expect("the turn has the input").input.clone();
-        let content = input.content.clone();
-        self.record(match input.kind {
-            InputKind::User => Payload::UserMessage { input_id: input_id.clone(), content },
-            InputKind::System => Payload::SystemItem { content, input_id: Some(input_id.clone()) },
+        let QueuedInput { input_id, kind, content, blob: _, said } =
+            turn.inputs.last().expect("the turn has the input").input.clone();
+        // What was said before a restart is in the transcript already.
+        let sequence = said.unwrap_or_else(|| {
+            let (input_id, content) = (input_id.clone(), content.clone());
+            self.record(match kind {
+                InputKind::User => Payload::UserMessage { input_id, content, blob: None },
+                InputKind::System => Payload::SystemItem { content, blob: None, input_id: Some(input_id) },
+            });
+            self.state.fold.transcript_len
         });
-        let input = backend::Input { input_id: input.input_id, kind: input.kind, content: input.content };
-        (input, self.state.fold.transcript_len)
+        (backend::Input { input_id, kind, content }, sequence)
     }
 
     fn hand_over(&mut self, input: backend::Input) {
@@ -121,6 +135,9 @@ impl Step<'_> {
                     input_ids: Vec::new(),
                     cause: TurnCause::Background,
                 });
+                if self.state.store_full {
+                    self.end_turn().store_full = true;
+                }
             }
             // The backend learns by the session's end, or by another input, that the runtime ended a parked turn.
             (Event::TurnEnded(TurnEnd::Interrupted), None) => {}
@@ -140,12 +157,16 @@ impl Step<'_> {
                 }
                 Payload::InputTaken { input_id }
             }
+            // Nobody asked for that but the runtime, which is ending.
+            Event::TurnEnded(TurnEnd::Interrupted) if self.state.is_cut_off() => {
+                return self.finish_turn(Finish::restarted());
+            }
             Event::TurnEnded(end) => return self.finish_turn(Finish::of(end)),
             Event::RateLimited { scope, reset_at } => return self.rate_limited(scope, reset_at),
             Event::TextDelta { block, text } => Payload::TextDelta { turn_id, block, text },
-            Event::TextDone { block, text } => Payload::TextDone { turn_id, block, text },
+            Event::TextDone { block, text } => Payload::TextDone { turn_id, block, text, blob: None },
             Event::ThinkingDelta { block, text } => Payload::ThinkingDelta { turn_id, block, text },
-            Event::ThinkingDone { block, text } => Payload::ThinkingDone { turn_id, block, text },
+            Event::ThinkingDone { block, text } => Payload::ThinkingDone { turn_id, block, text, blob: None },
             Event::ToolCallStarted { tool_call_id, name } => {
                 Payload::ToolCallStarted { turn_id, tool_call_id, name }
             }
@@ -153,11 +174,16 @@ impl Step<'_> {
                 Payload::ToolCallDelta { tool_call_id, arguments }
             }
             Event::ToolCallDone { tool_call_id, name, input } => {
-                Payload::ToolCallDone { tool_call_id, name, input }
+                Payload::ToolCallDone { tool_call_id, name, input, blob: None }
             }
-            Event::ToolResult { tool_call_id, content, is_error } => {
-                Payload::ToolResult { tool_call_id, content, is_error, diff: None }
-            }
+            Event::ToolResult { tool_call_id, content, is_error } => Payload::ToolResult {
+                tool_call_id,
+                content,
+                blob: None,
+                is_error,
+                diff: None,
+                diff_blob: None,
+            },
             Event::Retrying { attempt, max_attempts, delay_ms, reason, discarded_blocks } => {
                 Payload::Retrying(Retrying {
                     turn_id,
@@ -198,7 +224,8 @@ impl Step<'_> {
     pub(super) fn finish_turn(&mut self, finish: Finish) {
         let Some(turn) = self.state.fold.turn.clone() else { return };
         let ending = self.state.ending.take();
-        let limit = ending.as_ref().and_then(|ending| ending.limit);
+        let limit = turn.limit;
+        let full = ending.as_ref().is_some_and(|ending| ending.store_full);
         self.state.parked = None;
         self.state.refusals = super::Refusals::default();
         for approval_id in self.state.fold.approvals.keys().cloned().collect::<Vec<_>>() {
@@ -211,8 +238,10 @@ impl Step<'_> {
             self.record(Payload::ToolResult {
                 tool_call_id,
                 content: CUT_OFF.to_owned(),
+                blob: None,
                 is_error: true,
                 diff: None,
+                diff_blob: None,
             });
         }
         let outcome = match (finish.outcome, limit) {
@@ -221,15 +250,17 @@ impl Step<'_> {
             (outcome, None) => outcome,
         };
         let completed = outcome == TurnOutcome::Completed;
+        let error = finish.error.or_else(|| (full && !completed).then(store_full));
         self.record(Payload::TurnFinished(Box::new(TurnFinished {
             turn_id: turn.id.clone(),
             outcome,
             stop_reason: finish.stop_reason,
             vendor_stop_reason: finish.vendor_stop_reason,
             limit: limit.filter(|_| !completed),
-            error: finish.error,
+            error,
             usage: turn.usage.clone(),
             text_so_far: turn.text_so_far(),
+            blob: None,
             last_tool: turn.last_tool.filter(|_| !completed),
             tool_may_have_run,
         })));
@@ -253,6 +284,21 @@ impl Step<'_> {
             self.begin_stop(Request { reason: None, by }, super::ending::DEFAULT_GRACE);
         } else {
             self.begin_turn();
+        }
+    }
+
+    /// Nothing new begins in a store that is full, and what runs is ended while there is space to say so.
+    pub(super) fn store_full(&mut self, full: bool) {
+        let was_full = std::mem::replace(&mut self.state.store_full, full);
+        if !full {
+            if was_full {
+                self.go_on_after_restart();
+            }
+            return;
+        }
+        let runs = self.state.fold.turn.is_some() && self.state.end.is_none() && self.state.parked.is_none();
+        if runs {
+            self.end_turn().store_full = true;
         }
     }
 
@@ -305,4 +351,9 @@ impl Step<'_> {
             if turn.has_run { (InputKind::System, CONTINUE.to_owned()) } else { (first.kind, first.content) };
         self.hand_over(backend::Input { input_id: first.input_id, kind, content });
     }
+}
+
+fn store_full() -> TurnError {
+    let message = "the store is full; the turn was ended while there was space to say so".to_owned();
+    TurnError { code: "store_full".to_owned(), message }
 }

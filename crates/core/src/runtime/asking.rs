@@ -128,7 +128,7 @@ impl Runtime {
             Err(Error::NotRunning(_)) => {
                 let row = self.0.store.worker(worker).await?;
                 let row = row.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
-                let End { request, survivors } =
+                let End { request, survivors, .. } =
                     row.facts.end.expect("a terminal worker was ended by a request");
                 if !survivors.is_empty() {
                     return Err(Error::ProcessesSurvived { worker: worker.clone(), survivors });

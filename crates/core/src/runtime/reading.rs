@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use musher_protocol::{Cursor, TranscriptPage, Until, WorkerDetail, WorkerId, WorkerStatus, WorkerSummary};
+use bytes::Bytes;
+use musher_protocol::{
+    Connection, Cursor, Digest, RunState, TranscriptPage, Until, WorkerDetail, WorkerId, WorkerStatus,
+    WorkerSummary,
+};
 
 use super::Runtime;
 use crate::{
@@ -10,7 +14,7 @@ use crate::{
     frame::Frame,
     observe::{Observation, check_cursor, read},
     show,
-    store::{Most, Start},
+    store::{Extent, Most, Start, WorkerRow},
 };
 
 /// What a page of a log holds at most: events may be large, and a page is put together in memory.
@@ -49,7 +53,8 @@ impl Runtime {
         limit: usize,
     ) -> Result<Vec<WorkerSummary>, Error> {
         let rows = self.0.store.workers(status, after, limit).await?;
-        Ok(rows.iter().map(|row| show::summary(row, self.worker_ref(&row.worker_id))).collect())
+        let rows = rows.into_iter().map(|row| self.as_it_is(row));
+        Ok(rows.map(|row| show::summary(&row, self.worker_ref(&row.worker_id))).collect())
     }
 
     /// A worker, whole, at the place of its cursor.
@@ -59,7 +64,18 @@ impl Runtime {
     /// When there is no such worker, or the store cannot be read.
     pub async fn worker_detail(&self, worker: &WorkerId) -> Result<WorkerDetail, Error> {
         let row = self.0.store.worker(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
-        Ok(show::detail(&row, self.worker_ref(worker)))
+        Ok(show::detail(&self.as_it_is(row), self.worker_ref(worker)))
+    }
+
+    /// A row says what its log did; of a log that is damaged nothing runs, whatever was the last that could be written.
+    fn as_it_is(&self, mut row: WorkerRow) -> WorkerRow {
+        if !row.status().is_terminal() && self.0.damaged().contains(&row.worker_id) {
+            let execution = &mut row.facts.execution;
+            execution.connection = Connection::Unconnected;
+            execution.run_state = RunState::Errored;
+            (execution.turn_id, execution.until) = (None, None);
+        }
+        row
     }
 
     /// Waits until this holds, or until the time is up, and answers with the worker then.
@@ -99,9 +115,23 @@ impl Runtime {
         start: Start,
         limit: usize,
     ) -> Result<TranscriptPage, Error> {
-        self.live(worker).await?;
+        self.0.store.extent(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
         let slice = self.0.store.transcript(worker, start, limit).await?;
         Ok(show::transcript(slice, self.worker_ref(worker), limit))
+    }
+
+    /// A large body that an event of the worker names, at most 16 MiB.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such worker, none of its events names such a body, or the store cannot be read.
+    pub async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Bytes, Error> {
+        let store = &*self.0.store;
+        if let Some(bytes) = store.blob(worker, digest).await? {
+            return Ok(bytes);
+        }
+        store.worker(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
+        Err(Error::BlobNotFound { worker: worker.clone(), digest })
     }
 
     /// A page of a worker's log.
@@ -116,21 +146,21 @@ impl Runtime {
         types: Option<&[&str]>,
         limit: usize,
     ) -> Result<EventPage, ReadError> {
-        self.live(worker).await?;
         let store = &*self.0.store;
-        let head = store.head(worker).await?;
+        let extent = store.extent(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
+        let Extent { oldest, head } = extent;
         let (after, from) = match from {
-            From::Cursor(None) => (0, Cursor::new(worker, 0, 0)),
+            From::Cursor(None) => (oldest.seq, oldest.cursor(worker)),
             From::Cursor(Some(cursor)) => {
                 check_cursor(store, worker, cursor).await?;
                 (cursor.seq(), cursor)
             }
             From::Tail(0) => (head.seq, head.cursor(worker)),
-            From::Tail(n) => (head.seq.saturating_sub(n), Cursor::new(worker, 0, 0)),
+            From::Tail(n) => (head.seq.saturating_sub(n).max(oldest.seq), oldest.cursor(worker)),
         };
         let mut frames = read(store, worker, after, Most { events: limit, bytes: PAGE_BYTES }).await?;
         let next = frames.last().map_or(from, Frame::cursor);
-        let has_more = next.seq() < store.head(worker).await?.seq;
+        let has_more = next.seq() < head.seq;
         if let Some(types) = types {
             frames.retain(|frame| types.contains(&frame.type_name()));
         }

@@ -1,7 +1,7 @@
 //! What the runtime's errors are on the wire.
 
 use musher_core::{CursorProblem, Error, ReadError, StoreError};
-use musher_protocol::ErrorCode;
+use musher_protocol::{Cursor, ErrorCode};
 
 use super::Fault;
 
@@ -11,8 +11,10 @@ impl From<Error> for Fault {
         let plain = |code| Self::new(code, message.clone());
         match error {
             Error::WorkerNotFound(_) => plain(ErrorCode::WorkerNotFound),
+            Error::BlobNotFound { .. } => plain(ErrorCode::BlobNotFound),
             Error::NotRunning(_) | Error::ApprovalNotPending => plain(ErrorCode::InvalidRequest),
             Error::Busy(_) => plain(ErrorCode::WorkerExecutionRejected),
+            Error::StillRunning(_) => plain(ErrorCode::WorkerRunning),
             Error::QueueFull { limit, .. } | Error::QueueTooLarge { limit, .. } => {
                 plain(ErrorCode::Overloaded).over(limit as u64)
             }
@@ -53,20 +55,42 @@ impl From<CursorProblem> for Fault {
             CursorProblem::Foreign | CursorProblem::Future => {
                 Self::new(ErrorCode::WrongRuntimeCursor, message)
             }
-            CursorProblem::HistoryChanged { oldest } => {
-                let mut fault = Self::new(ErrorCode::CursorExpired, message);
-                fault.0.oldest_cursor = Some(oldest);
-                fault.0.reason = Some("history_changed");
-                fault
-            }
+            CursorProblem::Pruned { oldest } => expired(message, oldest, "pruned"),
+            CursorProblem::HistoryChanged { oldest } => expired(message, oldest, "history_changed"),
         }
     }
 }
 
+fn expired(message: String, oldest: Cursor, reason: &'static str) -> Fault {
+    let mut fault = Fault::new(ErrorCode::CursorExpired, message);
+    fault.0.oldest_cursor = Some(oldest);
+    fault.0.reason = Some(reason);
+    fault
+}
+
 /// What is said names neither paths nor statements; the operator finds them in the log, by the request's id.
 fn store(source: &StoreError) -> Fault {
-    tracing::error!(error = source as &dyn std::error::Error, "store failed");
-    Fault::new(ErrorCode::StoreIo, "the store failed; the server's log says how")
+    match source {
+        StoreError::Full => {
+            let message = "the store has space left only to end what is under way; make some, and try again";
+            Fault::new(ErrorCode::StoreFull, message)
+        }
+        StoreError::Corrupt { .. } => {
+            tracing::error!(error = source as &dyn std::error::Error, "damaged");
+            Fault::new(ErrorCode::StoreCorrupt, source.to_string())
+        }
+        StoreError::NoWorker(_) => Fault::new(ErrorCode::WorkerNotFound, source.to_string()),
+        // What remains is for the operator, in whatever form it comes.
+        StoreError::Conflict { .. }
+        | StoreError::Fenced { .. }
+        | StoreError::Pruned { .. }
+        | StoreError::Io { .. }
+        | StoreError::Failed
+        | _ => {
+            tracing::error!(error = source as &dyn std::error::Error, "store failed");
+            Fault::new(ErrorCode::StoreIo, "the store failed; the server's log says how")
+        }
+    }
 }
 
 fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
@@ -78,7 +102,7 @@ fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
 mod tests {
     use std::io;
 
-    use musher_protocol::{Cursor, Survivor, WorkerId};
+    use musher_protocol::{Digest, Survivor, WorkerId};
 
     use super::super::Parts;
     use super::*;
@@ -92,6 +116,10 @@ mod tests {
         let worker: WorkerId = "wrk_1".parse().unwrap();
         let cases = [
             (Error::WorkerNotFound(worker.clone()), parts(ErrorCode::WorkerNotFound, "no worker `wrk_1`")),
+            (
+                Error::BlobNotFound { worker: worker.clone(), digest: Digest([0xab; 32]) },
+                parts(ErrorCode::BlobNotFound, &format!("no body `{}` of worker `wrk_1`", "ab".repeat(32))),
+            ),
             (
                 Error::NotRunning(worker.clone()),
                 parts(ErrorCode::InvalidRequest, "worker `wrk_1` is not running"),
@@ -149,10 +177,11 @@ mod tests {
             (Error::Draining, parts(ErrorCode::Draining, "the runtime is ending")),
             (Error::Stopped, parts(ErrorCode::RuntimeStopped, "the runtime has ended")),
             (
-                Error::Store(StoreError::Io {
+                StoreError::Io {
                     attempt: "write /var/lib/musher/log",
                     source: io::Error::other("INSERT INTO events"),
-                }),
+                }
+                .into(),
                 parts(ErrorCode::StoreIo, "the store failed; the server's log says how"),
             ),
             (

@@ -21,9 +21,9 @@ const READ_BUFFER_BYTES: usize = 4 << 10;
 /// one system call for many events.
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// The most that ever waits to be written. A message is only taken once those before it are under this buffer's
-/// usual size, so it has to hold one message, and the longest event is a tool's result of 16 MiB, which JSON may
-/// write six times as long.
-const MAX_WRITE_BUFFER_BYTES: usize = WRITE_BUFFER_BYTES + (100 << 20);
+/// usual size, so it has to hold one message. Large bodies are not in the log; the longest event is a worker's
+/// creation, whose objective has 2 MiB like every input, and JSON may write that six times as long.
+const MAX_WRITE_BUFFER_BYTES: usize = WRITE_BUFFER_BYTES + (16 << 20);
 
 pub(super) async fn observe(mut call: Call) -> Result<Response, Fault> {
     let ObserveQuery { cursor } = call.query()?;

@@ -44,6 +44,13 @@ pub(super) async fn create(mut call: Call) -> Result<Response, Fault> {
     Ok(response)
 }
 
+pub(super) async fn delete(call: Call) -> Result<Response, Fault> {
+    key::refuse(&call.head.headers)?;
+    let id = call.worker()?;
+    call.adapter.runtime.delete_worker(&id).await?;
+    Ok(reply::nothing())
+}
+
 pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     let WorkerQuery { until, wait } = call.query()?;
     let wait = query::wait(wait)?;

@@ -5,6 +5,7 @@ use musher_core::CursorProblem;
 use musher_protocol::{Cursor, CursorError, Diagnostic, DiagnosticCode, Frame};
 
 const CURSOR_MALFORMED: CloseCode = 4400;
+const WORKER_NOT_FOUND: CloseCode = 4404;
 const CURSOR_UNKNOWN_OR_EXPIRED: CloseCode = 4410;
 
 /// The last things that a socket says.
@@ -50,8 +51,13 @@ impl Farewell {
         let plain = Self::because(code, problem.to_string(), CURSOR_UNKNOWN_OR_EXPIRED);
         match problem {
             CursorProblem::Foreign | CursorProblem::Future => plain,
+            CursorProblem::Pruned { oldest } => plain.resuming_at(oldest, "pruned"),
             CursorProblem::HistoryChanged { oldest } => plain.resuming_at(oldest, "history_changed"),
         }
+    }
+
+    pub(super) fn worker_not_found() -> Self {
+        Self::because(DiagnosticCode::WorkerNotFound, "the worker was deleted", WORKER_NOT_FOUND)
     }
 
     fn because(code: DiagnosticCode, message: impl Into<String>, close: CloseCode) -> Self {

@@ -13,11 +13,12 @@ use crate::{
 };
 
 fn ask(route: &Route) -> Ask {
-    let path = route.path.replace("{worker_id}", "wrk_1");
+    let path = route.path.replace("{worker_id}", "wrk_1").replace("{digest}", &"ab".repeat(32));
     match route.method {
         Method::Get => Ask::get(path),
         // No route takes this, so whoever is let in gets no further than the body.
         Method::Post => Ask::post(path, "[]"),
+        Method::Delete => Ask::delete(path),
     }
 }
 

@@ -41,6 +41,10 @@ impl Ask {
         Self { method: "GET", target: target.into(), headers: Vec::new(), body: Vec::new() }
     }
 
+    pub(crate) fn delete(target: impl Into<String>) -> Self {
+        Self { method: "DELETE", ..Self::get(target) }
+    }
+
     pub(crate) fn post(target: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
         Self { method: "POST", target: target.into(), headers, body: body.into() }

@@ -2,7 +2,8 @@
 
 use musher_http::{Bounds, HttpOptions};
 use musher_protocol::{
-    AckReply, InputAckReply, Role, TranscriptReply, Until, WorkerListReply, WorkerReply, WorkerStatus,
+    AckReply, ErrorCode, InputAckReply, Role, TranscriptReply, Until, WorkerListReply, WorkerReply,
+    WorkerStatus,
 };
 use serde_json::json;
 
@@ -68,7 +69,7 @@ async fn a_command_goes_on_when_its_client_leaves() {
     for (command, body, expected) in cases {
         let (store, faults) = Fragile::new();
         let bounds = Bounds { max_connections: 1, ..Bounds::default() };
-        let world = World::over(runtime(store), HttpOptions { bounds, ..options() }).await;
+        let world = World::over(runtime(store).await, HttpOptions { bounds, ..options() }).await;
         let worker = world.worker_id().await;
         let here = format!("/v1/workers/{worker}");
         world.client().post(&format!("{here}/input"), &json!({"kind": "user", "content": "hang"})).await.ok();
@@ -93,7 +94,7 @@ async fn a_command_goes_on_when_its_client_leaves() {
 async fn a_worker_is_created_whole_when_its_client_leaves() {
     let (store, faults) = Fragile::new();
     let bounds = Bounds { max_connections: 1, ..Bounds::default() };
-    let world = World::over(runtime(store), HttpOptions { bounds, ..options() }).await;
+    let world = World::over(runtime(store).await, HttpOptions { bounds, ..options() }).await;
     let held = faults.hold().await;
     let request = json!({"intent": {"kind": "task", "objective": "hello"}, "on_idle": "stop"});
     let leaves = world.client().send(Ask::post("/v1/workers", request.to_string())).await;
@@ -125,6 +126,26 @@ async fn waiting_ends_when_the_state_is_there_or_the_time_is_up() {
     let detail =
         within(world.runtime.wait_worker(&worker, Until::Terminal, Default::default())).await.unwrap();
     assert_eq!(detail.status, WorkerStatus::Cancelled);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_has_ended_is_deleted_and_its_readers_are_told() {
+    let world = World::new().await;
+    let worker = world.worker_id().await;
+    let here = format!("/v1/workers/{worker}");
+    world.client().post(&format!("{here}/stop"), &json!({})).await.ok();
+    let deleted = world.client().ask(Ask::delete(&*here)).await;
+    assert_eq!((deleted.status, deleted.body.as_str()), (204, ""));
+    for path in ["", "/events", "/transcript"] {
+        let gone = world.client().get(&format!("{here}{path}")).await;
+        assert_eq!(gone.error(), ErrorCode::WorkerNotFound, "{path}");
+    }
+    assert_eq!(world.client().ask(Ask::delete(&*here)).await.error(), ErrorCode::WorkerNotFound);
+    let listed = world.client().get("/v1/workers").await.json();
+    assert_eq!(listed["workers"], json!([]));
+    let reported = world.client().get("/v1/diagnostics").await.json();
+    assert_eq!(reported, json!({ "diagnostics": [] }));
     world.end().await;
 }
 

@@ -16,7 +16,7 @@ use crate::{
 const SHORT: Duration = Duration::from_millis(200);
 
 async fn bounded(bounds: Bounds) -> World {
-    World::over(runtime(MemoryStore::new()), HttpOptions { bounds, ..options() }).await
+    World::over(runtime(MemoryStore::new()).await, HttpOptions { bounds, ..options() }).await
 }
 
 /// The head of a request with a body that follows by hand.

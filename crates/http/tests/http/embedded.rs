@@ -18,7 +18,7 @@ use crate::{
 async fn the_router_brings_its_walls_and_tokens_along() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let runtime = runtime(MemoryStore::new());
+    let runtime = runtime(MemoryStore::new()).await;
     let app = Router::new().nest("/musher", router(runtime, options()));
     let mut server = JoinSet::new();
     server.spawn(async move { axum::serve(listener, app).await });

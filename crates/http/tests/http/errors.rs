@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use musher_core::MemoryStore;
-use musher_protocol::{Cursor, ErrorCode, ErrorReply};
+use musher_protocol::{Cursor, Digest, ErrorCode, ErrorReply};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     client::{Ask, Client, Reply},
@@ -27,6 +28,9 @@ async fn every_code_is_answered_where_it_belongs() {
     let idle = world.worker_id().await;
     let other = world.worker_id().await;
     world.say(&idle, "hello").await;
+    let large = "x".repeat(100_000);
+    world.say(&idle, &large).await;
+    let blob = format!("/v1/workers/{idle}/blobs/{}", Digest(Sha256::digest(&large).into()));
     let ended = world.worker_id().await;
     world.client().post(&format!("/v1/workers/{ended}/stop"), &json!({})).await.ok();
     let busy = world.worker("narrow").await.worker_id;
@@ -51,6 +55,8 @@ async fn every_code_is_answered_where_it_belongs() {
         (Code::InvalidJson, Ask::post("/v1/workers", r#"{"intent":{"kind":"assistant"},"limits":{}}"#)),
         (Code::InvalidJson, Ask::post(at("/stop"), "null")),
         (Code::InvalidJson, Ask::post(at("/stop"), r#"{"grace_secs":-1}"#)),
+        (Code::WorkerRunning, Ask::delete(at(""))),
+        (Code::WorkerNotFound, Ask::delete("/v1/workers/wrk_nobody")),
         (Code::InvalidQuery, Ask::get("/v1/runtime?token=secret")),
         (Code::InvalidQuery, Ask::get("/livez?verbose")),
         (Code::InvalidQuery, Ask::post("/v1/workers?dry_run=1", ASSISTANT)),
@@ -114,6 +120,14 @@ async fn every_code_is_answered_where_it_belongs() {
         (Code::WorkerNotFound, Ask::get("/v1/workers/wrk_1/events/ws?cursor=nonsense")),
         (Code::WorkerNotFound, Ask::post("/v1/workers/%77rk_1/input", HELLO)),
         (Code::WorkerNotFound, Ask::post("/v1/workers/wrk_1/stop", "")),
+        (Code::WorkerNotFound, Ask::get(format!("/v1/workers/wrk_1/blobs/{}", "ab".repeat(32)))),
+        (Code::WorkerNotFound, Ask::get("/v1/workers/wrk_1/blobs/x")),
+        (Code::InvalidWorkerId, Ask::get("/v1/workers//blobs/x")),
+        (Code::BlobNotFound, Ask::get(at(&format!("/blobs/{}", "ab".repeat(32))))),
+        (Code::BlobNotFound, Ask::get(at(&format!("/blobs/{}", "AB".repeat(32))))),
+        (Code::BlobNotFound, Ask::get(at("/blobs/..%2f..%2fetc"))),
+        (Code::RangeNotSatisfiable, Ask::get(&blob).with("range", "bytes=100000-")),
+        (Code::RouteNotFound, Ask::get(at("/blobs/"))),
         (Code::RouteNotFound, Ask::get("/")),
         (Code::RouteNotFound, Ask::get("/v1/Runtime")),
         (Code::RouteNotFound, Ask::get("/v1/runtime/")),
@@ -141,14 +155,14 @@ async fn every_code_is_answered_where_it_belongs() {
     seen.note(Code::Forbidden, &look.post("/v1/workers", &json!({})).await, "scope");
     world.end().await;
 
-    let unmakeable = builder(MemoryStore::new()).scratch("/proc/nowhere".into()).build().unwrap();
+    let unmakeable = builder(MemoryStore::new()).scratch("/proc/nowhere".into()).start().await.unwrap();
     let world = World::over(unmakeable, options()).await;
     let reply = world.client().ask(Ask::post("/v1/workers", ASSISTANT)).await;
     seen.note(Code::WorkerExecutionUnavailable, &reply, "no scratch");
     world.end().await;
 
     let (store, faults) = Fragile::new();
-    let world = World::over(runtime(store), options()).await;
+    let world = World::over(runtime(store).await, options()).await;
     faults.fail();
     for ask in [
         Ask::get("/readyz"),
@@ -159,6 +173,20 @@ async fn every_code_is_answered_where_it_belongs() {
         let reply = world.client().ask(ask).await;
         seen.note(Code::StoreIo, &reply, "store");
         assert!(!reply.body.contains("/var/lib") && !reply.body.contains("INSERT"), "{}", reply.body);
+    }
+    world.end().await;
+
+    let (store, faults) = Fragile::new();
+    let world = World::over(runtime(store).await, options()).await;
+    let worker = world.worker_id().await;
+    let at = |path: &str| format!("/v1/workers/{worker}{path}");
+    faults.fill();
+    for ask in [Ask::post("/v1/workers", ASSISTANT), Ask::post(at("/input"), HELLO)] {
+        seen.note(Code::StoreFull, &world.client().ask(ask).await, "full store");
+    }
+    faults.damage();
+    for path in ["", "/transcript", "/events", &format!("/blobs/{}", "ab".repeat(32))] {
+        seen.note(Code::StoreCorrupt, &world.client().get(&at(path)).await, path);
     }
     world.end().await;
 
@@ -235,7 +263,7 @@ impl Seen {
     fn note(&mut self, expected: ErrorCode, reply: &Reply, what: &str) {
         assert_eq!(reply.error(), expected, "{what}: {}", reply.body);
         let ErrorReply { error } = serde_json::from_str(&reply.body).expect("an error");
-        let names_limit = matches!(reply.status, 413 | 429) || error.code == ErrorCode::LimitTooLarge;
+        let names_limit = matches!(reply.status, 413 | 416 | 429) || error.code == ErrorCode::LimitTooLarge;
         assert_eq!(error.limit.is_some(), names_limit, "{what}: {}", reply.body);
         self.0.insert(expected);
     }

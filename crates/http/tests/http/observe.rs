@@ -87,7 +87,7 @@ async fn page(world: &World, worker: &WorkerId) -> EventsReply {
 }
 
 async fn bounded(bounds: Bounds) -> World {
-    World::over(runtime(MemoryStore::new()), HttpOptions { bounds, ..options() }).await
+    World::over(runtime(MemoryStore::new()).await, HttpOptions { bounds, ..options() }).await
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn sockets_end_with_the_runtime_and_with_the_server() {
 #[tokio::test]
 async fn a_socket_ends_when_the_store_fails() {
     let (store, faults) = Fragile::new();
-    let world = World::over(runtime(store), options()).await;
+    let world = World::over(runtime(store).await, options()).await;
     let worker = world.worker_id().await;
     let mut observer = Observer::new(&world, &worker, "").await;
     observer.event().await;

@@ -57,7 +57,7 @@ async fn the_list_turns_its_pages() {
 #[tokio::test]
 async fn the_transcript_turns_its_pages() {
     let limits = RuntimeLimits { max_transcript_projection_items: 3, max_event_batch_items: 256 };
-    let runtime = builder(MemoryStore::new()).limits(limits).build().unwrap();
+    let runtime = builder(MemoryStore::new()).limits(limits).start().await.unwrap();
     let world = World::over(runtime, options()).await;
     let worker = world.worker_id().await;
     world.say(&worker, "one").await;

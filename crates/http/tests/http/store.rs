@@ -9,12 +9,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use musher_core::{
-    AcceptedInput, Commit, Head, MemoryStore, Most, Start, Store, StoreError, StoredEvent, TranscriptSlice,
-    WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Life, MemoryStore, Most, NewLife, Prune, Start, Store,
+    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{InputId, StoreKind, WorkerId, WorkerStatus};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::world::within;
 
@@ -29,15 +30,28 @@ pub(crate) struct Fragile {
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
     broken: Arc<AtomicBool>,
+    damaged: Arc<AtomicBool>,
+    health: watch::Sender<Health>,
     /// Whoever has it holds every append up, once it is durable and before it is acknowledged.
     pass: Arc<Semaphore>,
     held: Arc<Notify>,
 }
 
 impl Faults {
-    /// From now on nothing works.
+    /// From now on nothing works, as whoever asks is told.
     pub(crate) fn fail(&self) {
         self.broken.store(true, Ordering::SeqCst);
+        self.health.send_replace(Health::Failed(Arc::new(StoreError::Failed)));
+    }
+
+    /// From now on what is stored of a worker is damaged, whichever it is.
+    pub(crate) fn damage(&self) {
+        self.damaged.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on there is no space for anything new.
+    pub(crate) fn fill(&self) {
+        self.health.send_replace(Health::Full);
     }
 
     /// From now on, for as long as the answer lives, no append is acknowledged.
@@ -53,9 +67,22 @@ impl Faults {
 
 impl Fragile {
     pub(crate) fn new() -> (Self, Faults) {
-        let faults =
-            Faults { broken: Arc::default(), pass: Arc::new(Semaphore::new(1)), held: Arc::default() };
+        let faults = Faults {
+            broken: Arc::default(),
+            damaged: Arc::default(),
+            health: watch::Sender::new(Health::Good),
+            pass: Arc::new(Semaphore::new(1)),
+            held: Arc::default(),
+        };
         (Self { inner: MemoryStore::new(), faults: faults.clone() }, faults)
+    }
+
+    fn check_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.check()?;
+        if self.faults.damaged.load(Ordering::SeqCst) {
+            return Err(StoreError::Corrupt { worker: worker.clone(), what: "event 7".to_owned() });
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -84,7 +111,7 @@ impl Store for Fragile {
     }
 
     async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRow>, StoreError> {
-        self.check()?;
+        self.check_worker(worker)?;
         self.inner.worker(worker).await
     }
 
@@ -103,9 +130,48 @@ impl Store for Fragile {
         self.inner.counts().await
     }
 
-    async fn head(&self, worker: &WorkerId) -> Result<Head, StoreError> {
+    fn health(&self) -> watch::Receiver<Health> {
+        self.faults.health.subscribe()
+    }
+
+    async fn begin(&self, life: NewLife) -> Result<Life, StoreError> {
         self.check()?;
-        self.inner.head(worker).await
+        self.inner.begin(life).await
+    }
+
+    async fn claim(&self, worker: &WorkerId) -> Result<Option<u64>, StoreError> {
+        self.check()?;
+        self.inner.claim(worker).await
+    }
+
+    async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError> {
+        self.check()?;
+        self.inner.unsettled(after, limit).await
+    }
+
+    async fn extent(&self, worker: &WorkerId) -> Result<Option<Extent>, StoreError> {
+        self.check_worker(worker)?;
+        self.inner.extent(worker).await
+    }
+
+    async fn checkpoint(&self, worker: &WorkerId) -> Result<Option<Checkpoint>, StoreError> {
+        self.check()?;
+        self.inner.checkpoint(worker).await
+    }
+
+    async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError> {
+        self.check_worker(worker)?;
+        self.inner.blob(worker, digest).await
+    }
+
+    async fn prune(&self, prune: Prune) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.prune(prune).await
+    }
+
+    async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.delete(worker).await
     }
 
     async fn events(
@@ -114,7 +180,7 @@ impl Store for Fragile {
         after: u64,
         most: Most,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.check()?;
+        self.check_worker(worker)?;
         self.inner.events(worker, after, most).await
     }
 
@@ -124,7 +190,7 @@ impl Store for Fragile {
         start: Start,
         limit: usize,
     ) -> Result<TranscriptSlice, StoreError> {
-        self.check()?;
+        self.check_worker(worker)?;
         self.inner.transcript(worker, start, limit).await
     }
 

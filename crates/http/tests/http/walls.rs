@@ -14,10 +14,11 @@ use crate::{
 /// Every route of the table, and paths that are none.
 fn everywhere() -> Vec<Ask> {
     let routes = ROUTES.iter().map(|route| {
-        let path = route.path.replace("{worker_id}", "wrk_1");
+        let path = route.path.replace("{worker_id}", "wrk_1").replace("{digest}", &"ab".repeat(32));
         match route.method {
             Method::Get => Ask::get(path),
             Method::Post => Ask::post(path, "{}"),
+            Method::Delete => Ask::delete(path),
         }
     });
     let socket = Ask::get("/v1/workers/wrk_1/events/ws")

@@ -33,7 +33,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::over(runtime(MemoryStore::new()), options()).await
+        Self::over(runtime(MemoryStore::new()).await, options()).await
     }
 
     pub(crate) async fn over(runtime: Runtime, options: HttpOptions) -> Self {
@@ -106,8 +106,8 @@ fn script() -> Map<String, Value> {
     Map::from_iter([("script".to_owned(), script)])
 }
 
-pub(crate) fn runtime(store: impl Store) -> Runtime {
-    builder(store).build().expect("names that fit together")
+pub(crate) async fn runtime(store: impl Store) -> Runtime {
+    builder(store).start().await.expect("names that fit together")
 }
 
 pub(crate) fn builder(store: impl Store) -> musher_core::Builder {

@@ -36,6 +36,9 @@ const WORDS: &[&str] = &[
     "survived",
     "pass",
     "drain",
+    "restart",
+    "full",
+    "space",
 ];
 
 /// A word with an argument that it can be played with.
@@ -61,9 +64,13 @@ proptest! {
         mode in prop::sample::select(vec![ApprovalMode::Ask, ApprovalMode::Allow, ApprovalMode::Deny]),
         stops in any::<bool>(),
         steer in any::<bool>(),
+        waits in any::<bool>(),
     ) {
         let on_idle = if stops { OnIdle::Stop } else { OnIdle::Wait };
         let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, tool_limit: None });
+        if waits {
+            bench = bench.that_waits_after_a_restart();
+        }
         for (place, (verb, n)) in words.into_iter().enumerate() {
             bench.play(&spell(verb, n, place));
         }
@@ -125,11 +132,18 @@ fn check_log(bench: &Bench, drained: bool) {
         };
         assert_eq!(sorted(ids), sorted(ends), "every {name} ends exactly once");
     };
-    once(
-        "input",
-        ids(&payloads, "input_accepted", "input_id"),
-        [ids(&payloads, "input_delivered", "input_id"), ids(&payloads, "input_dropped", "input_id")].concat(),
-    );
+    let set = |name| ids(&payloads, name, "input_id").into_iter().collect::<BTreeSet<_>>();
+    let reached: BTreeSet<_> = set("input_delivered").union(&set("input_dropped")).cloned().collect();
+    assert_eq!(set("input_accepted"), reached, "every input is delivered or dropped");
+    // What a rate limit refused was not taken up, and is sent and taken again.
+    let refused = payloads.iter().any(|payload| matches!(payload, Payload::RateLimited { .. }));
+    let taken = if refused { "input_accepted" } else { "input_taken" };
+    for name in ["input_accepted", "user_message", taken, "input_dropped"] {
+        assert_eq!(ids(&payloads, name, "input_id").len(), set(name).len(), "{name} at most once an input");
+    }
+    if !refused {
+        assert!(set("input_taken").is_disjoint(&set("input_dropped")), "what was taken up is not dropped");
+    }
     once(
         "approval",
         ids(&payloads, "approval_requested", "approval_id"),

@@ -1,0 +1,141 @@
+//! What a runtime does by itself: it forgets what need not be kept, and reports how its store is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use musher_protocol::{WorkerId, WorkerStatus};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Phase, Runtime, Shared};
+use crate::{
+    error::Error,
+    store::{Health, StoreError},
+    task::now,
+};
+
+/// Retention is counted in days; an hour more or less does not matter.
+const LOOK: Duration = Duration::from_secs(3600);
+/// Workers that are looked at with one read.
+const PAGE: usize = 256;
+
+impl Runtime {
+    /// Begins what a runtime does by itself, until it ends.
+    pub(crate) fn keep_house(&self) -> Result<(), Error> {
+        let shared = std::sync::Arc::downgrade(&self.0);
+        let mut health = self.0.health.clone();
+        let mut phase = self.0.phase.subscribe();
+        self.0.spawn(async move {
+            let mut looks = interval(LOOK);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = async { drop(phase.wait_for(|phase| *phase != Phase::Running).await) } => return,
+                    changed = health.changed() => match (changed, shared.upgrade()) {
+                        (Ok(()), Some(shared)) => shared.report_health(&health.borrow_and_update()),
+                        (Err(_), _) | (_, None) => return,
+                    },
+                    _ = looks.tick() => {
+                        let Some(shared) = shared.upgrade() else { return };
+                        Self(shared).delete_old().await;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Deletes workers whose last event is older than they are kept.
+    async fn delete_old(&self) {
+        let Some(kept) = self.0.retention.delete_terminal_after else { return };
+        let Ok(before) = now().checked_sub(kept) else { return };
+        for status in [WorkerStatus::Stopped, WorkerStatus::Cancelled] {
+            if let Err(error) = self.delete_before(status, before).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "delete old workers");
+            }
+        }
+    }
+
+    async fn delete_before(&self, status: WorkerStatus, before: Timestamp) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let rows = self.0.store.workers(Some(status), after.as_ref(), PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.worker_id.clone());
+            for row in rows.iter().filter(|row| row.updated_at < before) {
+                self.check_running()?;
+                match self.delete_worker(&row.worker_id).await {
+                    // Somebody else was faster.
+                    Ok(()) | Err(Error::WorkerNotFound(_)) => {}
+                    Err(error) => {
+                        let worker = &row.worker_id;
+                        tracing::error!(%worker, error = &error as &dyn std::error::Error, "delete an old worker");
+                        self.readiness()?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Deletes a worker that has ended: its log, its transcript, and the private directory that it worked in.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such worker, it still runs, or the store fails.
+    pub async fn delete_worker(&self, worker: &WorkerId) -> Result<(), Error> {
+        let not_found = || Error::WorkerNotFound(worker.clone());
+        let row = match self.0.store.worker(worker).await {
+            Ok(row) => Some(row.ok_or_else(not_found)?),
+            // What is damaged can be deleted: there is nothing else to be done with it.
+            Err(StoreError::Corrupt { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if row.as_ref().is_some_and(|row| !row.status().is_terminal()) && !self.is_damaged(worker).await? {
+            return Err(Error::StillRunning(worker.clone()));
+        }
+        if !self.0.store.delete(worker).await? {
+            return Err(not_found());
+        }
+        self.0.damaged().remove(worker);
+        let scratch = self.0.catalog.scratch.join(worker.as_str());
+        if row.is_none_or(|row| row.spec.workspaces.is_empty() && row.spec.working_dir == scratch) {
+            let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
+            if let Ok(Err(error)) = removed
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                let message = format!("the directory that it worked in could not be removed: {error}");
+                self.0.diagnostics.report("retention.scratch_left", message, Some(worker.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Runtime {
+    /// Whether the worker's log cannot be read to its end, so that nothing of it can run.
+    async fn is_damaged(&self, worker: &WorkerId) -> Result<bool, Error> {
+        match self.live(worker).await {
+            Ok(_) => Ok(false),
+            Err(Error::Store(error)) if matches!(*error, StoreError::Corrupt { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Shared {
+    fn report_health(&self, health: &Health) {
+        match health {
+            Health::Good => self.diagnostics.report("store.has_space", "the store has space again", None),
+            Health::Full => {
+                let message = "the store is full: what is under way is ended, and nothing new begins";
+                self.diagnostics.report("store.full", message, None);
+            }
+            Health::Failed(error) => {
+                tracing::error!(error = &**error as &dyn std::error::Error, "the store failed");
+                self.diagnostics.report(
+                    "store.failed",
+                    "the store failed; nothing is written any more",
+                    None,
+                );
+            }
+        }
+    }
+}

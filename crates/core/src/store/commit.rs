@@ -1,0 +1,109 @@
+//! What is written to a store: each of these is atomic.
+
+use bytes::Bytes;
+use musher_protocol::{Cursor, Digest, EventId, InputId, TranscriptEntry, WorkerId};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{Head, StoredEvent, WorkerRow};
+
+/// One atomic write to one worker's log and to what is derived from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The right to write, as [`super::Store::claim`] gave it.
+    pub epoch: u64,
+    /// The number of the newest event that the writer knows.
+    pub expected_head: u64,
+    /// Names this commit: one that comes twice is written once.
+    pub batch_id: Uuid,
+    /// Events, numbered from `expected_head + 1` without gaps; one at least.
+    pub events: Vec<StoredEvent>,
+    /// Entries that are new or have changed, by their sequence.
+    pub entries: Vec<TranscriptEntry>,
+    /// Inputs that are accepted by this commit.
+    pub accepted: Vec<AcceptedInput>,
+    /// Large bodies that the events name.
+    pub blobs: Vec<Blob>,
+    /// The worker's row, when something that it shows has changed.
+    pub row: Option<WorkerRow>,
+    /// The fold at the last event of this commit, where it is time for one.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Commit {
+    /// The epoch of a worker's creator.
+    pub const FIRST_EPOCH: u64 = 1;
+
+    /// The place behind the last event.
+    ///
+    /// # Panics
+    ///
+    /// When there are no events, which no commit is made of.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let last = self.events.last().expect("a commit has events");
+        Head { seq: last.seq, checksum: last.checksum }
+    }
+}
+
+/// The first ack of an input, kept as long as its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedInput {
+    /// The input.
+    pub input_id: InputId,
+    /// Over its kind and content.
+    pub digest: [u8; 32],
+    /// Its `input_accepted` event.
+    pub event_id: EventId,
+    /// Its place in the transcript, when it was delivered in the same commit.
+    pub transcript_sequence: Option<u64>,
+    /// The place behind its `input_accepted` event.
+    pub cursor: Cursor,
+}
+
+/// A large body beside the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Over the bytes.
+    pub digest: Digest,
+    /// The body.
+    pub bytes: Bytes,
+}
+
+impl Blob {
+    /// Names a body by its digest.
+    #[must_use]
+    pub fn of(bytes: Bytes) -> Self {
+        Self { digest: Self::digest_of(&bytes), bytes }
+    }
+
+    /// The name that a body has.
+    #[must_use]
+    pub fn digest_of(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+}
+
+/// The fold of a log up to a place, so that nobody has to read the log from its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The place that it was folded to.
+    pub head: Head,
+    /// The fold, as only the runtime reads it.
+    pub body: Bytes,
+}
+
+/// Forgetting the oldest events of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prune {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The right to write, as [`super::Store::claim`] gave it.
+    pub epoch: u64,
+    /// The place before the oldest event that is to stay. A place that is older than the log's oldest changes nothing.
+    pub oldest: Head,
+    /// The fold at `oldest` or behind it.
+    pub checkpoint: Checkpoint,
+}

@@ -1,0 +1,100 @@
+//! How whoever asked the task for something gets an answer.
+
+use musher_protocol::{Ack, ApprovalId, InputAck, WorkerRef, WorkerStatus};
+use tokio::sync::oneshot;
+
+use super::Task;
+use crate::{
+    error::Error,
+    machine::{Answer, Refusal, Token},
+    store::{AcceptedInput, StoreError},
+};
+
+/// Whom an answer goes to.
+pub(super) enum Reply {
+    Input(oneshot::Sender<Result<InputAck, Error>>),
+    Ack(oneshot::Sender<Result<Ack, Error>>),
+    Approval(oneshot::Sender<ApprovalId>),
+    Recorded(oneshot::Sender<()>),
+}
+
+impl Task {
+    pub(super) fn token(&mut self, reply: Reply) -> Token {
+        self.next_token += 1;
+        let token = Token(self.next_token);
+        self.replies.insert(token, reply);
+        token
+    }
+
+    /// Answers whoever waits. A receiver that has gone is no fault: what was asked for is done all the same.
+    pub(super) async fn answer(
+        &mut self,
+        token: Token,
+        answer: Result<Answer, Refusal>,
+        accepted: &[AcceptedInput],
+    ) {
+        let Some(reply) = self.replies.remove(&token) else { return };
+        match (reply, answer) {
+            (Reply::Input(reply), Ok(Answer::Input { input_id, duplicate })) => {
+                let here = accepted.iter().find(|accepted| accepted.input_id == input_id).cloned();
+                let accepted = match here {
+                    Some(accepted) => Ok(Some(accepted)),
+                    None => self.parts.store.accepted_input(&self.worker_ref.worker_id, &input_id).await,
+                };
+                let status = self.parts.shared.status();
+                let answer = accepted.map_err(Error::from).map(|accepted| {
+                    let accepted = accepted.expect("an input is answered when its acceptance is durable");
+                    input_ack(&self.worker_ref, status, accepted, duplicate)
+                });
+                drop(reply.send(answer));
+            }
+            (Reply::Input(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
+            (Reply::Ack(reply), Ok(Answer::Done { event_id })) => {
+                let event_id = event_id
+                    .or(self.last_event_id.clone())
+                    .expect("a worker's log has its creation at least");
+                let cursor = self.head.cursor(&self.worker_ref.worker_id);
+                let status = self.parts.shared.status();
+                drop(reply.send(Ok(Ack { worker_ref: self.worker_ref.clone(), status, event_id, cursor })));
+            }
+            (Reply::Ack(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
+            (Reply::Approval(reply), Ok(Answer::Approval(approval_id))) => drop(reply.send(approval_id)),
+            (Reply::Recorded(reply), Ok(Answer::Recorded)) => drop(reply.send(())),
+            (Reply::Input(_) | Reply::Ack(_) | Reply::Approval(_) | Reply::Recorded(_), answer) => {
+                unreachable!("the machine answers what was asked, not {answer:?}")
+            }
+        }
+    }
+
+    fn error(&self, refusal: Refusal) -> Error {
+        let worker = self.worker_ref.worker_id.clone();
+        match refusal {
+            Refusal::NotRunning => Error::NotRunning(worker),
+            Refusal::Draining => Error::Draining,
+            Refusal::Busy => Error::Busy(worker),
+            Refusal::QueueFull { limit } => Error::QueueFull { worker, limit },
+            Refusal::QueueTooLarge { limit } => Error::QueueTooLarge { worker, limit },
+            Refusal::OtherContent(input_id) => Error::InputIdReused(input_id),
+            Refusal::StoreFull => StoreError::Full.into(),
+            Refusal::ApprovalNotPending => Error::ApprovalNotPending,
+            Refusal::Survivors(survivors) => Error::ProcessesSurvived { worker, survivors },
+        }
+    }
+}
+
+pub(crate) fn input_ack(
+    worker_ref: &WorkerRef,
+    status: WorkerStatus,
+    accepted: AcceptedInput,
+    duplicate: bool,
+) -> InputAck {
+    InputAck {
+        worker_ref: worker_ref.clone(),
+        status,
+        transcript_sequence: accepted.transcript_sequence,
+        event_id: accepted.event_id,
+        input_id: accepted.input_id,
+        duplicate,
+        cursor: accepted.cursor,
+    }
+}

@@ -1,0 +1,68 @@
+//! Everything that a store can be asked.
+
+use bytes::Bytes;
+use musher_core::{
+    AcceptedInput, Checkpoint, Extent, Most, Start, Store, StoredEvent, TranscriptSlice, WorkerCounts,
+    WorkerRow,
+};
+use musher_protocol::{Digest, InputId, WorkerId, WorkerStatus};
+
+use super::refusal::{Answer, answer};
+
+/// A question to a store.
+#[derive(Clone, Debug)]
+pub(super) enum Read {
+    Worker(WorkerId),
+    Workers { status: Option<WorkerStatus>, after: Option<WorkerId>, limit: usize },
+    Unsettled { after: Option<WorkerId>, limit: usize },
+    Counts,
+    Extent(WorkerId),
+    Events { worker: WorkerId, after: u64, most: Most },
+    Transcript { worker: WorkerId, start: Start, limit: usize },
+    AcceptedInput(WorkerId, InputId),
+    Checkpoint(WorkerId),
+    Blob(WorkerId, Digest),
+}
+
+/// What a store says to a [`Read`].
+#[derive(Debug, PartialEq)]
+pub(super) enum Reply {
+    Worker(Option<Box<WorkerRow>>),
+    Workers(Vec<WorkerRow>),
+    Unsettled(Vec<WorkerId>),
+    Counts(WorkerCounts),
+    Extent(Option<Extent>),
+    Events(Vec<StoredEvent>),
+    Transcript(TranscriptSlice),
+    AcceptedInput(Option<AcceptedInput>),
+    Checkpoint(Option<Checkpoint>),
+    Blob(Option<Bytes>),
+}
+
+impl Read {
+    /// Asks a store.
+    pub(super) async fn of(&self, store: &dyn Store) -> Answer<Reply> {
+        answer(match self {
+            Self::Worker(worker) => store.worker(worker).await.map(|row| Reply::Worker(row.map(Box::new))),
+            Self::Workers { status, after, limit } => {
+                store.workers(*status, after.as_ref(), *limit).await.map(Reply::Workers)
+            }
+            Self::Unsettled { after, limit } => {
+                store.unsettled(after.as_ref(), *limit).await.map(Reply::Unsettled)
+            }
+            Self::Counts => store.counts().await.map(Reply::Counts),
+            Self::Extent(worker) => store.extent(worker).await.map(Reply::Extent),
+            Self::Events { worker, after, most } => {
+                store.events(worker, *after, *most).await.map(Reply::Events)
+            }
+            Self::Transcript { worker, start, limit } => {
+                store.transcript(worker, *start, *limit).await.map(Reply::Transcript)
+            }
+            Self::AcceptedInput(worker, input) => {
+                store.accepted_input(worker, input).await.map(Reply::AcceptedInput)
+            }
+            Self::Checkpoint(worker) => store.checkpoint(worker).await.map(Reply::Checkpoint),
+            Self::Blob(worker, digest) => store.blob(worker, *digest).await.map(Reply::Blob),
+        })
+    }
+}

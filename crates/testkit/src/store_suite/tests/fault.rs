@@ -1,0 +1,87 @@
+//! The rules that a store may break.
+
+macro_rules! faults {
+    ($($fault:ident)*) => {
+        /// A rule that a store breaks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Fault {
+            /// It breaks none.
+            None,
+            $($fault),*
+        }
+
+        impl Fault {
+            pub(super) const ALL: &[Self] = &[$(Self::$fault),*];
+        }
+    };
+}
+
+faults! {
+    AppendAddsEntries
+    AppendCreatesOfAnyEpoch
+    AppendFailsMates
+    AppendForgetsBatches
+    AppendHidesRefusals
+    AppendIgnoresEpochs
+    AppendIgnoresHeads
+    AppendKeepsOldCheckpoints
+    AppendKeepsOldRows
+    AppendKnowsOldBatches
+    AppendLosesBlobs
+    AppendLosesLastEvents
+    AppendNormalizesPayloads
+    AppendRefusesLargeCommits
+    AppendRefusesLongCommits
+    AppendReordersEvents
+    AppendTakesRepeatedRefusals
+    AppendTearsCommits
+    BeginForgetsOwners
+    BeginTakesAnId
+    BeginTakesTheNewId
+    BlobsAreEverybodys
+    BlobsGoWithAnyWorker
+    BlobsGoWithEvents
+    CheckpointsGoBackByPrunes
+    ClaimsAreGivenTwice
+    ClaimsForStrangers
+    ClaimsLeaveWritersAlone
+    CountsKeepTheDead
+    CountsStayAtCreation
+    DeletesAlwaysSayYes
+    DeletesFreeIds
+    EventsComeFromTheOldest
+    EventsForgetTypes
+    EventsOverrunBytes
+    EventsOverrunCounts
+    EventsPagesHaveGaps
+    EventsStarveAtLargeOnes
+    ExtentsForgetChecksums
+    ExtentsForgetOldest
+    HealthIsFull
+    InputsAreEverybodys
+    InputsGoWithEvents
+    InputsIgnoreCase
+    ListsAreOneShort
+    ListsAreReversed
+    ListsEndAtTheDead
+    ListsIgnoreAfter
+    ListsIgnoreStatus
+    ListsPassOverTheSecond
+    PrunesAreUnfenced
+    PrunesForgetChecksums
+    PrunesGarbleCheckpoints
+    PrunesRefuseOlderPlaces
+    PrunesTakeOneMore
+    PrunesTakeStrangers
+    ReopeningForgetsBatches
+    ReopeningForgetsEpochs
+    ReopeningForgetsOwners
+    ReopeningFreesIds
+    ReopeningLosesCommits
+    ReopeningLosesPrunes
+    SlicesBeginAtTheBeginning
+    SlicesForgetHeads
+    SlicesPassOverMoreThanThereIs
+    UnsettledAreAll
+    UnsettledIgnoreAfter
+}
