@@ -1,0 +1,90 @@
+//! What is kept beside a worker's log: accepted inputs, the checkpoint, large bodies.
+
+use bytes::Bytes;
+use musher_core::{AcceptedInput, Blob, Checkpoint, Head};
+use musher_protocol::{Digest, InputId, WorkerId};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::parsed;
+use crate::{
+    failure::{Fault, damaged, is_damage},
+    seal,
+};
+
+/// The ack of an accepted input.
+pub(crate) fn accepted_input(
+    connection: &Connection,
+    worker: &WorkerId,
+    input: &InputId,
+) -> Result<Option<AcceptedInput>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT i.digest, i.event_id, i.transcript_sequence, i.cursor, i.seal
+         FROM stored_worker w JOIN stored_input i ON i.worker = w.worker
+         WHERE w.worker_id = ?1 AND w.status IS NOT NULL AND i.input_id = ?2",
+    )?;
+    let read = |row: &Row<'_>| {
+        let accepted = AcceptedInput {
+            input_id: input.clone(),
+            digest: row.get(0)?,
+            event_id: parsed(row, 1)?,
+            transcript_sequence: row.get(2)?,
+            cursor: parsed(row, 3)?,
+        };
+        let seal: u32 = row.get(4)?;
+        Ok((seal == seal::input(worker, &accepted)).then_some(accepted))
+    };
+    let read = statement.query_row(params![worker.as_str(), input.as_str()], read).optional();
+    intact(read, worker, || format!("input {input}"))
+}
+
+/// The newest checkpoint.
+pub(crate) fn checkpoint(connection: &Connection, worker: &WorkerId) -> Result<Option<Checkpoint>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT c.seq, c.checksum, c.body, c.seal
+         FROM stored_worker w JOIN stored_checkpoint c ON c.worker = w.worker
+         WHERE w.worker_id = ?1 AND w.status IS NOT NULL",
+    )?;
+    let read = |row: &Row<'_>| {
+        let checkpoint = Checkpoint {
+            head: Head { seq: row.get(0)?, checksum: row.get(1)? },
+            body: Bytes::copy_from_slice(row.get_ref(2)?.as_blob()?),
+        };
+        let seal: u32 = row.get(3)?;
+        Ok((seal == seal::checkpoint(worker, &checkpoint)).then_some(checkpoint))
+    };
+    let read = statement.query_row(params![worker.as_str()], read).optional();
+    intact(read, worker, || "the checkpoint".to_owned())
+}
+
+/// A large body.
+pub(crate) fn blob(
+    connection: &Connection,
+    worker: &WorkerId,
+    digest: Digest,
+) -> Result<Option<Bytes>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT b.bytes FROM stored_worker w JOIN stored_blob b ON b.worker = w.worker
+         WHERE w.worker_id = ?1 AND w.status IS NOT NULL AND b.digest = ?2",
+    )?;
+    let read = |row: &Row<'_>| {
+        let bytes = row.get_ref(0)?.as_blob()?;
+        Ok((Blob::digest_of(bytes) == digest).then(|| Bytes::copy_from_slice(bytes)))
+    };
+    let read = statement.query_row(params![worker.as_str(), digest.0], read).optional();
+    intact(read, worker, || format!("blob {digest}"))
+}
+
+/// What was read, when it is intact.
+fn intact<T>(
+    read: rusqlite::Result<Option<Option<T>>>,
+    worker: &WorkerId,
+    what: impl FnOnce() -> String,
+) -> Result<Option<T>, Fault> {
+    match read {
+        Ok(None) => Ok(None),
+        Ok(Some(Some(found))) => Ok(Some(found)),
+        Ok(Some(None)) => Err(damaged(worker, what()).into()),
+        Err(error) if is_damage(&error) => Err(damaged(worker, what()).into()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,86 @@
+//! Workers, many at a time.
+
+use musher_core::{WorkerCounts, WorkerRow};
+use musher_protocol::{WorkerId, WorkerStatus};
+use rusqlite::{Connection, params};
+
+use super::{
+    parsed,
+    row::{checked, columns, status_text},
+};
+use crate::failure::{Fault, is_damage};
+
+/// Rows in the order of creation, which is that of the ids, without damaged ones.
+pub(crate) fn workers(
+    connection: &Connection,
+    status: Option<WorkerStatus>,
+    after: Option<&WorkerId>,
+    limit: usize,
+) -> Result<Vec<WorkerRow>, Fault> {
+    let sql = match status {
+        None => concat!(
+            "SELECT ",
+            columns!(),
+            " FROM stored_worker w LEFT JOIN stored_spec s ON s.worker = w.worker
+             WHERE w.worker_id > ?1 AND w.status IS NOT NULL AND ?2 IS NULL ORDER BY w.worker_id"
+        ),
+        Some(_) => concat!(
+            "SELECT ",
+            columns!(),
+            " FROM stored_worker w LEFT JOIN stored_spec s ON s.worker = w.worker
+             WHERE w.worker_id > ?1 AND w.status = ?2 ORDER BY w.worker_id"
+        ),
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![after.map_or("", WorkerId::as_str), status.map(status_text)])?;
+    let mut found = Vec::new();
+    // No limit in the statement: damaged rows do not count.
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match checked(row) {
+            Ok(Some(row)) => found.push(row),
+            Ok(None) => tracing::error!(worker = ?row.get_ref(0)?, "the row of a worker is damaged"),
+            Err(error) if is_damage(&error) => {
+                tracing::error!(worker = ?row.get_ref(0)?, %error, "the row of a worker is damaged");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// Ids of unsettled workers in the order of creation.
+pub(crate) fn unsettled(
+    connection: &Connection,
+    after: Option<&WorkerId>,
+    limit: usize,
+) -> Result<Vec<WorkerId>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT worker_id FROM stored_worker WHERE unsettled = 1 AND worker_id > ?1 ORDER BY worker_id",
+    )?;
+    let mut rows = statement.query(params![after.map_or("", WorkerId::as_str)])?;
+    let mut found = Vec::new();
+    // No limit in the statement: what is damaged does not count.
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match parsed(row, 0) {
+            Ok(worker) => found.push(worker),
+            Err(error) if is_damage(&error) => {
+                tracing::error!(worker = ?row.get_ref(0)?, %error, "the id of a worker is damaged");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// How many workers there are.
+pub(crate) fn counts(connection: &Connection) -> Result<WorkerCounts, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT active, stopped, cancelled FROM stored_runtime WHERE one = 1")?;
+    Ok(statement.query_row([], |row| {
+        Ok(WorkerCounts { active: row.get(0)?, stopped: row.get(1)?, cancelled: row.get(2)? })
+    })?)
+}

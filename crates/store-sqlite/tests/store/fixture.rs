@@ -1,0 +1,156 @@
+//! Databases that earlier versions wrote are read by this one.
+//!
+//! After a new migration, `MUSHER_WRITE_FIXTURE=tests/fixtures/vN.db cargo test -p musher-store-sqlite` with the
+//! version before it keeps that version's database; then it is added to the test.
+
+use std::{env, fs, path::Path};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use musher_core::{
+    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Life, Most, NewLife, Prune, Start, Store,
+    StoredEvent, WorkerCounts,
+};
+use musher_protocol::{Cursor, EventId, RuntimeId, WorkerId, WorkerStatus};
+use uuid::Uuid;
+
+use crate::{entry, log::Log, open};
+
+fn time() -> Timestamp {
+    "2026-11-21T12:00:00.123456Z".parse().unwrap()
+}
+
+/// A log with ids and times that are the same in every run.
+fn log(worker: &str) -> Log {
+    Log { worker: worker.parse().unwrap(), head: 0 }
+}
+
+fn commit(log: &mut Log, n: u64) -> Commit {
+    let payload = Bytes::from(r#"{"type":"diagnostic","code":"a","message":"ä"}"#);
+    let mut commit = log.commit((0..n).map(|_| ("diagnostic", payload.clone(), time())));
+    commit.batch_id = Uuid::from_u128(log.head.into());
+    for event in &mut commit.events {
+        event.event_id = format!("evt_{}_{}", log.worker, event.seq).parse::<EventId>().unwrap();
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(event.event_id.as_str().as_bytes());
+        checksum.update(&event.at.as_nanosecond().to_be_bytes());
+        checksum.update(&event.payload);
+        event.checksum = checksum.finalize();
+    }
+    commit
+}
+
+fn first(log: &mut Log, status: WorkerStatus) -> Commit {
+    let commit = commit(log, 1);
+    Commit { row: Some(log.row(&commit, status)), ..commit }
+}
+
+/// What the fixture holds: a runtime, a worker with something in every table, one that is stopped, one deleted.
+struct Fixture {
+    main: [Commit; 2],
+    prune: Prune,
+    stopped: Commit,
+    deleted: Commit,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let mut main = log("wrk_a");
+        let begin = first(&mut main, WorkerStatus::Running);
+        let rest = commit(&mut main, 4);
+        let (head, event) = (rest.head(), &rest.events[0]);
+        let entry = entry(&rest, "user", "hello");
+        let accepted = AcceptedInput {
+            input_id: "inp_1".parse().unwrap(),
+            digest: [7; 32],
+            event_id: event.event_id.clone(),
+            transcript_sequence: Some(1),
+            cursor: Cursor::new(&main.worker, head.seq, head.checksum),
+        };
+        let oldest = Head { seq: event.seq, checksum: event.checksum };
+        let checkpoint = Checkpoint { head, body: Bytes::from_static(b"fold") };
+        let prune = Prune { worker: main.worker.clone(), epoch: 2, oldest, checkpoint };
+        let blobs = vec![Blob::of(Bytes::from_static(b"large"))];
+        let rest = Commit { epoch: 2, entries: vec![entry], accepted: vec![accepted], blobs, ..rest };
+        Self {
+            main: [begin, rest],
+            prune,
+            stopped: first(&mut log("wrk_b"), WorkerStatus::Stopped),
+            deleted: first(&mut log("wrk_c"), WorkerStatus::Running),
+        }
+    }
+
+    async fn write(self, store: &dyn Store) {
+        store.begin(NewLife { runtime_id: runtime(), owner: "owner 1".to_owned() }).await.unwrap();
+        let [begin, rest] = self.main;
+        let main = begin.worker.clone();
+        store.append(begin).await.unwrap();
+        assert_eq!(store.claim(&main).await.unwrap(), Some(2));
+        store.append(rest).await.unwrap();
+        store.prune(self.prune).await.unwrap();
+        store.append(self.stopped).await.unwrap();
+        let deleted = self.deleted.worker.clone();
+        store.append(self.deleted).await.unwrap();
+        store.delete(&deleted).await.unwrap();
+    }
+
+    async fn check(self, store: &dyn Store) {
+        let life = NewLife { runtime_id: RuntimeId::mint(), owner: "owner 2".to_owned() };
+        let expected = Life { runtime_id: runtime(), previous_owner: Some("owner 1".to_owned()) };
+        assert_eq!(store.begin(life).await.unwrap(), expected);
+        assert_eq!(store.counts().await.unwrap(), WorkerCounts { active: 1, stopped: 1, cancelled: 0 });
+        let [begin, rest] = self.main;
+        let main = &begin.worker;
+        assert_eq!(
+            store.workers(None, None, 10).await.unwrap(),
+            [begin.row.clone().unwrap(), self.stopped.row.clone().unwrap()]
+        );
+        assert_eq!(store.worker(main).await.unwrap(), begin.row);
+        let Prune { oldest, checkpoint, .. } = self.prune;
+        let extent = Extent { oldest: oldest.clone(), head: rest.head() };
+        assert_eq!(store.extent(main).await.unwrap(), Some(extent));
+        let events: Vec<StoredEvent> =
+            store.events(main, oldest.seq, Most { events: 10, bytes: 1 << 20 }).await.unwrap();
+        assert_eq!(events, rest.events[1..]);
+        assert_eq!(store.transcript(main, Start::Behind(0), 10).await.unwrap().entries, rest.entries);
+        let accepted = store.accepted_input(main, &rest.accepted[0].input_id).await.unwrap();
+        assert_eq!(accepted.as_ref(), Some(&rest.accepted[0]));
+        assert_eq!(store.checkpoint(main).await.unwrap(), Some(checkpoint));
+        let blob = &rest.blobs[0];
+        assert_eq!(store.blob(main, blob.digest).await.unwrap(), Some(blob.bytes.clone()));
+        assert_eq!(store.worker(&self.deleted.worker).await.unwrap(), None);
+        // The last commit is known, and the log goes on.
+        store.append(rest).await.unwrap();
+        assert_eq!(store.claim(main).await.unwrap(), Some(3));
+    }
+}
+
+fn runtime() -> RuntimeId {
+    "rt_fixture".parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_database_of_every_version_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for version in ["v1.db"] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(fixtures.join(version), dir.path().join("musher.db")).unwrap();
+        Fixture::new().check(&open(dir.path())).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_is_what_the_fixture_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    Fixture::new().write(&store).await;
+    drop(store);
+    // The second opening merges the log, so that the database is whole without it.
+    let store = open(dir.path());
+    if let Some(path) = env::var_os("MUSHER_WRITE_FIXTURE") {
+        fs::copy(dir.path().join("musher.db"), path).unwrap();
+    }
+    Fixture::new().check(&store).await;
+    let deleted: WorkerId = "wrk_c".parse().unwrap();
+    assert!(!store.delete(&deleted).await.unwrap());
+}

@@ -1,0 +1,96 @@
+//! A full disk: what is under way can be ended, and all is well when there is space again.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use musher_core::{Health, Most, Store, StoreError};
+use musher_store_sqlite::{SqliteOptions, SqliteStore};
+
+use crate::log::Log;
+
+/// Where the child's disk is; only it has this.
+const DISK: &str = "MUSHER_TEST_SMALL_DISK";
+const RESERVE: u64 = 2 << 20;
+
+/// Runs this test again in a mount namespace of its own with a disk of some megabytes.
+#[test]
+fn a_full_disk_is_written_from_the_reserve_until_that_is_used_up_and_recovers() {
+    if let Some(disk) = env::var_os(DISK) {
+        let disk = PathBuf::from(disk);
+        return tokio::runtime::Runtime::new().unwrap().block_on(fill(disk));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "full::a_full_disk_is_written_from_the_reserve_until_that_is_used_up_and_recovers";
+    let script = r#"mount -t tmpfs -o size=12m none "$DISK" && exec "$0" --exact --nocapture "$1""#;
+    let child = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            &script.replace("$DISK", &format!("${DISK}")),
+        ])
+        .arg(env::current_exe().unwrap())
+        .arg(test)
+        .env(DISK, dir.path())
+        .output()
+        .expect("`unshare`");
+    let text = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "this needs a mount namespace (user namespaces must be allowed): {text}");
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+async fn fill(disk: PathBuf) {
+    let options = SqliteOptions { reserve_bytes: RESERVE, ..SqliteOptions::default() };
+    let dir = disk.join("store");
+    let store = SqliteStore::open(&dir, options).unwrap();
+    let mut health = store.health();
+    let mut log = Log::new();
+    store.append(log.first()).await.unwrap();
+    // Somebody else takes nearly all of the disk.
+    let ballast = disk.join("ballast");
+    fs::write(&ballast, vec![1; 4 << 20]).unwrap();
+
+    let mut while_full = 0;
+    let before_full = loop {
+        let saved = log.clone();
+        match store.append(log.next(10)).await {
+            Ok(()) if matches!(*health.borrow(), Health::Full) => while_full += 1,
+            Ok(()) => assert_eq!(while_full, 0, "full until there is space again"),
+            Err(StoreError::Full) => break saved,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(while_full > 20, "{while_full} commits from the reserve");
+    assert!(matches!(*health.borrow(), Health::Full));
+    // Nothing of what was refused is there, and reads go on.
+    let mut log = before_full;
+    assert_eq!(store.extent(&log.worker).await.unwrap().unwrap().head.seq, log.head);
+    check_all(&store, &log).await;
+
+    fs::remove_file(&ballast).unwrap();
+    let is_good = |health: &Health| matches!(health, Health::Good);
+    tokio::time::timeout(std::time::Duration::from_secs(30), health.wait_for(is_good))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(fs::metadata(dir.join("reserve")).unwrap().len(), RESERVE);
+    for _ in 0..10 {
+        store.append(log.next(10)).await.unwrap();
+    }
+    check_all(&store, &log).await;
+
+    drop(store);
+    let store = SqliteStore::open(&dir, options).unwrap();
+    check_all(&store, &log).await;
+}
+
+async fn check_all(store: &SqliteStore, log: &Log) {
+    let mut after = 0;
+    loop {
+        let page = store.events(&log.worker, after, Most { events: 1000, bytes: 1 << 20 }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+    }
+    assert_eq!(after, log.head);
+}
