@@ -10,10 +10,15 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use musher_protocol::{Envelope, Frame, Payload, Snapshot};
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest as _, protocol::frame::coding::CloseCode},
+    tungstenite::{
+        self, Message, Utf8Bytes, client::IntoClientRequest as _, protocol::frame::coding::CloseCode,
+    },
 };
 
 use crate::PATIENCE;
@@ -23,6 +28,20 @@ use crate::PATIENCE;
 pub struct Client {
     authority: String,
     token: Option<String>,
+}
+
+/// Why there is no answer: the connection failed, or broke before the answer was whole. What was asked for may
+/// have been done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+/// Why a stream sends nothing more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was closed in order, with this code.
+    Closed(u16),
+    /// The connection broke.
+    Broken(Broken),
 }
 
 /// What a server answered.
@@ -68,9 +87,43 @@ impl Client {
 
     /// Sends anything.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
-        let stream = TcpStream::connect(&self.authority).await.unwrap();
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// Reads from a server that may go away.
+    pub async fn try_get(&self, path: &str) -> Result<Answer, Broken> {
+        self.try_send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// Sends JSON to a server that may go away.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Result<Answer, Broken> {
+        let headers = [(CONTENT_TYPE.as_str(), "application/json")];
+        self.try_send(Method::POST, path, &headers, body.to_string().into()).await
+    }
+
+    /// Sends anything to a server that may go away.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, Broken> {
+        let (status, body) = self.try_bytes(method, path, headers, body).await?;
+        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+    }
+
+    /// The same; the body is as it came.
+    pub async fn try_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(u16, Bytes), Broken> {
+        let stream = TcpStream::connect(&self.authority).await.map_err(Broken::by)?;
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Broken::by)?;
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             request = request.header(HOST, &self.authority);
@@ -83,18 +136,17 @@ impl Client {
         }
         let request = request.body(Full::new(body)).unwrap();
         let exchange = async {
-            let reply = sender.send_request(request).await.unwrap();
+            let reply = sender.send_request(request).await?;
             let status = reply.status().as_u16();
-            let body = reply.into_body().collect().await.unwrap().to_bytes();
-            Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+            Ok((status, reply.into_body().collect().await?.to_bytes()))
         };
         let driven = async {
             tokio::select! {
                 answer = exchange => answer,
-                ended = async { let _ended = connection.await; std::future::pending::<Answer>().await } => ended,
+                never = async { let _ended = connection.await; std::future::pending().await } => never,
             }
         };
-        timeout(PATIENCE, driven).await.expect("an answer")
+        timeout(PATIENCE, driven).await.expect("an answer").map_err(|error: hyper::Error| Broken::by(error))
     }
 
     /// Creates a worker, and answers with its id.
@@ -105,6 +157,12 @@ impl Client {
     /// Says something to a worker, and answers with the ack.
     pub async fn say(&self, worker: &str, content: &str) -> Value {
         let body = serde_json::json!({"kind": "user", "content": content});
+        self.post(&format!("/v1/workers/{worker}/input"), &body).await.good()["ack"].clone()
+    }
+
+    /// The same under an id of the client's own.
+    pub async fn say_with(&self, worker: &str, content: &str, input_id: &str) -> Value {
+        let body = serde_json::json!({"kind": "user", "content": content, "input_id": input_id});
         self.post(&format!("/v1/workers/{worker}/input"), &body).await.good()["ack"].clone()
     }
 
@@ -134,15 +192,38 @@ impl Client {
 
     /// Observes a worker with this query.
     pub async fn observe_from(&self, worker: &str, query: &str) -> Stream {
+        self.try_observe(worker, query, None).await.unwrap()
+    }
+
+    /// Observes a worker of a server that may go away, with a receive buffer of this many bytes.
+    pub async fn try_observe(
+        &self,
+        worker: &str,
+        query: &str,
+        receive_buffer: Option<u32>,
+    ) -> Result<Stream, Broken> {
         let mut request = format!("ws://{}/v1/workers/{worker}/events/ws{query}", self.authority)
             .into_client_request()
             .unwrap();
         if let Some(token) = &self.token {
             request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         }
-        let stream = TcpStream::connect(&self.authority).await.unwrap();
-        let (socket, _) = client_async(request, stream).await.unwrap();
-        Stream { socket, seen: Vec::new() }
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        let connected = async {
+            let stream = socket.connect(self.authority.parse().unwrap()).await.map_err(Broken::by)?;
+            client_async(request, stream).await.map_err(Broken::by)
+        };
+        let (socket, _) = timeout(PATIENCE, connected).await.expect("a handshake")?;
+        Ok(Stream { socket, seen: Vec::new() })
+    }
+}
+
+impl Broken {
+    fn by(error: impl std::error::Error) -> Self {
+        Self(error.to_string())
     }
 }
 
@@ -157,24 +238,32 @@ pub struct Stream {
 impl Stream {
     /// The next frame, or the code that the stream was closed with.
     pub async fn next(&mut self) -> Result<Frame, u16> {
+        let text = timeout(PATIENCE, self.next_text()).await.expect("a frame");
+        let text = text.map_err(|ended| match ended {
+            Ended::Closed(code) => code,
+            Ended::Broken(broken) => panic!("a close frame before the end, not {broken:?}"),
+        })?;
+        let frame: Frame = serde_json::from_str(&text).unwrap();
+        if let Frame::Event { envelope } = &frame
+            && !matches!(envelope.payload, Payload::Snapshot(_))
+        {
+            self.seen.push((**envelope).clone());
+        }
+        Ok(frame)
+    }
+
+    /// The next frame as it came, however long that takes. When dropped early, nothing is lost.
+    pub async fn next_text(&mut self) -> Result<Utf8Bytes, Ended> {
         loop {
-            let message = timeout(PATIENCE, self.socket.next())
-                .await
-                .expect("a frame")
-                .expect("a close frame before the end")
-                .unwrap();
+            let message = match self.socket.next().await {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return Err(Ended::Broken(Broken::by(error))),
+                None => return Err(Ended::Broken(Broken::by(tungstenite::Error::ConnectionClosed))),
+            };
             match message {
-                Message::Text(text) => {
-                    let frame: Frame = serde_json::from_str(&text).unwrap();
-                    if let Frame::Event { envelope } = &frame
-                        && !matches!(envelope.payload, Payload::Snapshot(_))
-                    {
-                        self.seen.push((**envelope).clone());
-                    }
-                    return Ok(frame);
-                }
+                Message::Text(text) => return Ok(text),
                 Message::Close(close) => {
-                    return Err(close.map_or(CloseCode::Status, |close| close.code).into());
+                    return Err(Ended::Closed(close.map_or(CloseCode::Status, |close| close.code).into()));
                 }
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
             }

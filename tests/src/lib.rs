@@ -3,6 +3,9 @@
 //! Invariant: nothing here links a crate of the server; what is tested is the binary alone.
 //! Invariant: a missing part fails a test and says how to get it; nothing is skipped.
 //! Invariant: every wait is for something to happen, and ends by itself.
+//!
+//! Beside the tests there are [`torture`], long runs that `cargo xtask torture` starts, and [`bench`], the figures of
+//! `cargo xtask bench`.
 
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,10 +15,10 @@ mod parts;
 mod server;
 
 pub use self::{
-    client::{Answer, Client, Stream},
+    client::{Answer, Broken, Client, Ended, Stream},
     fleet::Fleet,
     parts::{Claude, binary},
-    server::{Finished, Server, musher},
+    server::{Finished, Home, Server, musher},
 };
 
 use std::time::Duration;

@@ -1,28 +1,28 @@
 //! A `musher serve` of one's own.
 
+mod home;
+
 use std::{path::Path, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use tempfile::TempDir;
-use tokio::{
-    io::AsyncReadExt as _,
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::{process::Command, time::timeout};
 
+pub use self::home::Home;
+use self::home::{Started, of_home};
 use crate::{Client, PATIENCE, binary};
 
-/// How often to look for the ready file while the server says nothing.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often to look for what tells nobody that it changes, the ready file above all.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A running server with its own directory, token and port.
+///
+/// It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    process: Child,
+    started: Started,
+    pid: i32,
     url: String,
     token: String,
-    directory: TempDir,
 }
 
 /// How a program ended, and all it said.
@@ -39,9 +39,7 @@ pub struct Finished {
 /// The built `musher` with nothing of the tester's own settings.
 #[must_use]
 pub fn musher(home: &Path) -> Command {
-    let mut command = Command::new(binary());
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home).kill_on_drop(true);
-    command
+    of_home(binary(), home)
 }
 
 impl Finished {
@@ -59,53 +57,22 @@ impl Finished {
 impl Server {
     /// Starts a server with this config, and returns when it is ready.
     pub async fn start(config: &str) -> Self {
-        Self::start_with(config, None).await
+        Home::new(config).start().await
     }
 
     /// The same, with the server's temporary files in this directory.
     pub async fn start_with(config: &str, temporary: Option<&Path>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("musher.toml"), config).unwrap();
-        let process = musher(directory.path())
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(path("musher.toml"))
-            .arg("--token-file")
-            .arg(path("token"))
-            .arg("--ready-file")
-            .arg(path("ready.json"))
-            .envs(temporary.map(|directory| ("TMPDIR", directory)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut server = Self { process, url: String::new(), token: String::new(), directory };
-        let ready = server.ready().await;
-        server.url = ready["url"].as_str().unwrap().to_owned();
-        server.token =
-            std::fs::read_to_string(ready["token_file"].as_str().unwrap()).unwrap().trim().to_owned();
-        server
+        let home = Home::new(config);
+        match temporary {
+            Some(directory) => home.env("TMPDIR", directory).start().await,
+            None => home.start().await,
+        }
     }
 
-    async fn ready(&mut self) -> Value {
-        let file = self.directory.path().join("ready.json");
-        // The server says on stderr that it listens, and writes the file right after: look when it has spoken.
-        let mut stderr = self.process.stderr.take().unwrap();
-        let mut said = Vec::new();
-        let found = timeout(PATIENCE, async {
-            loop {
-                if let Ok(text) = std::fs::read_to_string(&file) {
-                    return serde_json::from_str(&text).unwrap();
-                }
-                if let Ok(Ok(0)) = timeout(LOOK, stderr.read_buf(&mut said)).await {
-                    panic!("the server ended: {}", String::from_utf8_lossy(&said));
-                }
-            }
-        });
-        let ready = found.await.expect("the server gets ready");
-        self.process.stderr = Some(stderr);
-        ready
+    /// The directory that it was started in.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.started.directory.path()
     }
 
     /// A client with the admin's token.
@@ -126,10 +93,10 @@ impl Server {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// The server's process id.
+    /// The server's process id, also when it runs under a wrapper.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        i32::try_from(self.process.id().expect("the server runs")).unwrap()
+        self.pid
     }
 
     /// Waits until the server has a guard other than this one, and answers with its process id.
@@ -155,19 +122,49 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Kills the server as `kill -9` does, and returns when it has gone.
-    pub async fn kill(mut self) {
-        self.process.kill().await.unwrap();
+    /// The processor time that the server has used, in the kernel's ticks of 10 ms.
+    #[must_use]
+    pub fn processor_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // The name before it, in parentheses, may hold anything; user and system time are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Kills the server as `kill -9` does, and returns when it has gone, with its exit code if it had ended by
+    /// itself.
+    pub async fn kill(mut self) -> Option<i32> {
+        self.signal(Signal::KILL);
+        timeout(PATIENCE, self.started.process.wait()).await.expect("the server ends").unwrap().code()
     }
 
     /// Asks the server to end as a supervisor does, and returns when it has.
-    pub async fn terminate(mut self) -> Finished {
-        kill_process(Pid::from_raw(self.pid()).unwrap(), Signal::TERM).unwrap();
-        let mut stderr = String::new();
-        let mut pipe = self.process.stderr.take().unwrap();
-        timeout(PATIENCE, pipe.read_to_string(&mut stderr)).await.expect("the server ends").unwrap();
-        let status = self.process.wait().await.unwrap();
-        Finished { code: status.code(), stdout: String::new(), stderr }
+    pub async fn terminate(self) -> Finished {
+        self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits until the server ends by itself.
+    pub async fn ended(mut self) -> Finished {
+        let status = timeout(PATIENCE, self.started.process.wait()).await.expect("the server ends").unwrap();
+        self.started.finished(status.code()).await
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server said: {}", self.started.stderr.text());
+        }
+        // A wrapper that is killed leaves its server behind. While nobody has waited for the process that we
+        // started, the server's id cannot be another's; that it has ended already is as good.
+        if self.started.process.id().is_some() {
+            let _ended = kill_process(Pid::from_raw(self.pid()).unwrap(), Signal::KILL);
+        }
     }
 }
 

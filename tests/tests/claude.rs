@@ -4,7 +4,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use musher_e2e::{Claude, Client, Finished, Fleet, PATIENCE, Server, musher};
+use musher_e2e::{Claude, Client, Finished, Fleet, Home, PATIENCE, Server, musher};
 use musher_protocol::{Envelope, Payload, RunState, TurnOutcome};
 use musher_testkit::messages_api::MessagesApi;
 use serde_json::{Value, json};
@@ -226,6 +226,69 @@ async fn a_killed_server_leaves_no_process(claude: Claude) {
     fleet.is_gone_within(AFTER_KILL).await;
 }
 
+/// The types of events, those left out that come as often as they like.
+fn types(log: &[Envelope]) -> Vec<&'static str> {
+    log.iter().map(|event| event.payload.type_name()).filter(|name| !name.ends_with("_delta")).collect()
+}
+
+async fn a_worker_killed_in_the_middle_of_a_tool_comes_back_in_its_session(claude: Claude) {
+    let (api, fleet) = (MessagesApi::start().await, Fleet::new());
+    let (vendor, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let program = claude.program();
+    let config = config(program.to_str().unwrap(), "allow", &api, &fleet, vendor.path(), work.path());
+    let home = Home::new(&config);
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&json!({"intent": {"kind": "assistant"}})).await;
+    client.say(&worker, "remember the number 42").await;
+    let first = client.idle(&worker).await["outcome"].clone();
+    assert_eq!(first["outcome"], "completed", "{first}");
+    client.say(&worker, "@@bash:python3 -c 'import time; time.sleep(600)'@@").await;
+    fleet.shows("time.sleep(600)").await;
+    let before = client.log(&worker).await;
+    server.kill().await;
+    fleet.is_gone_within(AFTER_KILL).await;
+
+    let server = home.start().await;
+    let client = server.client();
+    let after = client.log(&worker).await;
+    assert_eq!(after[..before.len()], before, "what was there stays");
+    let truth = &after[before.len()..];
+    let expected = [
+        "tool_result",
+        "turn_finished",
+        "session_ended",
+        "input_accepted",
+        "input_delivered",
+        "system_item",
+        "turn_started",
+    ];
+    assert_eq!(types(truth)[..expected.len()], expected);
+    let Payload::TurnFinished(cut) = &truth[1].payload else { panic!("{:?}", truth[1]) };
+    assert_eq!(
+        (cut.outcome, cut.last_tool.as_deref(), cut.tool_may_have_run),
+        (TurnOutcome::Interrupted, Some("Bash"), true)
+    );
+    let told = client.idle(&worker).await["outcome"].clone();
+    assert_eq!(
+        (&told["outcome"], &told["session_id"]),
+        (&json!("completed"), &first["session_id"]),
+        "{told}"
+    );
+
+    client.say(&worker, "and now?").await;
+    let next = client.idle(&worker).await["outcome"].clone();
+    assert_eq!(
+        (next["text"].as_str(), &next["session_id"]),
+        (Some("FAKE-OK: and now?"), &first["session_id"])
+    );
+    let asked = api.requests().last().unwrap().body.to_string();
+    assert!(asked.contains("remember the number 42"), "the model knows what was said before the kill");
+    let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({})).await;
+    assert_eq!(stopped.status, 200, "{}", stopped.body);
+    assert_eq!((fleet.alive(), api.violations()), (Vec::<String>::new(), Vec::new()));
+}
+
 async fn prompts_reach_the_model_as_they_are(claude: Claude) {
     let kennel = Kennel::open(claude).await;
     let worker = kennel.worker().await;
@@ -291,6 +354,7 @@ on_both_versions!(
     an_interrupt_ends_the_turn_and_keeps_the_session,
     a_stop_in_the_middle_of_a_tool_leaves_nothing,
     a_killed_server_leaves_no_process,
+    a_worker_killed_in_the_middle_of_a_tool_comes_back_in_its_session,
     prompts_reach_the_model_as_they_are,
     a_run_streams_a_tool_turn_readably,
 );

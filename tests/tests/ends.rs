@@ -139,7 +139,7 @@ async fn a_guard_that_was_killed_is_followed_by_another() {
 #[tokio::test]
 async fn a_killed_server_leaves_no_scratch_directory() {
     let temporary = tempfile::tempdir().unwrap();
-    let server = Server::start_with("", Some(temporary.path())).await;
+    let server = Server::start_with("[store]\nurl = \"memory\"\n", Some(temporary.path())).await;
     let scratch = scratch(temporary.path()).await;
     fs::write(scratch.join("left"), "x").unwrap();
     server.kill().await;

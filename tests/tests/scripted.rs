@@ -253,9 +253,9 @@ async fn wrong_words_and_wrong_configs_end_with_two() {
     assert_eq!(outside.code, Some(2));
     assert!(outside.stderr.contains("allowed_hosts"), "{}", outside.stderr);
     let store =
-        Finished::of(musher(home.path()).args(["serve", "--listen", "127.0.0.1:0", "--store", "sqlite:/x"]))
+        Finished::of(musher(home.path()).args(["serve", "--listen", "127.0.0.1:0", "--store", "redis://x"]))
             .await;
-    assert_eq!((store.code, store.stderr.contains("sqlite:/x")), (Some(2), true), "{}", store.stderr);
+    assert_eq!((store.code, store.stderr.contains("redis://x")), (Some(2), true), "{}", store.stderr);
     let missing = Finished::of(musher(home.path()).args(["run", "hello"]).env("PATH", home.path())).await;
     assert_eq!(missing.code, Some(1));
     assert!(
@@ -270,7 +270,7 @@ async fn a_taken_port_is_named() {
     let server = Server::start(ECHO).await;
     let home = tempfile::tempdir().unwrap();
     let runtime = server.client().get("/v1/runtime").await.good();
-    assert_eq!(runtime["runtime"]["store"], "memory");
+    assert_eq!(runtime["runtime"]["store"], "sqlite", "what is kept by default outlives the server");
     let port = server.port();
     let second =
         Finished::of(musher(home.path()).args(["serve", "--listen", &format!("127.0.0.1:{port}")])).await;

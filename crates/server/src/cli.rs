@@ -27,6 +27,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  musher serve\n  musher serve --listen 127.0.0.1:0 --ready-file ready.json"
     )]
     Serve(ServeArguments),
+    /// Asks the store a question in SQL, read-only, also while a server runs on it.
+    #[command(
+        after_help = "Examples:\n  musher sql \"SELECT worker_id, status, total_cost_usd FROM workers\"\n  musher sql --json \"SELECT type, count(*) AS n FROM events GROUP BY type\"\n\nThe tables are in docs/operating.md."
+    )]
+    Sql(SqlArguments),
     /// Ends the processes of a server that was killed; the server starts it by itself.
     #[command(hide = true)]
     Guard {
@@ -64,7 +69,8 @@ pub(crate) struct ServeArguments {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, env = "MUSHER_LISTEN")]
     pub(crate) listen: Option<String>,
-    /// Where the logs live: `memory` (gone when the server ends).
+    /// Where the logs live: `sqlite:DIRECTORY`, or `memory` (gone when the server ends). By default a directory of
+    /// the user's own.
     #[arg(long, env = "MUSHER_STORE")]
     pub(crate) store: Option<String>,
     /// The config file.
@@ -76,4 +82,19 @@ pub(crate) struct ServeArguments {
     /// Where to write `{"url", "pid", "token_file"}` once the server is ready.
     #[arg(long)]
     pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArguments {
+    /// One statement that reads.
+    pub(crate) query: String,
+    /// Prints one JSON object a row.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The store: `sqlite:DIRECTORY`.
+    #[arg(long, env = "MUSHER_STORE")]
+    pub(crate) store: Option<String>,
+    /// The config file.
+    #[arg(long, env = "MUSHER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }

@@ -1,18 +1,18 @@
 //! The runtime that a config describes, with the guard that outlives it.
 
-use std::{env, io, path::PathBuf};
+use std::{env, path::PathBuf};
 
 use musher_claude_pty::{ClaudeOptions, ClaudePty};
-use musher_core::{MemoryStore, Runtime};
+use musher_core::{Runtime, StartError};
 use musher_process::{Exit, Owner};
 use musher_scripted::Scripted;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{
     config::Config,
     failure::Failure,
-    scratch,
+    scratch::Scratch,
+    store::StoreUrl,
     watch::{Post, Watch},
 };
 
@@ -22,28 +22,24 @@ pub(crate) struct Composed {
     pub(crate) runtime: Runtime,
     guard: Watch,
     /// Workers without a workspace work in here.
-    scratch: TempDir,
+    scratch: Scratch,
 }
 
-/// Where a runtime keeps its logs that this version cannot.
-#[derive(Debug, thiserror::Error)]
-#[error("no store `{0}`; this version has `memory`")]
-pub(crate) struct NoStore(String);
-
-/// Puts the runtime of a config together, and starts its guard.
+/// Puts the runtime of a config together over its store, and starts its guard. What an earlier life of the store left
+/// is dealt with when it returns.
 pub(crate) async fn compose(
     config: &Config,
+    url: &StoreUrl,
     workspaces: impl IntoIterator<Item = (String, PathBuf)>,
 ) -> Result<Composed, Failure> {
-    match config.store.as_deref() {
-        None | Some("memory") => {}
-        Some(other) => return Err(Failure::usage(NoStore(other.to_owned()))),
-    }
     let owner = Owner::new(Uuid::now_v7().simple().to_string()).map_err(Failure::usage)?;
     let program =
         env::current_exe().map_err(|error| Failure::other("find this program's own file", error))?;
-    let scratch = scratch::make().map_err(|error| Failure::other("make a scratch directory", error))?;
-    let arguments = vec!["guard".into(), "--scratch".into(), scratch.path().into()];
+    let store = url.open()?;
+    #[cfg(feature = "planted-bugs")]
+    let store = crate::planted::around(store).map_err(Failure::usage)?;
+    let scratch = Scratch::beside(url).map_err(|error| Failure::other("make a scratch directory", error))?;
+    let arguments = scratch.guard_arguments();
     let guard = Post { program, arguments, owner: owner.clone() }.start();
     let guard = guard.map_err(|error| Failure::other("start the guard", error))?;
 
@@ -54,9 +50,10 @@ pub(crate) async fn compose(
     if let Some(pass_env) = &config.claude.pass_env {
         claude.pass_env.clone_from(pass_env);
     }
-    let mut builder = Runtime::builder(MemoryStore::new())
+    let mut builder = Runtime::builder_on(store)
         .owner(owner)
         .limits(config.limits)
+        .retention(config.retention)
         .scratch(scratch.path().to_owned())
         .backend("claude-pty", ClaudePty::new(claude))
         .backend("scripted", Scripted)
@@ -70,8 +67,17 @@ pub(crate) async fn compose(
     for (name, path) in config.workspaces.clone().into_iter().chain(workspaces) {
         builder = builder.workspace(name, path);
     }
-    let runtime = builder.start().await.map_err(Failure::usage)?;
-    Ok(Composed { runtime, guard, scratch })
+    match builder.start().await {
+        Ok(runtime) => Ok(Composed { runtime, guard, scratch }),
+        Err(error) => {
+            end(guard, scratch).await;
+            Err(match error {
+                StartError::Begin(_) | StartError::Recover(_) => Failure::other("start the runtime", error),
+                // The config's names do not fit together.
+                StartError::NoDefaultProfile(_) | StartError::NoBackend { .. } | _ => Failure::usage(error),
+            })
+        }
+    }
 }
 
 impl Composed {
@@ -80,25 +86,20 @@ impl Composed {
     /// What goes wrong is in the log: it does not change how the work itself ended.
     pub(crate) async fn finish(self) {
         self.runtime.shutdown().await;
-        match self.guard.finish().await {
-            Ok(Exit { code: Some(0), .. }) => {}
-            Ok(Exit { code: Some(1), .. }) => {
-                tracing::error!("the guard found processes of workers that it could not end");
-            }
-            Ok(exit) => {
-                tracing::error!(%exit, "the guard ended without its work; processes of workers may be left");
-            }
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "end the guard"),
-        }
-        let directory = self.scratch.path().to_owned();
-        match self.scratch.close() {
-            Ok(()) => {}
-            // The guard was faster.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let directory = directory.display();
-                tracing::warn!(%directory, %error, "the scratch directory stays");
-            }
-        }
+        end(self.guard, self.scratch).await;
     }
+}
+
+async fn end(guard: Watch, scratch: Scratch) {
+    match guard.finish().await {
+        Ok(Exit { code: Some(0), .. }) => {}
+        Ok(Exit { code: Some(1), .. }) => {
+            tracing::error!("the guard found processes of workers that it could not end");
+        }
+        Ok(exit) => {
+            tracing::error!(%exit, "the guard ended without its work; processes of workers may be left");
+        }
+        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "end the guard"),
+    }
+    scratch.close();
 }

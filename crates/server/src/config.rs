@@ -6,19 +6,22 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use musher_core::Profile;
+use musher_core::{Profile, Retention};
 use musher_http::TokenScope;
 use musher_protocol::RuntimeLimits;
 use serde::Deserialize;
 
 pub(crate) use self::profile::ProfileError;
+use crate::store::StoreUrl;
 
 /// The profile for coding that is there without a config.
 const CODER: &str = "coder";
 /// The profile that needs neither a CLI nor a key.
 const ECHO: &str = "echo";
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// More would make a page that no client can hold.
 const MAX_PAGE: u64 = 10_000;
 
@@ -49,10 +52,11 @@ pub(crate) enum ConfigError {
 pub(crate) struct Config {
     pub(crate) listen: Option<String>,
     pub(crate) allowed_hosts: Vec<String>,
-    pub(crate) store: Option<String>,
+    pub(crate) store: Option<StoreUrl>,
     pub(crate) display_name: Option<String>,
     pub(crate) default_profile: String,
     pub(crate) limits: RuntimeLimits,
+    pub(crate) retention: Retention,
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) claude: ClaudeTable,
     pub(crate) workspaces: BTreeMap<String, PathBuf>,
@@ -75,7 +79,16 @@ struct File {
     #[serde(default)]
     workspaces: BTreeMap<String, WorkspaceTable>,
     #[serde(default)]
+    retention: RetentionTable,
+    #[serde(default)]
     tokens: Vec<TokenTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionTable {
+    max_events_per_worker: Option<u64>,
+    delete_terminal_after_days: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -218,6 +231,18 @@ impl Config {
             )?,
             max_event_batch_items: page("max_event_batch_items", file.runtime.max_event_batch_items)?,
         };
+        let store = file.store.url.map(|url| match url.parse::<StoreUrl>() {
+            Ok(store) => Ok(store.below(directory)),
+            Err(error) => Err(wrong("store.url".to_owned(), error.to_string())),
+        });
+        let RetentionTable { max_events_per_worker, delete_terminal_after_days } = file.retention;
+        if max_events_per_worker == Some(0) {
+            return Err(wrong("retention.max_events_per_worker".to_owned(), "at least 1".to_owned()));
+        }
+        let retention = Retention {
+            max_events_per_worker,
+            delete_terminal_after: delete_terminal_after_days.map(|days| DAY * days),
+        };
         let mut workspaces = BTreeMap::new();
         for (workspace, WorkspaceTable { path, isolation: IsolationKey::Direct }) in file.workspaces {
             let path = directory.join(path);
@@ -230,10 +255,11 @@ impl Config {
         Ok(Self {
             listen: file.server.listen,
             allowed_hosts: file.server.allowed_hosts,
-            store: file.store.url,
+            store: store.transpose()?,
             display_name: file.runtime.display_name,
             default_profile,
             limits,
+            retention,
             profiles,
             claude: file.backends.claude_pty,
             workspaces,
@@ -250,6 +276,8 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 
 #[cfg(test)]
 mod tests {
+    use musher_core::OnRestart;
+
     use super::*;
 
     fn load(text: &str) -> Result<Config, String> {
@@ -315,7 +343,7 @@ mod tests {
         assert_eq!((careful.model.as_deref(), careful.limits.queued_inputs), (Some("sonnet"), 2));
         assert_eq!(
             careful.rate_limit,
-            musher_core::RateLimitPolicy::Park { at_most: std::time::Duration::from_secs(9) }
+            musher_core::RateLimitPolicy::Park { at_most: Duration::from_secs(9) }
         );
         assert_eq!(config.profiles["slow"].options["word_delay_ms"], 3);
         assert!(config.workspaces["here"].is_absolute());
@@ -328,6 +356,12 @@ mod tests {
         let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let config = load(&example.replace("/srv/shop", ".")).unwrap();
         assert_eq!((config.default_profile.as_str(), config.tokens.len()), ("coder", 1));
+        let Some(StoreUrl::Sqlite(directory)) = config.store else { panic!("{:?}", config.store) };
+        assert!(directory.is_absolute() && directory.ends_with("store"), "{}", directory.display());
+        let ninety_days = Some(Duration::from_secs(90 * 24 * 3600));
+        let retention =
+            Retention { max_events_per_worker: Some(1_000_000), delete_terminal_after: ninety_days };
+        assert_eq!((config.retention, config.profiles["coder"].on_restart), (retention, OnRestart::Resume));
     }
 
     #[test]
@@ -361,6 +395,11 @@ mod tests {
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nscript = \"echo\"\n",
                 "config DIR/musher.toml: profiles.p: `script` is for the backend `scripted`",
+            ),
+            ("[store]\nurl = \"redis\"\n", "config DIR/musher.toml: store.url: no store `redis`"),
+            (
+                "[retention]\nmax_events_per_worker = 0\n",
+                "config DIR/musher.toml: retention.max_events_per_worker: at least 1",
             ),
             (
                 "[workspaces.w]\npath = \"nowhere\"\n",

@@ -143,7 +143,7 @@ fn cost(usage: &Usage) -> String {
 }
 
 /// What comes from workers is data: control characters and characters that reorder a line are shown, not sent.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     text.chars()
         .map(|char| match char {
             '\n' | '\t' => char,

@@ -1,6 +1,6 @@
 //! How the binary fails: one line for a person, with its causes, the next step where there is one, and an exit code.
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, fmt, process::ExitCode};
 
 use crate::terminal;
 
@@ -35,18 +35,28 @@ impl Failure {
     }
 }
 
+/// An error and its causes, on one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(next) = cause {
+            write!(f, ": {next}")?;
+            cause = next.source();
+        }
+        Ok(())
+    }
+}
+
 /// Prints a failure with its causes, and answers with its exit code.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
     let mut line = String::from("error: ");
     if let Some(attempt) = &failure.attempt {
         line += &format!("{attempt}: ");
     }
-    line += &failure.source.to_string();
-    let mut cause = failure.source.source();
-    while let Some(next) = cause {
-        line += &format!(": {next}");
-        cause = next.source();
-    }
+    line += &Chain(&*failure.source).to_string();
     if let Some(next) = failure.next {
         line += &format!("\n{next}");
     }

@@ -6,9 +6,13 @@ mod config;
 mod display;
 mod failure;
 mod paths;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod run;
 mod scratch;
 mod serve;
+mod sql;
+mod store;
 mod terminal;
 mod token;
 mod waiting;
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
             match command {
                 Command::Serve(arguments) => serve::serve(arguments).await,
                 Command::Run(arguments) => run::run(arguments).await,
+                Command::Sql(arguments) => sql::sql(&arguments),
                 Command::Guard { .. } => unreachable!("a guard never comes here"),
             }
         }),

@@ -13,7 +13,8 @@ pub(crate) struct NoHome {
 
 /// The directory for what the server keeps from one start to the next.
 pub(crate) fn state_dir() -> Result<PathBuf, NoHome> {
-    let nowhere = NoHome { variable: "XDG_DATA_HOME", what: "the admin token", flag: "--token-file" };
+    let what = "the store and the admin token";
+    let nowhere = NoHome { variable: "XDG_DATA_HOME", what, flag: "--store and --token-file" };
     base("XDG_DATA_HOME", ".local/share").map(|base| base.join("musher")).ok_or(nowhere)
 }
 

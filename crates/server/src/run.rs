@@ -20,6 +20,7 @@ use crate::{
     display::{Display, ending},
     failure::Failure,
     paths,
+    store::StoreUrl,
     terminal::{self, Printer},
     waiting::Waiting,
 };
@@ -51,7 +52,6 @@ enum RunError {
 pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let file = arguments.config.clone().or_else(paths::default_config);
     let mut config = Config::load(file.as_deref()).map_err(Failure::usage)?;
-    config.store = None;
     let profile = profile(&mut config, &arguments)?;
     let here = env::current_dir().map_err(|error| Failure::other("find the current directory", error))?;
     let interrupts =
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let terminate =
         signal(SignalKind::terminate()).map_err(|error| Failure::other("catch signals", error))?;
 
-    let composed = compose(&config, [(HERE.to_owned(), here)]).await?;
+    let composed = compose(&config, &StoreUrl::Memory, [(HERE.to_owned(), here)]).await?;
     let request = CreateWorker {
         intent: Intent::Task { objective: arguments.objective.clone() },
         profile: ProfileSelector::Named { value: profile },

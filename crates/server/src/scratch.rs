@@ -1,12 +1,15 @@
-//! The directory for workers without a workspace: it goes with the process, as the store in memory does.
+//! The directory for workers without a workspace: it lasts as long as their logs.
 
 use std::{
+    ffi::OsString,
     fs, io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
 use tempfile::TempDir;
+
+use crate::store::StoreUrl;
 
 /// What the name of every scratch directory begins with.
 const PREFIX: &str = "musher-";
@@ -20,8 +23,55 @@ pub(crate) enum ScratchError {
     Remove(PathBuf, #[source] io::Error),
 }
 
+/// Where workers without a workspace work.
+#[derive(Debug)]
+pub(crate) enum Scratch {
+    /// It goes with the process, as a store in memory does.
+    Passing(TempDir),
+    /// It stays beside a store that does.
+    Lasting(PathBuf),
+}
+
+impl Scratch {
+    pub(crate) fn beside(store: &StoreUrl) -> io::Result<Self> {
+        let Some(directory) = store.directory() else { return make().map(Self::Passing) };
+        let scratch = std::path::absolute(directory)?.join("scratch");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch)?;
+        Ok(Self::Lasting(scratch))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Passing(directory) => directory.path(),
+            Self::Lasting(directory) => directory,
+        }
+    }
+
+    /// What tells a guard to remove the directory of a process that was killed.
+    pub(crate) fn guard_arguments(&self) -> Vec<OsString> {
+        match self {
+            Self::Passing(directory) => vec!["guard".into(), "--scratch".into(), directory.path().into()],
+            Self::Lasting(_) => vec!["guard".into()],
+        }
+    }
+
+    pub(crate) fn close(self) {
+        let Self::Passing(directory) = self else { return };
+        let path = directory.path().to_owned();
+        match directory.close() {
+            Ok(()) => {}
+            // The guard was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let directory = path.display();
+                tracing::warn!(%directory, %error, "the scratch directory stays");
+            }
+        }
+    }
+}
+
 /// Makes a directory that nobody else can look into.
-pub(crate) fn make() -> io::Result<TempDir> {
+fn make() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(PREFIX).tempdir()
 }
 

@@ -14,7 +14,13 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    cli::ServeArguments, compose::compose, config::Config, failure::Failure, paths, terminal, token,
+    cli::ServeArguments,
+    compose::compose,
+    config::Config,
+    failure::{Chain, Failure},
+    paths,
+    store::StoreUrl,
+    terminal, token,
 };
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7717";
@@ -32,8 +38,8 @@ enum Refused {
 
 pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure> {
     let file = arguments.config.or_else(paths::default_config);
-    let mut config = Config::load(file.as_deref()).map_err(Failure::usage)?;
-    config.store = arguments.store.or(config.store);
+    let config = Config::load(file.as_deref()).map_err(Failure::usage)?;
+    let store = StoreUrl::choose(arguments.store.as_deref(), &config)?;
     let token_file = match arguments.token_file {
         Some(file) => file,
         None => paths::state_dir().map_err(Failure::usage)?.join("token"),
@@ -41,9 +47,13 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     let listen = arguments.listen.or(config.listen.clone()).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
     let options = options(&listen, &config, &token_file)?;
     // Signals are caught from here on: one that comes while the server starts ends it in order.
-    let ended = Ended::catch().map_err(|error| Failure::other("catch signals", error))?;
+    let mut ended = Ended::catch().map_err(|error| Failure::other("catch signals", error))?;
 
-    let composed = compose(&config, []).await?;
+    let composed = tokio::select! {
+        composed = compose(&config, &store, []) => composed?,
+        // What was begun to be recovered is gone on with at the next start, and the guard ends what runs.
+        () = ended.wait() => return Ok(ExitCode::SUCCESS),
+    };
     let server = HttpServer::bind(composed.runtime.clone(), options).await;
     let server = match server {
         Ok(server) => server,
@@ -64,14 +74,23 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     let runtime = composed.runtime.clone();
     let served = server
         .serve(async move {
-            ended.wait().await;
+            tokio::select! {
+                () = ended.wait() => {}
+                error = runtime.failed() => terminal::say(format_args!("error: {}", Chain(&*error))),
+            }
             // From here on no work is taken and readiness is false; streams end, then sessions.
             runtime.shutdown().await;
         })
         .await;
+    let runtime = composed.runtime.clone();
     composed.finish().await;
     served.map_err(|error| Failure::other("serve", error))?;
-    Ok(ExitCode::SUCCESS)
+    // Also when it failed while the server ended: then the endings are not in the log.
+    match runtime.failure() {
+        Some(error) => Err(Failure::other("the store failed; what was acknowledged is in it", error)
+            .next("start again when the disk is well: what was under way is closed in the log then")),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn options(listen: &str, config: &Config, token_file: &Path) -> Result<HttpOptions, Failure> {
@@ -120,7 +139,8 @@ impl Ended {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    pub(crate) async fn wait(mut self) {
+    /// Cancel safe.
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

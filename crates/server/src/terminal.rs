@@ -20,6 +20,11 @@ pub(crate) fn say(line: impl Display) {
     put(io::stderr(), &format!("{line}\n"));
 }
 
+/// Prints to stdout, and returns when it is printed.
+pub(crate) fn print(text: &str) {
+    put(io::stdout(), text);
+}
+
 /// Says a line on stderr without waiting for it; the answer comes when it is said.
 pub(crate) fn aside(line: &'static str) -> oneshot::Receiver<()> {
     let (said, hears) = oneshot::channel();

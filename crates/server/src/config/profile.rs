@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use musher_core::{ApprovalMode, ApprovalPolicy, Limits, Profile, RateLimitPolicy};
+use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy};
 use musher_scripted::{Script, ScriptError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,6 +49,7 @@ pub(super) struct ProfileTable {
     limits: Option<LimitsTable>,
     on_rate_limit: Option<OnRateLimit>,
     park_max_secs: Option<u64>,
+    on_restart: Option<OnRestartKey>,
     script: Option<String>,
     word_delay_ms: Option<u64>,
 }
@@ -80,6 +81,13 @@ struct LimitsTable {
 enum OnRateLimit {
     Park,
     End,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnRestartKey {
+    Resume,
+    Wait,
 }
 
 impl ProfileTable {
@@ -115,6 +123,11 @@ impl ProfileTable {
             (Some(OnRateLimit::End), ..) => RateLimitPolicy::End,
             (_, Some(secs), _) => RateLimitPolicy::Park { at_most: Duration::from_secs(secs) },
             (_, None, default) => default,
+        };
+        profile.on_restart = match self.on_restart {
+            Some(OnRestartKey::Wait) => OnRestart::Wait,
+            Some(OnRestartKey::Resume) => OnRestart::Resume,
+            None => profile.on_restart,
         };
         if self.backend != SCRIPTED {
             let set = [("script", self.script.is_some()), ("word_delay_ms", self.word_delay_ms.is_some())];
