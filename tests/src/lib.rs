@@ -4,15 +4,17 @@
 //! Invariant: a missing part fails a test and says how to get it; nothing is skipped.
 //! Invariant: every wait is for something to happen, and ends by itself.
 //!
-//! Beside the tests there are [`torture`], long runs that `cargo xtask torture` starts, and [`bench`], the figures of
+//! Beside the tests there are [`torture`], long runs that `cargo xtask torture` starts, and [`mod@bench`], the figures of
 //! `cargo xtask bench`.
 
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub mod bench;
 mod client;
 mod fleet;
 mod parts;
 mod server;
+pub mod torture;
 
 pub use self::{
     client::{Answer, Broken, Client, Ended, Stream},

@@ -4,13 +4,14 @@ use std::{
     fmt, io,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use crate::{
     codegen,
     parts::{self, TestEnvironment},
+    program::{self, wait},
     repo::{self, Workspace},
     tidy,
 };
@@ -29,10 +30,8 @@ pub(crate) enum Error {
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
 enum StepError {
-    #[error("start `{program}`")]
-    Start { program: PathBuf, source: io::Error },
-    #[error("it ended with {0}")]
-    Status(ExitStatus),
+    #[error(transparent)]
+    Program(#[from] program::Error),
     #[error(transparent)]
     Tidy(#[from] tidy::Error),
     #[error(transparent)]
@@ -102,6 +101,26 @@ fn steps(tests: TestEnvironment) -> Vec<Step> {
         Step { name: "parts", work: Work::Parts },
         plain("build", &["build", "--locked", "-p", "musher"]),
         Step { name: "test", work: test },
+        // Short runs of what can go on for hours; by hand with more rounds and seeds.
+        plain("kill", &["xtask", "torture", "kill", "--rounds", "5"]),
+        plain("power", &["xtask", "torture", "power", "--seeds", "40"]),
+        plain("faults", &["xtask", "torture", "faults", "--points", "6", "--bits", "20"]),
+        plain(
+            "readers",
+            &[
+                "xtask",
+                "torture",
+                "readers",
+                "--events",
+                "12000",
+                "--words",
+                "300",
+                "--stalled",
+                "20",
+                "--rounds",
+                "1",
+            ],
+        ),
         Step { name: "doc", work: doc },
         Step { name: "codegen", work: Work::Codegen },
         Step { name: "deny", work: Work::Deny },
@@ -113,7 +132,7 @@ fn perform(work: &Work, target: &Path) -> Result<(), StepError> {
         Work::Cargo { arguments, environment } => {
             let mut command = Command::new(repo::cargo());
             command.args(*arguments).envs(environment.iter().map(|(name, value)| (name, value)));
-            wait(&mut command)
+            Ok(wait(&mut command)?)
         }
         Work::Tidy => Ok(tidy::run()?),
         Work::Parts => {
@@ -125,18 +144,9 @@ fn perform(work: &Work, target: &Path) -> Result<(), StepError> {
         Work::Deny => {
             let mut command = Command::new(parts::install_deny(target)?);
             command.args(["--locked", "check", "bans", "licenses", "sources"]);
-            wait(&mut command)
+            Ok(wait(&mut command)?)
         }
     }
-}
-
-/// Runs a program that says itself what it thinks, on our own output.
-fn wait(command: &mut Command) -> Result<(), StepError> {
-    let status = command.current_dir(repo::root()).status().map_err(|source| {
-        let program = command.get_program().into();
-        StepError::Start { program, source }
-    })?;
-    if status.success() { Ok(()) } else { Err(StepError::Status(status)) }
 }
 
 fn heading(step: &Step) {

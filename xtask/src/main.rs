@@ -4,11 +4,14 @@
 //! [`repo`] and [`parts`] read files or start programs.
 //! Invariant: nothing is skipped in silence; what cannot be done is an error that says what to do.
 
+mod bench;
 mod ci;
 mod codegen;
 mod parts;
+mod program;
 mod repo;
 mod tidy;
+mod torture;
 
 use std::{error::Error, process::ExitCode};
 
@@ -35,6 +38,10 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Tries to make a server lose, double or reorder something; see `cargo xtask torture kill --help`.
+    Torture(torture::Arguments),
+    /// Measures a release build, each figure beside a limit of this machine, and prints a table.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +51,8 @@ fn main() -> ExitCode {
         Chore::Parts => parts::run().map_err(Box::from),
         Chore::Codegen { check: true } => codegen::run(codegen::Mode::Check).map_err(Box::from),
         Chore::Codegen { check: false } => codegen::run(codegen::Mode::Write).map_err(Box::from),
+        Chore::Torture(arguments) => torture::run(&arguments).map_err(Box::from),
+        Chore::Bench(arguments) => bench::run(&arguments).map_err(Box::from),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
