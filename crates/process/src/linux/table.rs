@@ -5,13 +5,19 @@ use std::{
     io::{self, Read},
     os::fd::{AsRawFd, BorrowedFd},
     path::PathBuf,
-    process,
+    process, thread,
+    time::Duration,
 };
 
 use crate::{Scope, linux::Stat};
 
 /// The kernel allows a process 6 MiB of arguments and environment together.
 const ENVIRON_LIMIT: u64 = 6 * 1024 * 1024;
+
+/// A program is replaced within microseconds, and within milliseconds where its file has to be read first.
+const EXEC_PAUSE: Duration = Duration::from_millis(1);
+/// One that shows nothing for this long has neither arguments nor an environment.
+const EXEC_LOOKS: u32 = 50;
 
 /// A process at the moment of looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +54,52 @@ pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
     format!("/proc/{}/fd/{}", process::id(), fd.as_raw_fd()).into()
 }
 
-/// An environment that we may not read is not one that we gave: it belongs to another user.
+/// Whether a process carries a marker. One that is just being replaced by another program is waited for: until the
+/// kernel has done that, both its arguments and its environment are empty.
 fn is_marked(pid: u32, scope: &Scope) -> bool {
-    let mut environ = Vec::new();
-    File::open(format!("/proc/{pid}/environ"))
-        .and_then(|file| file.take(ENVIRON_LIMIT).read_to_end(&mut environ))
-        .is_ok_and(|_| scope.covers(&environ))
+    let mut n_bare = 0;
+    for _ in 0..EXEC_LOOKS {
+        let environ = read(pid, "environ");
+        // A process of the kernel runs no file, and neither does a zombie.
+        if !environ.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+            return scope.covers(&environ);
+        }
+        // The replacement may have been over just between these two reads, so once is no proof.
+        n_bare += u32::from(!read(pid, "cmdline").is_empty());
+        if n_bare > 1 {
+            return false;
+        }
+        thread::sleep(EXEC_PAUSE);
+    }
+    false
+}
+
+/// What a file of a process holds; nothing where it may not be read: then it is not one of ours.
+fn read(pid: u32, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = File::open(format!("/proc/{pid}/{name}"))
+        .and_then(|file| file.take(ENVIRON_LIMIT).read_to_end(&mut bytes));
+    if read.is_ok() { bytes } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::{Marker, scene};
+
+    #[test]
+    fn a_process_is_marked_from_its_first_moment() {
+        let marker = Marker::new(scene::owner(), "worker").unwrap();
+        let scope = Scope::Worker(marker.clone());
+        for n in 0..500 {
+            let mut child =
+                Command::new("sleep").arg("1013").env(Marker::VARIABLE, marker.to_string()).spawn().unwrap();
+            let marked = is_marked(child.id(), &scope);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(marked, "process {n}");
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub async fn a_dropped_session_leaves_no_process(subject: &Subject) {
     let mut session = Session::start(subject).await;
     session.input(&subject.prompts.run_long).await;
     session.content().await;
-    session.assert_marked();
+    session.assert_marked().await;
     session.drop_future().await;
 }
 

@@ -11,24 +11,31 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// Panics when a process with this marker stays; one that was killed may take a moment to be gone.
 pub(super) async fn assert_none(footprint: Footprint, marker: &str) {
-    let deadline = Instant::now() + WAIT;
-    loop {
-        let left = marked(footprint, marker);
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "processes with the session's marker are left: {left:?}");
-        sleep(AGAIN).await;
-    }
+    let left = look_until(footprint, marker, <[u32]>::is_empty).await;
+    assert!(left.is_empty(), "processes with the session's marker are left: {left:?}");
 }
 
-/// Panics when no process has this marker although one should.
-pub(super) fn assert_some(footprint: Footprint, marker: &str) {
+/// Panics when no process has this marker although one should; one that was just started may take a moment to
+/// show its environment.
+pub(super) async fn assert_some(footprint: Footprint, marker: &str) {
     match footprint {
         Footprint::InProcess => {}
         Footprint::Processes => {
-            assert!(!marked(footprint, marker).is_empty(), "no process has the session's marker");
+            let found = look_until(footprint, marker, |found| !found.is_empty()).await;
+            assert!(!found.is_empty(), "no process has the session's marker");
         }
+    }
+}
+
+/// Looks until what is found is as wanted, or the wait is over; returns what the last look found.
+async fn look_until(footprint: Footprint, marker: &str, wanted: impl Fn(&[u32]) -> bool) -> Vec<u32> {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        let found = marked(footprint, marker);
+        if wanted(&found) || Instant::now() >= deadline {
+            return found;
+        }
+        sleep(AGAIN).await;
     }
 }
 
@@ -67,7 +74,9 @@ mod tests {
         let marker = format!("testkit/{}", std::process::id());
         let mut child =
             Command::new("sleep").arg("60").env("MUSHER_MARKER", &marker).spawn().expect("sleep starts");
-        assert_eq!(marked(Footprint::Processes, &marker), [child.id()]);
+        // Until its program runs, the kernel shows no environment of it.
+        let found = look_until(Footprint::Processes, &marker, |found| !found.is_empty()).await;
+        assert_eq!(found, [child.id()]);
         assert!(marked(Footprint::Processes, &marker[1..]).is_empty());
         child.kill().expect("the child is ours");
         assert_none(Footprint::Processes, &marker).await;

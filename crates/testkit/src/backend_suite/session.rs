@@ -185,8 +185,8 @@ impl Session {
 
     /// Makes sure that the session has a process with its marker, where it should: else looking for what is
     /// left of it would prove nothing.
-    pub fn assert_marked(&self) {
-        processes::assert_some(self.footprint, &self.marker);
+    pub async fn assert_marked(&self) {
+        processes::assert_some(self.footprint, &self.marker).await;
     }
 
     async fn command(&self, command: Command) {
