@@ -50,6 +50,8 @@ export interface Approval {
   requested_at: string;
   /** Whether it is still open. */
   state: ApprovalState;
+  /** What the vendor's own program would offer to remember, in its own form; for people to read. */
+  suggestions?: Array<unknown>;
   /** The tool, by the backend's name for it. */
   tool: string;
   /** The tool call it is about. */
@@ -802,6 +804,8 @@ export type Payload =
   }
   /** An approval has its decision. */
   | {
+    /** Answers to its questions. */
+    answers?: { [key: string]: Array<string> } | null;
     /** The approval. */
     approval_id: ApprovalId;
     /** Who decided. */
@@ -812,6 +816,8 @@ export type Payload =
     interrupt?: boolean;
     /** What was said with it. */
     message?: string | null;
+    /** What is allowed from now on without asking. */
+    remember?: Remember | null;
     type: "approval_resolved";
     /** What the tool is to be called with instead. */
     updated_input?: unknown;
@@ -937,6 +943,13 @@ export interface QuestionOption {
   /** The answer. */
   label: string;
 }
+
+/** What a decision allows from now on, for the worker's life. */
+export type Remember =
+  /** The same tool with the same input. */
+  | "input"
+  /** The same tool with any input. */
+  | "tool";
 
 export type RequestId = string;
 

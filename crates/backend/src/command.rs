@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use musher_protocol::{ApprovalId, InputId, InputKind};
+use musher_protocol::{Answers, ApprovalId, InputId, InputKind};
 use serde_json::Value;
 
 /// What the runtime asks of a session. Commands come in the order in which they were decided.
@@ -59,10 +59,29 @@ pub enum Verdict {
     Allow {
         /// What it is to be called with instead.
         updated_input: Option<Value>,
+        /// Answers to its questions.
+        answers: Option<Answers>,
     },
     /// It may not.
     Deny {
         /// What to tell the model.
         message: String,
+        /// Whether the turn ends with it. The runtime also asks for the turn's end; a backend whose vendor can be told
+        /// both at once keeps the model from going on in between.
+        interrupt: bool,
     },
+}
+
+impl Verdict {
+    /// It may, as it asked.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self::Allow { updated_input: None, answers: None }
+    }
+
+    /// It may not, and the turn goes on.
+    #[must_use]
+    pub fn deny(message: &str) -> Self {
+        Self::Deny { message: message.to_owned(), interrupt: false }
+    }
 }

@@ -110,6 +110,12 @@ pub enum Event {
         /// What happened, for a person.
         message: String,
     },
+    /// How many tasks live on that a turn left running; 0 when the last one has ended. Only where
+    /// [`crate::Launch::background`] allows any.
+    Background {
+        /// Their number.
+        tasks: u32,
+    },
     /// A sign of life with nothing to tell: holds off the inactivity limit.
     Alive,
 }
@@ -164,4 +170,6 @@ pub struct ApprovalRequest {
     pub input: Value,
     /// The questions, when a person is asked rather than for permission.
     pub questions: Vec<Question>,
+    /// What the vendor's own program would offer to remember, in its own form.
+    pub suggestions: Vec<Value>,
 }

@@ -1,8 +1,8 @@
 //! What a session starts with.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
-use musher_protocol::{SessionId, WorkerId};
+use musher_protocol::{Capability, SessionId, WorkerId};
 use serde_json::{Map, Value};
 
 /// Everything that a session starts with, resolved.
@@ -18,6 +18,12 @@ pub struct Launch {
     pub instructions: Option<String>,
     /// The model asked for; the backend's default when absent.
     pub model: Option<String>,
+    /// What the worker may do; what is not here must be impossible, not only unasked.
+    pub capabilities: BTreeSet<Capability>,
+    /// Whether tasks may go on behind a turn's end.
+    pub background: bool,
+    /// What a new session is told before its first input, as a part of that: what was said in a session that is gone.
+    pub preface: Option<String>,
     /// What the profile says to this backend alone, e.g. the script of a scripted one.
     pub options: Map<String, Value>,
     /// The session to continue; a new one when absent. Never given to a backend that cannot resume.
@@ -32,7 +38,7 @@ pub struct Resume {
 }
 
 impl Launch {
-    /// A launch with nothing but a worker and its directory.
+    /// A launch with nothing but a worker and its directory, and every capability of backends themselves.
     #[must_use]
     pub fn new(worker_id: WorkerId, working_dir: PathBuf) -> Self {
         let marker = format!("none/{worker_id}");
@@ -42,6 +48,14 @@ impl Launch {
             working_dir,
             instructions: None,
             model: None,
+            capabilities: BTreeSet::from([
+                Capability::Read,
+                Capability::Write,
+                Capability::Shell,
+                Capability::Network,
+            ]),
+            background: false,
+            preface: None,
             options: Map::new(),
             resume: None,
         }

@@ -42,10 +42,20 @@ pub(crate) fn interrupt(request_id: &str) -> Said {
 /// The answer to a question whether a tool may run with `input`.
 pub(crate) fn decision(request_id: &str, input: Value, verdict: Verdict) -> Said {
     let answer = match verdict {
-        Verdict::Allow { updated_input } => {
-            json!({ "behavior": "allow", "updatedInput": updated_input.unwrap_or(input) })
+        Verdict::Allow { updated_input, answers } => {
+            let mut input = updated_input.unwrap_or(input);
+            if let Some(answers) = answers {
+                // One text for each question; of several labels the program makes the same list.
+                let joined =
+                    answers.into_iter().map(|(question, chosen)| (question, chosen.join(", ").into()));
+                input["answers"] = Value::Object(joined.collect());
+            }
+            json!({ "behavior": "allow", "updatedInput": input })
         }
-        Verdict::Deny { message } => json!({ "behavior": "deny", "message": message }),
+        Verdict::Deny { message, interrupt: false } => json!({ "behavior": "deny", "message": message }),
+        Verdict::Deny { message, interrupt: true } => {
+            json!({ "behavior": "deny", "message": message, "interrupt": true })
+        }
     };
     let response = json!({ "subtype": "success", "request_id": request_id, "response": answer });
     line(&json!({ "type": "control_response", "response": response }))
@@ -84,12 +94,26 @@ mod tests {
         let input = json!({ "command": "touch a" });
         let updated = json!({ "command": "touch b" });
         for (verdict, answer) in [
-            (Verdict::Allow { updated_input: None }, json!({ "behavior": "allow", "updatedInput": input })),
+            (Verdict::allow(), json!({ "behavior": "allow", "updatedInput": input })),
             (
-                Verdict::Allow { updated_input: Some(updated.clone()) },
+                Verdict::Allow { updated_input: Some(updated.clone()), answers: None },
                 json!({ "behavior": "allow", "updatedInput": updated }),
             ),
-            (Verdict::Deny { message: "no".to_owned() }, json!({ "behavior": "deny", "message": "no" })),
+            (
+                Verdict::Allow {
+                    updated_input: None,
+                    answers: Some([("which?".to_owned(), vec!["a".to_owned(), "b".to_owned()])].into()),
+                },
+                json!({
+                    "behavior": "allow",
+                    "updatedInput": { "command": "touch a", "answers": { "which?": "a, b" } },
+                }),
+            ),
+            (Verdict::deny("no"), json!({ "behavior": "deny", "message": "no" })),
+            (
+                Verdict::Deny { message: "no".to_owned(), interrupt: true },
+                json!({ "behavior": "deny", "message": "no", "interrupt": true }),
+            ),
         ] {
             let said: Value = serde_json::from_str(&decision("r1", input.clone(), verdict)).unwrap();
             assert_eq!(said["response"]["response"], answer);

@@ -410,6 +410,8 @@ pub(crate) struct Ask {
     pub(crate) input: Value,
     #[serde(deserialize_with = "lenient")]
     pub(crate) tool_use_id: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) permission_suggestions: Vec<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -60,6 +60,7 @@ pub(crate) fn resolve(
     Ok(WorkerSpec {
         intent: request.intent,
         profile_name: name,
+        capabilities: profile.capabilities.clone(),
         profile,
         display_name: request.display_name,
         labels: request.labels,

@@ -1,6 +1,7 @@
 //! The fold of a worker's log: everything about a worker follows from its events.
 
 mod entry;
+mod remembered;
 mod restart;
 mod turn;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::WorkerFacts;
 
 pub(crate) use self::{
+    remembered::Remembered,
     restart::{ON_RESTART, RESTARTED, Restart, STUCK},
     turn::{QueuedInput, Turn, TurnInput},
 };
@@ -44,6 +46,9 @@ pub(crate) struct Fold {
     /// The last turn was cut off by the end of its runtime.
     pub(crate) restart: Option<Restart>,
     pub(crate) approvals: BTreeMap<ApprovalId, Approval>,
+    /// What is allowed without asking, the oldest first.
+    #[serde(default)]
+    pub(crate) remembered: VecDeque<Remembered>,
     pub(crate) usage: Usage,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) last_result: Option<LastResult>,
@@ -108,6 +113,7 @@ impl Fold {
             queue: VecDeque::new(),
             restart: None,
             approvals: BTreeMap::new(),
+            remembered: VecDeque::new(),
             usage: Usage::zero(),
             outcome: None,
             last_result: None,
@@ -245,8 +251,11 @@ impl Fold {
             Payload::ApprovalRequested(approval) => {
                 self.approvals.insert(approval.approval_id.clone(), (**approval).clone());
             }
-            Payload::ApprovalResolved { approval_id, .. } => {
-                self.approvals.remove(approval_id);
+            Payload::ApprovalResolved { approval_id, remember, .. } => {
+                let asked = self.approvals.remove(approval_id);
+                if let (Some(asked), Some(what)) = (asked, remember) {
+                    self.remember(&asked, *what);
+                }
             }
             Payload::Usage { .. } => self.add_usage(event.payload),
             Payload::Retrying(retrying) => {

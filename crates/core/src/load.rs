@@ -114,6 +114,7 @@ mod tests {
         let spec = Arc::new(WorkerSpec {
             intent: Intent::Assistant { purpose: None },
             profile_name: "test".to_owned(),
+            capabilities: Profile::of("test").capabilities,
             profile: Profile::of("test"),
             display_name: None,
             labels: BTreeMap::new(),

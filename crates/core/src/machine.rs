@@ -22,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use musher_backend as backend;
 use musher_protocol::{
     Actor, ApprovalId, Connection, Delivery, EventId, Execution, InputId, InputKind, LimitKind, Payload,
-    RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerStatus,
+    Remember, RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerStatus,
 };
 
 use self::turn::Finish;
@@ -77,7 +77,7 @@ pub(crate) enum Command {
     Interrupt(Request),
     Stop(Request, Duration),
     Cancel(Request),
-    Decide { approval_id: ApprovalId, verdict: backend::Verdict, by: Actor },
+    Decide { approval_id: ApprovalId, verdict: backend::Verdict, remember: Option<Remember>, by: Actor },
 }
 
 /// Who asks, and why.

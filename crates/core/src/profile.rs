@@ -1,8 +1,12 @@
 //! What runs, and what a new worker is made of.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
-use musher_protocol::{Intent, OnIdle, WorkerWorkspace};
+use musher_protocol::{Capability, Intent, OnIdle, WorkerWorkspace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -15,6 +19,9 @@ pub struct Profile {
     pub model: Option<String>,
     /// What to add to the vendor's own instructions.
     pub instructions: Option<String>,
+    /// What its workers may do at most.
+    #[serde(default = "every_capability")]
+    pub capabilities: BTreeSet<Capability>,
     /// How approvals are answered.
     pub approval: ApprovalPolicy,
     /// What ends a turn or refuses an input.
@@ -35,6 +42,7 @@ impl Profile {
             backend: backend.to_owned(),
             model: None,
             instructions: None,
+            capabilities: every_capability(),
             approval: ApprovalPolicy::default(),
             limits: Limits::default(),
             rate_limit: RateLimitPolicy::default(),
@@ -42,6 +50,11 @@ impl Profile {
             options: Map::new(),
         }
     }
+}
+
+/// What a backend can do by itself; MCP servers are named one by one.
+fn every_capability() -> BTreeSet<Capability> {
+    BTreeSet::from([Capability::Read, Capability::Write, Capability::Shell, Capability::Network])
 }
 
 /// How approvals are answered.
@@ -125,6 +138,9 @@ pub(crate) struct WorkerSpec {
     pub(crate) intent: Intent,
     pub(crate) profile_name: String,
     pub(crate) profile: Profile,
+    /// What it may do; a worker of an older version may do what its backend can.
+    #[serde(default = "every_capability")]
+    pub(crate) capabilities: BTreeSet<Capability>,
     pub(crate) display_name: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) workspaces: Vec<WorkerWorkspace>,

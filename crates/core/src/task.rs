@@ -444,6 +444,9 @@ impl Task {
             working_dir: spec.working_dir.clone(),
             instructions: spec.instructions(),
             model: spec.profile.model.clone(),
+            capabilities: spec.capabilities.clone(),
+            background: false,
+            preface: None,
             options: spec.profile.options.clone(),
             resume: resume.map(|session_id| Resume { session_id }),
         };

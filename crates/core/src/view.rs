@@ -316,6 +316,7 @@ mod tests {
             input: serde_json::json!({ "content": "y".repeat(1 << 20) }),
             blob: None,
             questions: Vec::new(),
+            suggestions: Vec::new(),
             state: ApprovalState::Pending,
             requested_at: Timestamp::UNIX_EPOCH,
             deadline_at: Timestamp::UNIX_EPOCH,

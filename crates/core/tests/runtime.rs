@@ -259,9 +259,9 @@ async fn an_approval_waits_for_its_decision() {
             break approval;
         }
     };
-    let allow = || Verdict::Allow { updated_input: None };
-    runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), me()).await.unwrap();
-    let again = runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), me()).await;
+    let allow = Verdict::allow;
+    runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), None, me()).await.unwrap();
+    let again = runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), None, me()).await;
     assert!(matches!(again, Err(Error::ApprovalNotPending)), "{again:?}");
     let worker = wait(&runtime, &worker, Until::Idle).await;
     assert_eq!(worker.outcome.unwrap().text, "ok");

@@ -1,5 +1,7 @@
 //! Questions that a worker must have answered before it acts.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,9 @@ pub struct Approval {
     /// The questions, when the worker asks a person rather than for permission.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// What the vendor's own program would offer to remember, in its own form; for people to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<Value>,
     /// Whether it is still open.
     pub state: ApprovalState,
     /// When it was asked.
@@ -91,6 +96,71 @@ pub enum Decision {
     /// A decision that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// What a decision allows from now on, for the worker's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Remember {
+    /// The same tool with the same input.
+    Input,
+    /// The same tool with any input.
+    Tool,
+}
+
+/// Answers to the questions of an approval: for each question's text the labels that were chosen, or own words.
+pub type Answers = BTreeMap<String, Vec<String>>;
+
+/// What somebody decides about an approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// The tool may run; a question has these answers.
+    Allow,
+    /// The tool may not run; a question stays without an answer.
+    Deny,
+}
+
+/// A decision about an approval. The same decision again is answered as the first was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRequest {
+    /// The decision.
+    pub decision: Permission,
+    /// What to tell the worker with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What the tool is to be called with instead; only with `allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_input: Option<Value>,
+    /// Answers to all questions; with `allow` of a question, and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+    /// Whether a denial also ends the turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupt: bool,
+    /// What is allowed from now on without asking; only with `allow` of a tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remember: Option<Remember>,
+    /// Who, for the log, beside the token's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+/// Answer to a decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DecisionReply {
+    /// The approval, with its decision.
+    pub approval: Approval,
+    /// Whether the same had been decided before.
+    pub duplicate: bool,
+}
+
+/// Answer to the approvals of a worker: those that are open, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalsReply {
+    /// The approvals.
+    pub approvals: Vec<Approval>,
 }
 
 /// A question to a person, with the answers that the worker offers.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Approval, ApprovalId, BlobRef, Cursor, Decision, Delivery, EventId, Execution, InputId, InputKind,
-    Intent, SessionEnded, SessionEnvironment, SessionStarted, Snapshot, Survivor, ToolCallId, TurnError,
-    TurnId, TurnOutcome, Usage, WorkerId, WorkerStatus,
+    Answers, Approval, ApprovalId, BlobRef, Cursor, Decision, Delivery, EventId, Execution, InputId,
+    InputKind, Intent, Remember, SessionEnded, SessionEnvironment, SessionStarted, Snapshot, Survivor,
+    ToolCallId, TurnError, TurnId, TurnOutcome, Usage, WorkerId, WorkerStatus,
 };
 
 /// An event with its place in the log; the same object in pages and sockets.
@@ -222,9 +222,15 @@ pub enum Payload {
         /// What the tool is to be called with instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         updated_input: Option<Value>,
+        /// Answers to its questions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<Answers>,
         /// Whether a denial also ends the turn.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         interrupt: bool,
+        /// What is allowed from now on without asking.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remember: Option<Remember>,
         /// Who decided.
         by: Actor,
     },

@@ -20,6 +20,7 @@
 
 mod approval;
 mod blob;
+mod capability;
 mod create;
 mod cursor;
 mod error;
@@ -37,8 +38,12 @@ mod usage;
 mod worker;
 
 pub use self::{
-    approval::{Approval, ApprovalKind, ApprovalState, Decision, Question, QuestionOption},
+    approval::{
+        Answers, Approval, ApprovalKind, ApprovalState, ApprovalsReply, Decision, DecisionReply,
+        DecisionRequest, Permission, Question, QuestionOption, Remember,
+    },
     blob::{BlobRef, Digest, DigestError},
+    capability::{Capability, CapabilityError},
     create::{CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector, WorkspaceRef},
     cursor::{Cursor, CursorError},
     error::{ErrorBody, ErrorCode, ErrorReply},

@@ -117,6 +117,7 @@ fn approval() -> Approval {
             options: vec![QuestionOption { label: "red".into(), description: Some("like blood".into()) }],
             multi_select: true,
         }],
+        suggestions: vec![json!({"type": "addRules"})],
         state: ApprovalState::Resolved,
         requested_at: at(3),
         deadline_at: at(603),
@@ -259,7 +260,9 @@ fn payloads() -> Vec<Payload> {
             decision: Decision::Allow,
             message: Some("go".into()),
             updated_input: Some(json!({})),
+            answers: Some([("Which?".into(), vec!["red".into()])].into()),
             interrupt: true,
+            remember: Some(Remember::Tool),
             by: by(),
         },
         Payload::Usage {

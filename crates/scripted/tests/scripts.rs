@@ -68,6 +68,7 @@ fn word(event: &Event) -> String {
         | Event::Retrying { .. }
         | Event::Environment(_)
         | Event::Diagnostic { .. }
+        | Event::Background { .. }
         | Event::Alive) => panic!("a script cannot say {event:?}"),
     }
 }
@@ -289,7 +290,7 @@ async fn a_denied_approval_goes_on_with_the_next_step() {
             .ok(),
         Some(json!(["question", "AskUser", {"n": 1}, [{"label": "a", "description": "the first"}]]))
     );
-    session.decide(approval_id, Verdict::Deny { message: "no".to_owned() }).await;
+    session.decide(approval_id, Verdict::deny("no")).await;
     assert_eq!(line(&session.turn_end(input_id).await.events), r#"taken text0+"b" text0="b" completed"#);
 }
 
@@ -300,7 +301,7 @@ async fn an_interrupted_turn_takes_its_open_questions_back() {
     let input_id = session.input("go").await;
     let (first, _) = session.approval().await;
     let (second, _) = session.approval().await;
-    session.decide(first, Verdict::Allow { updated_input: None }).await;
+    session.decide(first, Verdict::allow()).await;
     session.interrupt().await;
     assert_eq!(line(&session.turn_end(input_id).await.events), "taken interrupted");
     assert_eq!(session.withdrawn(), [second]);

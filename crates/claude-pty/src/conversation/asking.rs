@@ -22,7 +22,7 @@ pub(super) struct Asking {
 
 impl Asking {
     pub(super) fn ask(&mut self, request_id: &str, ask: Ask) -> ApprovalRequest {
-        let Ask { tool_name: tool, input, tool_use_id } = ask;
+        let Ask { tool_name: tool, input, tool_use_id, permission_suggestions: suggestions } = ask;
         self.open.insert(request_id.to_owned(), input.clone());
         let kind = match tool.as_str() {
             "AskUserQuestion" => ApprovalKind::Question,
@@ -30,7 +30,8 @@ impl Asking {
             _ => ApprovalKind::Tool,
         };
         let questions = if kind == ApprovalKind::Question { questions(&input) } else { Vec::new() };
-        ApprovalRequest { tool_call_id: tool_use_id.as_deref().map(call_id), kind, tool, input, questions }
+        let tool_call_id = tool_use_id.as_deref().map(call_id);
+        ApprovalRequest { tool_call_id, kind, tool, input, questions, suggestions }
     }
 
     /// The line that answers; none when the question has lapsed.

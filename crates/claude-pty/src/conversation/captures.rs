@@ -216,8 +216,10 @@ fn brief(output: &Output) -> String {
     match output {
         Output::Event(event) => brief_event(event),
         Output::Ask { request_id: _, request } => {
-            let ApprovalRequest { tool_call_id: _, kind, tool, input, questions } = request;
-            format!("ASK {kind:?} {tool} {} questions={}", cut(&input.to_string()), questions.len())
+            let ApprovalRequest { tool_call_id: _, kind, tool, input, questions, suggestions } = request;
+            let (n_questions, n_suggestions) = (questions.len(), suggestions.len());
+            let input = cut(&input.to_string());
+            format!("ASK {kind:?} {tool} {input} questions={n_questions} suggestions={n_suggestions}")
         }
         Output::Withdraw { .. } => "WITHDRAW".to_owned(),
         Output::Say(said) => {
@@ -284,6 +286,7 @@ fn brief_event(event: &Event) -> String {
         Event::TurnStarted => "TURN STARTED".to_owned(),
         Event::TurnEnded(end) => format!("TURN ENDED {}", cut(&format!("{end:?}"))),
         Event::RateLimited { scope, reset_at } => format!("RATE LIMITED {scope} {reset_at:?}"),
+        Event::Background { tasks } => format!("background {tasks}"),
         Event::Retrying { .. } | Event::Alive => format!("{event:?}"),
     }
 }

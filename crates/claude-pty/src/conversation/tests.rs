@@ -241,7 +241,7 @@ fn a_question_that_lapsed_is_not_answered() {
     assert_eq!(talk.line(ask("r2")).len(), 1);
     let lapsed = talk.line(json!({ "type": "control_cancel_request", "request_id": "r1" }));
     assert_eq!(lapsed, [Output::Withdraw { request_id: "r1".to_owned() }]);
-    let allow = || Verdict::Allow { updated_input: None };
+    let allow = || Verdict::allow();
     assert_eq!(talk.0.decide("r1", allow()), None);
     let answer = say::decision("r2", json!({ "a": 1 }), allow());
     assert_eq!(talk.0.decide("r2", allow()), Some(Output::Say(answer)));

@@ -102,7 +102,7 @@ impl Run {
                     let approval_id = ApprovalId::mint();
                     self.asked = Some(request.input);
                     recorded.send(approval_id.clone()).expect("the session waits for it");
-                    let verdict = Verdict::Allow { updated_input: None };
+                    let verdict = Verdict::allow();
                     self.tell(Command::Decision(DecisionGiven { approval_id, verdict })).await;
                 }
                 Report::ApprovalWithdrawn(_) => {}

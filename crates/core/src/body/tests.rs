@@ -22,6 +22,7 @@ fn approval(input: Value) -> Approval {
         input,
         blob: None,
         questions: Vec::new(),
+        suggestions: Vec::new(),
         state: ApprovalState::Pending,
         requested_at: Timestamp::UNIX_EPOCH,
         deadline_at: Timestamp::UNIX_EPOCH,

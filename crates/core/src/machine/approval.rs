@@ -1,8 +1,9 @@
 //! Approvals: asked by the worker, answered by the profile or a person, denied when their time is up.
 
 use musher_backend::{self as backend, ApprovalRequest, DecisionGiven, Verdict};
-use musher_protocol::{Actor, Approval, ApprovalId, ApprovalKind, ApprovalState, Decision, Payload};
-use serde_json::Value;
+use musher_protocol::{
+    Actor, Approval, ApprovalId, ApprovalKind, ApprovalState, Decision, Payload, Remember,
+};
 
 use super::{Answer, Refusal, Step, Token, later};
 use crate::profile::ApprovalMode;
@@ -18,7 +19,7 @@ impl Step<'_> {
             let message = format!("`{}` was asked for while no turn was open; it was denied", request.tool);
             self.record(Payload::Diagnostic { code: "approval.outside_turn".to_owned(), message });
             self.answer(token, Ok(Answer::Approval(approval_id.clone())));
-            return self.give(approval_id, Verdict::Deny { message: "no turn is open".to_owned() });
+            return self.give(approval_id, Verdict::deny("no turn is open"));
         };
         let policy = self.state.spec.profile.approval;
         let kind = request.kind;
@@ -32,6 +33,7 @@ impl Step<'_> {
             input: request.input,
             blob: None,
             questions: request.questions,
+            suggestions: request.suggestions,
             state: ApprovalState::Pending,
             requested_at: self.now,
             deadline_at: later(self.now, policy.deadline),
@@ -41,34 +43,42 @@ impl Step<'_> {
         };
         let full = self.state.fold.approvals.len() >= MAX_OPEN;
         let ends = self.state.is_ending() || !self.state.is_live();
+        let remembered = self.state.fold.remembers(&approval);
         self.record(Payload::ApprovalRequested(Box::new(approval)));
         self.answer(token, Ok(Answer::Approval(approval_id.clone())));
-        let deny = |message: &str| Verdict::Deny { message: message.to_owned() };
         let (verdict, rule) = match (policy.mode, kind) {
             // Nothing new begins after the intent to end is in the log.
-            _ if ends => (deny("the turn is being ended"), "ending"),
-            _ if full => (deny("too many approvals are open"), "bound"),
+            _ if ends => (Verdict::deny("the turn is being ended"), "ending"),
+            _ if full => (Verdict::deny("too many approvals are open"), "bound"),
+            _ if remembered => (Verdict::allow(), "remembered"),
             (ApprovalMode::Ask, _) => return,
             (ApprovalMode::Allow, ApprovalKind::Question) => {
-                (deny("nobody is here to answer; decide yourself"), "profile")
+                (Verdict::deny("nobody is here to answer; decide yourself"), "profile")
             }
             (ApprovalMode::Allow, ApprovalKind::Tool | ApprovalKind::Plan | ApprovalKind::Unknown) => {
-                (Verdict::Allow { updated_input: None }, "profile")
+                (Verdict::allow(), "profile")
             }
             (ApprovalMode::Deny, _) => {
-                (deny("the profile of this worker denies what needs leave"), "profile")
+                (Verdict::deny("the profile of this worker denies what needs leave"), "profile")
             }
         };
-        self.decided(approval_id, verdict, Actor::rule(rule));
+        self.decided(approval_id, verdict, None, Actor::rule(rule));
     }
 
     pub(super) fn approval_withdrawn(&mut self, approval_id: ApprovalId) {
         if self.state.fold.approvals.contains_key(&approval_id) {
-            self.resolve(approval_id, Decision::Withdrawn, None);
+            self.resolve(approval_id, Decision::Withdrawn, "the worker no longer needs the answer");
         }
     }
 
-    pub(super) fn decide(&mut self, approval_id: &ApprovalId, verdict: Verdict, by: Actor, token: Token) {
+    pub(super) fn decide(
+        &mut self,
+        approval_id: &ApprovalId,
+        verdict: Verdict,
+        remember: Option<Remember>,
+        by: Actor,
+        token: Token,
+    ) {
         let allows = matches!(verdict, Verdict::Allow { .. });
         let open = self.state.fold.approvals.contains_key(approval_id);
         if open && allows && self.state.store_full {
@@ -78,7 +88,7 @@ impl Step<'_> {
             return self.answer(token, Err(Refusal::ApprovalNotPending));
         }
         self.state.last_activity = self.now;
-        self.decided(approval_id.clone(), verdict, by);
+        self.decided(approval_id.clone(), verdict, remember, by);
         self.answer(token, Ok(Answer::Done { event_id: None }));
     }
 
@@ -87,29 +97,49 @@ impl Step<'_> {
         let expired: Vec<_> =
             open.filter(|open| open.deadline_at <= self.now).map(|open| open.approval_id.clone()).collect();
         for approval_id in expired {
-            let message = "nobody decided in time".to_owned();
-            self.resolve(approval_id.clone(), Decision::Expired, Some(message.clone()));
-            self.give(approval_id, Verdict::Deny { message });
+            let message = "nobody decided in time";
+            self.resolve(approval_id.clone(), Decision::Expired, message);
+            self.give(approval_id, Verdict::deny(message));
             self.state.last_activity = self.now;
         }
     }
 
     /// Ends an approval that nobody decided.
-    pub(super) fn resolve(&mut self, approval_id: ApprovalId, decision: Decision, message: Option<String>) {
+    pub(super) fn resolve(&mut self, approval_id: ApprovalId, decision: Decision, message: &str) {
         let by = Actor::rule(if decision == Decision::Expired { "deadline" } else { "worker" });
-        self.record(resolved(approval_id, decision, message, None, by));
+        self.record(Payload::ApprovalResolved {
+            approval_id,
+            decision,
+            message: Some(message.to_owned()),
+            updated_input: None,
+            answers: None,
+            interrupt: false,
+            remember: None,
+            by,
+        });
     }
 
-    fn decided(&mut self, approval_id: ApprovalId, verdict: Verdict, by: Actor) {
-        self.record(match &verdict {
-            Verdict::Allow { updated_input } => {
-                resolved(approval_id.clone(), Decision::Allow, None, updated_input.clone(), by)
+    fn decided(&mut self, approval_id: ApprovalId, verdict: Verdict, remember: Option<Remember>, by: Actor) {
+        let (decision, message, updated_input, answers, interrupt) = match verdict.clone() {
+            Verdict::Allow { updated_input, answers } => {
+                (Decision::Allow, None, updated_input, answers, false)
             }
-            Verdict::Deny { message } => {
-                resolved(approval_id.clone(), Decision::Deny, Some(message.clone()), None, by)
-            }
+            Verdict::Deny { message, interrupt } => (Decision::Deny, Some(message), None, None, interrupt),
+        };
+        self.record(Payload::ApprovalResolved {
+            approval_id: approval_id.clone(),
+            decision,
+            message,
+            updated_input,
+            answers,
+            interrupt,
+            remember,
+            by,
         });
         self.give(approval_id, verdict);
+        if interrupt {
+            self.end_turn();
+        }
     }
 
     fn give(&mut self, approval_id: ApprovalId, verdict: Verdict) {
@@ -117,14 +147,4 @@ impl Step<'_> {
             self.tell(backend::Command::Decision(DecisionGiven { approval_id, verdict }));
         }
     }
-}
-
-fn resolved(
-    approval_id: ApprovalId,
-    decision: Decision,
-    message: Option<String>,
-    updated_input: Option<Value>,
-    by: Actor,
-) -> Payload {
-    Payload::ApprovalResolved { approval_id, decision, message, updated_input, interrupt: false, by }
 }

@@ -31,7 +31,9 @@ impl Step<'_> {
             Command::Interrupt(request) => self.interrupt(request, token),
             Command::Stop(request, grace) => self.stop(request, grace, token),
             Command::Cancel(request) => self.cancel(request, token),
-            Command::Decide { approval_id, verdict, by } => self.decide(&approval_id, verdict, by, token),
+            Command::Decide { approval_id, verdict, remember, by } => {
+                self.decide(&approval_id, verdict, remember, by, token)
+            }
         }
     }
 

@@ -4,7 +4,7 @@ mod restart;
 use std::collections::BTreeMap;
 
 use musher_backend::{ApprovalRequest, BackendError, Capabilities, Event, SessionOutcome, TurnEnd, Verdict};
-use musher_protocol::{ApprovalKind, Intent, OnIdle, WorkerRef};
+use musher_protocol::{ApprovalKind, Intent, OnIdle, Remember, WorkerRef};
 
 use super::*;
 use crate::profile::{ApprovalMode, OnRestart, Profile};
@@ -29,6 +29,7 @@ impl Bench {
         let spec = WorkerSpec {
             intent: Intent::Assistant { purpose: None },
             profile_name: "test".to_owned(),
+            capabilities: profile.capabilities.clone(),
             profile,
             display_name: None,
             labels: BTreeMap::new(),
@@ -143,12 +144,18 @@ impl Bench {
             "allow" | "deny" => {
                 let approval_id =
                     self.state.fold.approvals.keys().next().cloned().unwrap_or_else(ApprovalId::mint);
-                let verdict = if verb == "allow" {
-                    Verdict::Allow { updated_input: None }
-                } else {
-                    Verdict::Deny { message: text }
+                let verdict = match (verb, rest) {
+                    ("allow", _) => Verdict::allow(),
+                    (_, "interrupt") => Verdict::Deny { message: text, interrupt: true },
+                    (_, message) => Verdict::deny(message),
                 };
-                self.command(Command::Decide { approval_id, verdict, by: Actor::rule("test") });
+                let remember = match (verb, rest) {
+                    ("allow", "input") => Some(Remember::Input),
+                    ("allow", "tool") => Some(Remember::Tool),
+                    _ => None,
+                };
+                let by = Actor::rule("test");
+                self.command(Command::Decide { approval_id, verdict, remember, by });
             }
             "connected" | "resumed" => {
                 let token = self.token();
@@ -183,13 +190,13 @@ impl Bench {
             "asks" => {
                 let token = self.token();
                 let kind = if rest == "question" { ApprovalKind::Question } else { ApprovalKind::Tool };
-                let tool = "shell".to_owned();
                 let request = ApprovalRequest {
                     tool_call_id: None,
                     kind,
-                    tool,
-                    input: serde_json::json!({}),
+                    tool: "shell".to_owned(),
+                    input: serde_json::json!({ "command": rest }),
                     questions: Vec::new(),
+                    suggestions: Vec::new(),
                 };
                 self.step(Input::ApprovalRequested { request, token });
             }
@@ -264,6 +271,9 @@ fn show(effect: &Effect) -> String {
                 format!("turn_finished({})", why.unwrap_or(&outcome))
             }
             Payload::Status { execution, .. } => format!("[{:?}]", execution.run_state).to_lowercase(),
+            Payload::ApprovalResolved { decision, by, .. } if by.token == "remembered" => {
+                format!("approval_resolved({decision:?} remembered)").to_lowercase()
+            }
             Payload::ApprovalResolved { decision, .. } => {
                 format!("approval_resolved({decision:?})").to_lowercase()
             }
@@ -314,6 +324,33 @@ fn check(before: &str, script: &str, expected: &str) {
 }
 
 const BUSY: &str = "send a; connected; taken a";
+
+#[test]
+fn a_remembered_decision_answers_without_asking() {
+    for (decision, second, expected) in [
+        ("allow input", "x", "remembered"),
+        ("allow input", "y", "asked"),
+        ("allow tool", "y", "remembered"),
+        ("allow tool", "question", "asked"),
+        ("allow", "x", "asked"),
+        ("deny no", "x", "asked"),
+    ] {
+        let expected = match expected {
+            "remembered" => "approval_requested ok approval_resolved(allow remembered) >allow",
+            _ => "approval_requested ok [waiting]",
+        };
+        check(&format!("{BUSY}; asks x; {decision}"), &format!("asks {second}"), expected);
+    }
+}
+
+#[test]
+fn a_denial_may_end_the_turn() {
+    check(
+        &format!("{BUSY}; asks x"),
+        "deny interrupt; interrupted",
+        "approval_resolved(deny) >deny >interrupt ok [busy] turn_finished(interrupted) [idle]",
+    );
+}
 
 #[test]
 fn a_first_input_is_delivered_in_its_own_commit_and_starts_a_session() {

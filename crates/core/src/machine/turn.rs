@@ -10,7 +10,10 @@ use musher_protocol::{
 };
 
 use super::{Answer, Effect, Request, Step, ending::TurnEnding, later};
-use crate::{fold::QueuedInput, profile::RateLimitPolicy};
+use crate::{
+    fold::{QueuedInput, RESTARTED},
+    profile::RateLimitPolicy,
+};
 
 /// What a tool call without a result says in the end.
 const CUT_OFF: &str = "interrupted; side effects unknown";
@@ -120,7 +123,7 @@ impl Step<'_> {
         self.state.last_activity = self.now;
         let turn_id = self.state.fold.turn.as_ref().map(|turn| turn.id.clone());
         match (event, turn_id) {
-            (Event::Alive, _) => {}
+            (Event::Alive | Event::Background { .. }, _) => {}
             (Event::Environment(environment), _) => {
                 drop(self.record(Payload::SessionEnvironment(environment)))
             }
@@ -196,7 +199,11 @@ impl Step<'_> {
             }
             // A turn runs already: the work that woke belongs to it.
             Event::TurnStarted => return,
-            Event::Alive | Event::Environment(_) | Event::Diagnostic { .. } | Event::Usage(_) => return,
+            Event::Alive
+            | Event::Background { .. }
+            | Event::Environment(_)
+            | Event::Diagnostic { .. }
+            | Event::Usage(_) => return,
         };
         self.record(payload);
     }
@@ -228,8 +235,10 @@ impl Step<'_> {
         let full = ending.as_ref().is_some_and(|ending| ending.store_full);
         self.state.parked = None;
         self.state.refusals = super::Refusals::default();
+        let is_cut_off = finish.error.as_ref().is_some_and(|error| error.code == RESTARTED);
+        let why = if is_cut_off { "the runtime ended while the question was open" } else { "the turn ended" };
         for approval_id in self.state.fold.approvals.keys().cloned().collect::<Vec<_>>() {
-            self.resolve(approval_id, Decision::Withdrawn, None);
+            self.resolve(approval_id, Decision::Withdrawn, why);
         }
         let cut_off: Vec<_> =
             turn.calls.iter().filter(|call| call.may_have_run()).map(|call| call.id.clone()).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use musher_backend::Verdict;
-use musher_protocol::{Ack, Actor, ApprovalId, InputAck, InputId, InputRequest, WorkerId};
+use musher_protocol::{Ack, Actor, ApprovalId, InputAck, InputId, InputRequest, Remember, WorkerId};
 use tokio::sync::oneshot;
 
 use super::{Live, Runtime, check_actor};
@@ -105,10 +105,11 @@ impl Runtime {
         worker: &WorkerId,
         approval_id: ApprovalId,
         verdict: Verdict,
+        remember: Option<Remember>,
         by: Actor,
     ) -> Result<Ack, Error> {
         check_actor(&by)?;
-        self.ask(worker, Command::Decide { approval_id, verdict, by }).await
+        self.ask(worker, Command::Decide { approval_id, verdict, remember, by }).await
     }
 
     async fn ask(&self, worker: &WorkerId, command: Command) -> Result<Ack, Error> {

@@ -25,7 +25,7 @@ fn approval(place: &Place<'_>) -> Result<ApprovalRequest, ScriptError> {
     let questions = fields.optional_list("questions", question)?;
     fields.finish()?;
     let kind = if questions.is_empty() { ApprovalKind::Tool } else { ApprovalKind::Question };
-    Ok(ApprovalRequest { tool_call_id: None, kind, tool, input, questions })
+    Ok(ApprovalRequest { tool_call_id: None, kind, tool, input, questions, suggestions: Vec::new() })
 }
 
 fn question(place: &Place<'_>) -> Result<Question, ScriptError> {

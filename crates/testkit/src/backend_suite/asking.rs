@@ -12,7 +12,7 @@ pub async fn a_turn_waits_for_its_approval(subject: &Subject) {
     assert!(!request.tool.is_empty(), "an approval names its tool: {request:?}");
     let goes_on = |event: &Event| matches!(event, Event::ToolResult { .. } | Event::TurnEnded(_));
     session.watch(HASTE, goes_on).await;
-    session.decide(approval_id, allow()).await;
+    session.decide(approval_id, Verdict::allow()).await;
     let turn = session.turn_end(input_id).await;
     assert!(matches!(turn.end, TurnEnd::Completed { .. }), "{turn:#?}");
 }
@@ -22,7 +22,7 @@ pub async fn a_denied_approval_does_not_hold_the_turn(subject: &Subject) {
     let mut session = Session::start(subject).await;
     let input_id = session.input(&subject.prompts.ask).await;
     let (approval_id, request) = session.approval().await;
-    session.decide(approval_id, Verdict::Deny { message: "not today".to_owned() }).await;
+    session.decide(approval_id, Verdict::deny("not today")).await;
     let turn = session.turn_end(input_id).await;
     assert!(matches!(turn.end, TurnEnd::Completed { .. }), "{turn:#?}");
     let ran = |event: &Event| {
@@ -40,12 +40,8 @@ pub async fn approvals_are_answered_in_any_order(subject: &Subject) {
     let input_id = session.input(ask_twice).await;
     let (first, _) = session.approval().await;
     let (second, _) = session.approval().await;
-    session.decide(second, allow()).await;
-    session.decide(first, allow()).await;
+    session.decide(second, Verdict::allow()).await;
+    session.decide(first, Verdict::allow()).await;
     let turn = session.turn_end(input_id).await;
     assert!(matches!(turn.end, TurnEnd::Completed { .. }), "{turn:#?}");
-}
-
-fn allow() -> Verdict {
-    Verdict::Allow { updated_input: None }
 }

@@ -197,7 +197,7 @@ impl Session {
     /// Takes one report; an approval is allowed.
     async fn step(&mut self, deadline: Instant, awaited: &str) {
         if let Some((approval_id, _)) = self.event_or_approval(deadline, awaited).await {
-            self.decide(approval_id, Verdict::Allow { updated_input: None }).await;
+            self.decide(approval_id, Verdict::allow()).await;
         }
     }
 
