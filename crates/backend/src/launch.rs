@@ -1,12 +1,14 @@
 //! What a session starts with.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use musher_protocol::{Capability, SessionId, WorkerId};
 use serde_json::{Map, Value};
 
+use crate::Tool;
+
 /// Everything that a session starts with, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Launch {
     /// The worker.
     pub worker_id: WorkerId,
@@ -20,6 +22,9 @@ pub struct Launch {
     pub model: Option<String>,
     /// What the worker may do; what is not here must be impossible, not only unasked.
     pub capabilities: BTreeSet<Capability>,
+    /// The tools that the model may call, all of them within the capabilities; only for a backend that calls tools of
+    /// ours ([`crate::Capabilities::tools`]).
+    pub tools: Vec<Arc<dyn Tool>>,
     /// Whether tasks may go on behind a turn's end.
     pub background: bool,
     /// What a new session is told before its first input, as a part of that: what was said in a session that is gone.
@@ -54,6 +59,7 @@ impl Launch {
                 Capability::Shell,
                 Capability::Network,
             ]),
+            tools: Vec::new(),
             background: false,
             preface: None,
             options: Map::new(),

@@ -120,6 +120,7 @@ mod event;
 mod launch;
 mod link;
 mod outcome;
+mod tool;
 
 pub use async_trait::async_trait;
 
@@ -130,4 +131,5 @@ pub use self::{
     launch::{Launch, Resume},
     link::{Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
+    tool::{Cancellation, Tool, ToolCall, ToolOutput, ToolSpec, Toolbox, ToolboxError, Workbench},
 };

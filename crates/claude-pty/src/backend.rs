@@ -37,7 +37,7 @@ impl Backend for ClaudePty {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { steer: false, resume: true, tool_limit: Some(TOOL_LIMIT) }
+        Capabilities { steer: false, resume: true, tools: false, tool_limit: Some(TOOL_LIMIT) }
     }
 
     async fn availability(&self) -> Availability {

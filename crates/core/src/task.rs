@@ -445,6 +445,7 @@ impl Task {
             instructions: spec.instructions(),
             model: spec.profile.model.clone(),
             capabilities: spec.capabilities.clone(),
+            tools: Vec::new(),
             background: false,
             preface: None,
             options: spec.profile.options.clone(),
