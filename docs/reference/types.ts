@@ -97,6 +97,16 @@ export interface BlobRef {
   digest: Digest;
 }
 
+export type Capability = string;
+
+/** A capability that a worker is to have. */
+export interface CapabilityRequest {
+  /** Its name: `read`, `write`, `shell`, `network` or `mcp:<server>`. */
+  name: string;
+  /** What for; for people who read the request. */
+  reason?: string | null;
+}
+
 /** Body of interrupt and cancel; it may be left out. */
 export interface CommandRequest {
   /** Who, for the log, beside the token's name. */
@@ -133,10 +143,16 @@ export interface CreateWorker {
   intent: Intent;
   /** The creator's labels. */
   labels?: { [key: string]: string };
+  /** Limits below the profile's. */
+  limits?: WorkerLimits | null;
   /** What happens when a turn has ended and nothing waits. */
   on_idle?: OnIdle;
   /** What runs. */
   profile?: ProfileSelector;
+  /** What the worker may do, at most what its profile allows; what the profile allows when absent, nothing when empty. */
+  requested_capabilities?: Array<CapabilityRequest> | null;
+  /** A session to begin in, where the backend can continue one. */
+  resume?: ResumeRequest | null;
   /**
    * Directories that the server's config declares; the first is the working directory. None: a private
    * scratch directory.
@@ -953,6 +969,14 @@ export type Remember =
 
 export type RequestId = string;
 
+/** A session of the backend that another program, or an earlier worker, left. */
+export interface ResumeRequest {
+  /** What a new session is told first, should the backend refuse this one. Without it the first turn fails then. */
+  fresh_prompt?: string | null;
+  /** The session, by the backend's own id. */
+  session_id: SessionId;
+}
+
 /** The backend tries again, and takes back what it had said of the attempt that failed. */
 export interface Retrying {
   /** The attempt that comes next, from 1. */
@@ -1381,6 +1405,8 @@ export interface WorkerCreated {
 export interface WorkerDetail {
   /** The backend that executes it. */
   backend: string;
+  /** What it may do. */
+  capabilities: Array<Capability>;
   /** When it was created. */
   created_at: string;
   /** The place in its log that this reply was folded to. */
@@ -1397,6 +1423,8 @@ export interface WorkerDetail {
   labels: { [key: string]: string };
   /** The event that the cursor stands behind. */
   last_event_id: EventId;
+  /** What ends its turns, or keeps it from beginning another. */
+  limits: WorkerLimits;
   /** Approvals that wait for a decision. */
   open_approvals: number;
   /** How its last turn ended. */
@@ -1434,6 +1462,26 @@ export interface WorkerEnded {
 }
 
 export type WorkerId = string;
+
+/** Limits of a worker; what is absent has none. In a request: at most what the profile allows. */
+export interface WorkerLimits {
+  /** Seconds that tasks may live on behind a turn's end; none may where this is absent. */
+  background_secs?: number | null;
+  /** US dollars over the worker's life, as far as costs are known. */
+  cost_usd?: number | null;
+  /** Seconds without a sign of life within a turn. */
+  inactivity_secs?: number | null;
+  /** Inputs that may wait for their turn. */
+  queued_inputs?: number | null;
+  /** Tokens to and from the model over the worker's life. */
+  tokens?: number | null;
+  /** Rounds of tool calls within a turn. */
+  tool_rounds?: number | null;
+  /** Turns over the worker's life; the last one ends as any other. */
+  turns?: number | null;
+  /** Seconds: from the creation of a worker with a task; of running turns for the others. */
+  wall_secs?: number | null;
+}
 
 /** Answer to a list of workers: oldest first. */
 export interface WorkerListReply {

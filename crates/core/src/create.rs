@@ -1,14 +1,22 @@
 //! What a create request comes to: checked, resolved, or refused by name.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use musher_protocol::{
-    Actor, CreateWorker, Delivery, InputId, InputKind, Intent, Isolation, ProfileSelector, WorkerId,
-    WorkerWorkspace,
+    Actor, Capability, CapabilityRequest, CreateWorker, Delivery, InputId, InputKind, Intent, Isolation,
+    ProfileSelector, ResumeRequest, WorkerId, WorkerLimits, WorkerWorkspace,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{builder::Catalog, error::Error, machine::NewInput, profile::WorkerSpec};
+use crate::{
+    builder::Catalog,
+    error::Error,
+    machine::NewInput,
+    profile::{Profile, WorkerSpec},
+};
 
 /// What a model's context may hold of one message; also the bound of a request's body.
 pub(crate) const MAX_INPUT_BYTES: usize = 2 << 20;
@@ -33,7 +41,12 @@ pub(crate) fn resolve(
         ProfileSelector::Named { value } => value,
     };
     let profile = catalog.profiles.get(&name).ok_or_else(|| Error::NoProfile(name.clone()))?.clone();
+    let capabilities = capabilities(&profile, request.requested_capabilities)?;
+    let profile = limited(profile, request.limits)?;
     check_intent(&request.intent)?;
+    if let Some(resume) = &request.resume {
+        check_resume(catalog, &profile, resume)?;
+    }
     if let Some(name) = &request.display_name {
         check_line("/display_name", name)?;
     }
@@ -60,14 +73,77 @@ pub(crate) fn resolve(
     Ok(WorkerSpec {
         intent: request.intent,
         profile_name: name,
-        capabilities: profile.capabilities.clone(),
+        capabilities,
         profile,
         display_name: request.display_name,
         labels: request.labels,
         workspaces,
         working_dir: working_dir.unwrap_or_else(|| catalog.scratch.join(worker.as_str())),
         on_idle: request.on_idle,
+        resume: request.resume,
     })
+}
+
+/// What the worker may do: what was asked for, when the profile allows it.
+fn capabilities(
+    profile: &Profile,
+    requested: Option<Vec<CapabilityRequest>>,
+) -> Result<BTreeSet<Capability>, Error> {
+    const FIELD: &str = "/requested_capabilities";
+    let Some(requested) = requested else { return Ok(profile.capabilities.clone()) };
+    let checked = requested.into_iter().map(|CapabilityRequest { name, reason }| {
+        if let Some(reason) = &reason {
+            check_line(FIELD, reason)?;
+        }
+        let capability = name
+            .parse::<Capability>()
+            .map_err(|error| Error::InvalidRequest { field: FIELD, message: error.to_string() })?;
+        if profile.capabilities.contains(&capability) {
+            Ok(capability)
+        } else {
+            let message = format!("the profile does not allow `{capability}`");
+            Err(Error::Forbidden { field: FIELD, message })
+        }
+    });
+    checked.collect()
+}
+
+/// The profile with the limits that were asked for, each of them at most its own.
+fn limited(profile: Profile, wanted: Option<WorkerLimits>) -> Result<Profile, Error> {
+    let Some(wanted) = wanted else { return Ok(profile) };
+    if let Some(field) = wanted.first_not_positive() {
+        return Err(Error::InvalidRequest { field, message: "a limit is greater than 0".to_owned() });
+    }
+    let allowed = profile.limits.shown();
+    // Where the profile allows no background work, no time of it is short enough.
+    let allowed = WorkerLimits { background_secs: allowed.background_secs.or(Some(0)), ..allowed };
+    for ((field, wanted), (_, allowed)) in wanted.places().into_iter().zip(allowed.places()) {
+        if let (Some(wanted), Some(allowed)) = (wanted, allowed)
+            && wanted > allowed
+        {
+            return Err(Error::Forbidden { field, message: format!("the profile allows {allowed} at most") });
+        }
+    }
+    Ok(Profile { limits: profile.limits.with(&wanted), ..profile })
+}
+
+fn check_resume(catalog: &Catalog, profile: &Profile, resume: &ResumeRequest) -> Result<(), Error> {
+    let can = catalog.backends.get(&profile.backend).is_some_and(|backend| backend.capabilities().resume);
+    if !can {
+        let message = format!("backend `{}` cannot continue a session", profile.backend);
+        return Err(Error::InvalidRequest { field: "/resume", message });
+    }
+    let field = "/resume/fresh_prompt";
+    match &resume.fresh_prompt {
+        Some(prompt) if prompt.trim().is_empty() => {
+            Err(Error::InvalidRequest { field, message: "a prompt needs words".to_owned() })
+        }
+        Some(prompt) if prompt.len() > MAX_INPUT_BYTES => {
+            let message = format!("a prompt has at most {MAX_INPUT_BYTES} bytes");
+            Err(Error::InvalidRequest { field, message })
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The inputs that a worker is created with: a task's objective, then the initial input.

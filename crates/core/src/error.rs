@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use musher_protocol::{Cursor, Digest, InputId, Survivor, WorkerId};
+use musher_protocol::{Cursor, Digest, InputId, LimitKind, Survivor, WorkerId};
 
 use crate::store::StoreError;
 
@@ -49,6 +49,22 @@ pub enum Error {
     /// The input's id was accepted before, with another content.
     #[error("input `{0}` was accepted before with another content")]
     InputIdReused(InputId),
+    /// What the worker may use over its life is used up.
+    #[error("worker `{worker}` has reached its limit of {}", limit_name(*which))]
+    LimitReached {
+        /// The worker.
+        worker: WorkerId,
+        /// The limit.
+        which: LimitKind,
+    },
+    /// The request wants more than its profile allows.
+    #[error("{message}")]
+    Forbidden {
+        /// Where, as a JSON pointer into the request.
+        field: &'static str,
+        /// What is wanted, and what there is.
+        message: String,
+    },
     /// The approval has its decision, or there never was one.
     #[error("the approval is not pending")]
     ApprovalNotPending,
@@ -126,6 +142,19 @@ pub enum ReadError {
     /// The cursor.
     #[error(transparent)]
     Cursor(#[from] CursorProblem),
+}
+
+/// The name of a limit, as profiles and events have it.
+fn limit_name(limit: LimitKind) -> &'static str {
+    match limit {
+        LimitKind::Turns => "turns",
+        LimitKind::Tokens => "tokens",
+        LimitKind::CostUsd => "cost_usd",
+        LimitKind::WallSecs => "wall_secs",
+        LimitKind::InactivitySecs => "inactivity_secs",
+        LimitKind::ToolRounds => "tool_rounds",
+        LimitKind::Unknown => "unknown",
+    }
 }
 
 impl From<StoreError> for Error {

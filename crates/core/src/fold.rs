@@ -5,10 +5,12 @@ mod remembered;
 mod restart;
 mod turn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
-use musher_backend::BackendError;
 use musher_protocol::{
     Actor, Approval, ApprovalId, Block, Connection, EndRequested, EventId, Execution, InputId, LastResult,
     Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, Survivor, TranscriptEntry,
@@ -23,6 +25,9 @@ pub(crate) use self::{
     restart::{ON_RESTART, RESTARTED, Restart, STUCK},
     turn::{QueuedInput, Turn, TurnInput},
 };
+
+/// The code of the diagnostic that the vendor does not have the worker's session any more.
+pub(crate) const SESSION_LOST: &str = "session.resume_refused";
 
 /// How much of the last text an outcome repeats.
 const OUTCOME_TEXT: usize = 4096;
@@ -53,6 +58,26 @@ pub(crate) struct Fold {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) last_result: Option<LastResult>,
     pub(crate) transcript_len: u64,
+    #[serde(default)]
+    pub(crate) created_at: Timestamp,
+    /// Turns that began.
+    #[serde(default)]
+    pub(crate) turns: u64,
+    /// For how long turns ran, those that wait for a person or for a vendor left out.
+    #[serde(default)]
+    pub(crate) ran: Duration,
+    /// Since when a turn runs that does.
+    #[serde(default)]
+    pub(crate) running_since: Option<Timestamp>,
+    /// When the last event was decided.
+    #[serde(default)]
+    last_at: Timestamp,
+    /// A session has begun.
+    #[serde(default)]
+    pub(crate) connected_once: bool,
+    /// The vendor no longer has the session that held what was said; no other one was told yet.
+    #[serde(default)]
+    pub(crate) lost_session: bool,
     /// The last whole text of the assistant, cut to what an outcome repeats.
     last_text: String,
 }
@@ -118,6 +143,13 @@ impl Fold {
             outcome: None,
             last_result: None,
             transcript_len: 0,
+            created_at: at,
+            turns: 0,
+            ran: Duration::ZERO,
+            running_since: None,
+            last_at: at,
+            connected_once: false,
+            lost_session: false,
             last_text: String::new(),
         }
     }
@@ -166,6 +198,12 @@ impl Fold {
 
     /// Applies an event, and answers with the transcript entries that it makes or changes.
     pub(crate) fn apply(&mut self, event: Decided<'_>) -> Vec<TranscriptEntry> {
+        let entries = self.apply_payload(event);
+        self.last_at = event.at;
+        entries
+    }
+
+    fn apply_payload(&mut self, event: Decided<'_>) -> Vec<TranscriptEntry> {
         match event.payload {
             Payload::InputAccepted { input_id, kind, content, blob, by, .. } => {
                 self.queue.push_back(QueuedInput {
@@ -202,11 +240,13 @@ impl Fold {
                     usage: Usage::zero(),
                 });
                 self.last_session = Some(started.session_id.clone());
+                self.connected_once = true;
                 self.errored = false;
             }
             Payload::SessionEnded(ended) => self.session_ended(ended),
             Payload::TurnStarted { turn_id, .. } => {
                 self.open_turn(turn_id);
+                self.turns += 1;
                 self.errored = false;
                 if let Some(restart) = &mut self.restart {
                     restart.goes_on = false;
@@ -266,6 +306,11 @@ impl Fold {
             Payload::Status { status, execution } => {
                 self.status = *status;
                 self.execution = execution.clone();
+                if execution.run_state == RunState::Busy {
+                    self.running_since.get_or_insert(event.at);
+                } else {
+                    self.stop_time(event.at);
+                }
             }
             Payload::StopRequested(requested) => self.end_requested(EndKind::Stop, event, requested),
             Payload::CancelRequested(requested) => self.end_requested(EndKind::Cancel, event, requested),
@@ -286,6 +331,10 @@ impl Fold {
                 if let Some(turn) = self.turn.as_mut().filter(|turn| !turn.has_run) {
                     turn.inputs.iter_mut().for_each(|input| input.taken = false);
                 }
+            }
+            Payload::Diagnostic { code, .. } if code == SESSION_LOST => {
+                self.last_session = None;
+                self.lost_session = true;
             }
             Payload::Diagnostic { code, .. } => {
                 if let Some(restart) = self.restart.as_mut().filter(|_| code == STUCK) {
@@ -337,6 +386,7 @@ impl Fold {
     }
 
     fn taken(&mut self, input_id: &InputId) {
+        self.lost_session = false;
         if let Some(session) = &mut self.session {
             session.taken = true;
         }
@@ -392,7 +442,10 @@ impl Fold {
             entries.push(TranscriptEntry { partial: true, ..self.entry(event, role, open.text, None) });
         }
         let inputs = self.turn.take().map(|turn| turn.inputs).unwrap_or_default();
-        self.restarted(finished, inputs);
+        if self.restarted(finished, inputs) {
+            // Between the last event of the life that ended and this one nothing ran.
+            self.stop_time(self.last_at);
+        }
         self.last_result = Some(LastResult { operation: Operation::Turn, outcome: finished.outcome });
         self.outcome = Some(Outcome {
             turn_id: finished.turn_id.clone(),
@@ -409,10 +462,14 @@ impl Fold {
             rate_limit_reset_at: None,
             usage: self.usage.clone(),
         });
-        if finished.error.as_ref().is_some_and(|error| error.code == BackendError::RESUME_REFUSED) {
-            self.last_session = None;
-        }
         entries
+    }
+
+    /// A turn that ran runs no more; a clock that was set back makes no time.
+    fn stop_time(&mut self, at: Timestamp) {
+        if let Some(since) = self.running_since.take() {
+            self.ran += Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        }
     }
 
     fn session_ended(&mut self, ended: &SessionEnded) {

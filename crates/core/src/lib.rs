@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use musher_core::{MemoryStore, Profile, Runtime};
-//! use musher_protocol::{Actor, CreateWorker, Intent, OnIdle, ProfileSelector, TurnOutcome, Until};
+//! use musher_protocol::{Actor, CreateWorker, Intent, OnIdle, TurnOutcome, Until};
 //! use musher_scripted::Scripted;
 //! use std::time::Duration;
 //!
@@ -20,15 +20,8 @@
 //!     .start()
 //!     .await?;
 //!
-//! let request = CreateWorker {
-//!     intent: Intent::Task { objective: "say hello".to_owned() },
-//!     profile: ProfileSelector::RuntimeDefault,
-//!     workspace_refs: Vec::new(),
-//!     initial_input: None,
-//!     on_idle: OnIdle::Stop,
-//!     labels: Default::default(),
-//!     display_name: None,
-//! };
+//! let objective = "say hello".to_owned();
+//! let request = CreateWorker { on_idle: OnIdle::Stop, ..CreateWorker::new(Intent::Task { objective }) };
 //! let worker = runtime.create_worker(request, Actor::rule("example")).await?;
 //! let worker = runtime.wait_worker(&worker.worker_id, Until::Terminal, Duration::from_secs(10)).await?;
 //! let outcome = worker.outcome.expect("the turn has ended");

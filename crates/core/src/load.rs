@@ -121,6 +121,7 @@ mod tests {
             workspaces: Vec::new(),
             working_dir: "/".into(),
             on_idle: OnIdle::Wait,
+            resume: None,
         });
         let mut state = State::new(spec.clone(), Default::default(), Fold::new(worker_ref, at), false, at);
         let inputs = (0..).zip(contents).map(|(n, content)| {

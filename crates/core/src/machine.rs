@@ -6,6 +6,7 @@
 mod approval;
 mod command;
 mod ending;
+mod limits;
 mod restart;
 mod session;
 mod turn;
@@ -112,7 +113,7 @@ pub(crate) enum Effect {
     /// Append this event.
     Record(Box<Draft>),
     /// Start a session, continuing this one.
-    Start { resume: Option<SessionId> },
+    Start { resume: Option<SessionId>, preface: Preface },
     /// Send this to the session.
     Tell(backend::Command),
     /// Drop the session: the last resort.
@@ -121,6 +122,18 @@ pub(crate) enum Effect {
     Answer(Token, Result<Answer, Refusal>),
     /// There is nothing more to do: the worker is terminal, or the process ends.
     Finish,
+}
+
+/// What a new session is told before its first input, besides that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preface {
+    /// Nothing: it is the first session, or it continues another.
+    None,
+    /// What the session that is gone held: what the creator said to tell then, and the transcript up to here.
+    Lost {
+        /// How many entries of the transcript come before what the session is told now.
+        entries: u64,
+    },
 }
 
 /// An event that is decided and has no place in the log yet.
@@ -165,6 +178,7 @@ pub(crate) enum Refusal {
     QueueFull { limit: usize },
     QueueTooLarge { limit: usize },
     OtherContent(InputId),
+    LimitReached(LimitKind),
     StoreFull,
     ApprovalNotPending,
     Survivors(Vec<Survivor>),
@@ -187,6 +201,8 @@ pub(crate) struct State {
     refusals: Refusals,
     /// The last sign of life of the open turn.
     last_activity: Timestamp,
+    /// How many tasks live on that a turn left running.
+    background: u32,
     draining: bool,
     /// The store has only space left for endings.
     store_full: bool,
@@ -202,6 +218,8 @@ struct Refusals {
 /// A session that was started and has not ended.
 #[derive(Clone, Debug, Default)]
 struct LiveSession {
+    /// What it was told last.
+    told: Option<backend::Input>,
     /// It was told to end: nothing new is given to it.
     ends: bool,
     /// When it is dropped, should it not have ended by then.
@@ -228,6 +246,7 @@ impl State {
             parked: None,
             refusals: Refusals::default(),
             last_activity: now,
+            background: 0,
             draining: false,
             store_full,
             finished: false,
@@ -238,7 +257,7 @@ impl State {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let ending = self.ending.as_ref().and_then(|ending| ending.escalate_at);
         let approvals = self.fold.approvals.values().map(|approval| approval.deadline_at).min();
-        [self.last_resort(), ending, self.unpark_at(), self.inactive_at(), approvals]
+        [self.last_resort(), ending, self.unpark_at(), self.inactive_at(), self.time_is_up_at(), approvals]
             .into_iter()
             .flatten()
             .min()
@@ -286,6 +305,8 @@ impl State {
                 (None, false) => RunState::Waiting,
                 (None, true) => RunState::Busy,
             }
+        } else if self.fold.session.is_some() && self.background > 0 {
+            RunState::Background
         } else if self.fold.session.is_some() {
             RunState::Idle
         } else if self.fold.errored {
@@ -374,6 +395,9 @@ impl Step<'_> {
         }
         if self.state.inactive_at().is_some_and(|at| at <= self.now) {
             self.limit_reached(LimitKind::InactivitySecs);
+        }
+        if self.state.time_is_up_at().is_some_and(|at| at <= self.now) {
+            self.time_is_up();
         }
     }
 

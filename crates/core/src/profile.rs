@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use musher_protocol::{Capability, Intent, OnIdle, WorkerWorkspace};
+use musher_protocol::{Capability, Intent, OnIdle, ResumeRequest, WorkerLimits, WorkerWorkspace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -86,17 +86,81 @@ impl Default for ApprovalPolicy {
 }
 
 /// What ends a turn or refuses an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// How long a turn may go without a sign of life.
     pub inactivity: Duration,
     /// How many accepted inputs may wait for their turn.
     pub queued_inputs: usize,
+    /// Turns over the worker's life.
+    #[serde(default)]
+    pub turns: Option<u64>,
+    /// Tokens to and from the model over the worker's life.
+    #[serde(default)]
+    pub tokens: Option<u64>,
+    /// US dollars over the worker's life, as far as costs are known.
+    #[serde(default)]
+    pub cost_usd: Option<f64>,
+    /// Time over the worker's life: since its creation where it has a task, of running turns otherwise.
+    #[serde(default)]
+    pub wall: Option<Duration>,
+    /// Rounds of tool calls within a turn.
+    #[serde(default)]
+    pub tool_rounds: Option<u64>,
+    /// How long tasks may live on behind a turn's end; none may when absent.
+    #[serde(default)]
+    pub background: Option<Duration>,
+}
+
+impl Limits {
+    /// The limits as the wire shows them.
+    #[must_use]
+    pub fn shown(&self) -> WorkerLimits {
+        let Self { inactivity, queued_inputs, turns, tokens, cost_usd, wall, tool_rounds, background } =
+            *self;
+        WorkerLimits {
+            turns,
+            tokens,
+            cost_usd,
+            wall_secs: wall.map(|wall| wall.as_secs()),
+            inactivity_secs: Some(inactivity.as_secs()),
+            tool_rounds,
+            background_secs: background.map(|background| background.as_secs()),
+            queued_inputs: Some(queued_inputs as u64),
+        }
+    }
+
+    /// Takes over what is set.
+    #[must_use]
+    pub fn with(self, wanted: &WorkerLimits) -> Self {
+        let secs = |secs: Option<u64>| secs.map(Duration::from_secs);
+        Self {
+            inactivity: secs(wanted.inactivity_secs).unwrap_or(self.inactivity),
+            queued_inputs: wanted
+                .queued_inputs
+                .map_or(self.queued_inputs, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+            turns: wanted.turns.or(self.turns),
+            tokens: wanted.tokens.or(self.tokens),
+            cost_usd: wanted.cost_usd.or(self.cost_usd),
+            wall: secs(wanted.wall_secs).or(self.wall),
+            tool_rounds: wanted.tool_rounds.or(self.tool_rounds),
+            background: secs(wanted.background_secs).or(self.background),
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { inactivity: Duration::from_secs(300), queued_inputs: 64 }
+        Self {
+            inactivity: Duration::from_secs(300),
+            queued_inputs: 64,
+            turns: None,
+            tokens: None,
+            cost_usd: None,
+            wall: None,
+            tool_rounds: None,
+            background: None,
+        }
     }
 }
 
@@ -146,6 +210,9 @@ pub(crate) struct WorkerSpec {
     pub(crate) workspaces: Vec<WorkerWorkspace>,
     pub(crate) working_dir: PathBuf,
     pub(crate) on_idle: OnIdle,
+    /// The session that it was created to begin in.
+    #[serde(default)]
+    pub(crate) resume: Option<ResumeRequest>,
 }
 
 impl WorkerSpec {

@@ -1,19 +1,19 @@
 //! The worker's task: the only writer of its log. It waits, steps, writes, and performs what is durable.
 
 mod answering;
+mod starting;
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use musher_backend::{Backend, Launch, Report, Resume};
+use musher_backend::{Backend, Report};
 use musher_process::Marker;
-use musher_protocol::{Ack, EventId, InputAck, SessionId, WorkerRef};
+use musher_protocol::{Ack, EventId, InputAck, WorkerRef};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 
 use crate::{
     batch::{Batch, CheckpointAge, Sealed, Writer},
-    create::make_scratch,
     error::Error,
     fold::Fold,
     machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
@@ -240,7 +240,7 @@ impl Task {
                 result?;
                 self.publish(&sealed);
                 let Sealed { accepted, effects, .. } = sealed;
-                self.perform_effects(effects, &accepted).await;
+                self.perform_effects(effects, &accepted).await?;
                 match self.prune().await {
                     // The next checkpoint tries again; what can be kept too long is no reason to end anything.
                     Err(
@@ -408,11 +408,15 @@ impl Task {
         store.prune(Prune { worker: worker.clone(), epoch: self.parts.epoch, oldest, checkpoint }).await
     }
 
-    async fn perform_effects(&mut self, effects: Vec<Effect>, accepted: &[AcceptedInput]) {
+    async fn perform_effects(
+        &mut self,
+        effects: Vec<Effect>,
+        accepted: &[AcceptedInput],
+    ) -> Result<(), StoreError> {
         for effect in effects {
             match effect {
                 Effect::Record(_) => unreachable!("a batch keeps events apart"),
-                Effect::Start { resume } => self.start_session(resume),
+                Effect::Start { resume, preface } => self.start_session(resume, preface).await?,
                 Effect::Tell(command) => {
                     if let Some(session) = &mut self.session {
                         session.tell(command);
@@ -428,30 +432,7 @@ impl Task {
                 Effect::Finish => self.finished = true,
             }
         }
-    }
-
-    fn start_session(&mut self, resume: Option<SessionId>) {
-        let spec = &self.parts.spec;
-        // It may be gone since the worker was created: by a power cut, or by somebody who tidied up.
-        if spec.workspaces.is_empty()
-            && let Err(error) = make_scratch(&spec.working_dir)
-        {
-            tracing::error!(error = &error as &dyn std::error::Error, "make the worker's directory");
-        }
-        let launch = Launch {
-            worker_id: self.worker_ref.worker_id.clone(),
-            marker: self.parts.marker.to_string(),
-            working_dir: spec.working_dir.clone(),
-            instructions: spec.instructions(),
-            model: spec.profile.model.clone(),
-            capabilities: spec.capabilities.clone(),
-            tools: Vec::new(),
-            background: false,
-            preface: None,
-            options: spec.profile.options.clone(),
-            resume: resume.map(|session_id| Resume { session_id }),
-        };
-        self.session = Some(Session::start(self.parts.backend.clone(), launch, self.parts.marker.clone()));
+        Ok(())
     }
 }
 

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use musher_core::{
     CursorProblem, Error, From, MemoryStore, OnRestart, Profile, ReadError, Retention, Runtime, Store,
 };
 use musher_protocol::{
-    Actor, CreateWorker, Cursor, Delivery, Envelope, InputKind, InputRequest, Intent, OnIdle, Payload,
+    Actor, CreateWorker, Cursor, Delivery, Envelope, InputKind, InputRequest, Intent, Payload,
     ProfileSelector, RunState, TurnOutcome, Until, WorkerDetail, WorkerId, WorkerStatus,
 };
 use musher_scripted::Scripted;
@@ -62,13 +62,8 @@ fn me() -> Actor {
 
 async fn create(runtime: &Runtime, profile: &str) -> WorkerId {
     let request = CreateWorker {
-        intent: Intent::Assistant { purpose: None },
         profile: ProfileSelector::Named { value: profile.to_owned() },
-        workspace_refs: Vec::new(),
-        initial_input: None,
-        on_idle: OnIdle::Wait,
-        labels: BTreeMap::new(),
-        display_name: None,
+        ..CreateWorker::new(Intent::Assistant { purpose: None })
     };
     runtime.create_worker(request, me()).await.unwrap().worker_id
 }

@@ -3,16 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Verdict, async_trait,
 };
 use musher_core::{CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start};
 use musher_protocol::{
-    Actor, BlobRef, CreateWorker, Cursor, Delivery, Envelope, Frame, InitialInput, InputKind, InputRequest,
-    Intent, OnIdle, Payload, ProfileSelector, Role, RunState, Snapshot, TurnOutcome, Until, WorkerDetail,
-    WorkerStatus, WorkspaceRef,
+    Actor, BlobRef, Capability, CapabilityRequest, CreateWorker, Cursor, Delivery, Envelope, Frame,
+    InitialInput, InputKind, InputRequest, Intent, OnIdle, Payload, ProfileSelector, ResumeRequest, Role,
+    RunState, Snapshot, TurnOutcome, Until, WorkerDetail, WorkerLimits, WorkerStatus, WorkspaceRef,
 };
 use musher_scripted::Scripted;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ const SOON: Duration = Duration::from_secs(20);
 async fn runtime(script: Value) -> Runtime {
     let mut profile = Profile::of("scripted");
     profile.approval.mode = musher_core::ApprovalMode::Ask;
+    profile.capabilities = [Capability::Read, Capability::Write].into();
     profile.options.insert("script".to_owned(), script);
     let scratch = tempfile::tempdir().unwrap().keep();
     Runtime::builder(MemoryStore::new())
@@ -39,15 +40,7 @@ fn me() -> Actor {
 }
 
 fn assistant() -> CreateWorker {
-    CreateWorker {
-        intent: Intent::Assistant { purpose: None },
-        profile: ProfileSelector::RuntimeDefault,
-        workspace_refs: Vec::new(),
-        initial_input: None,
-        on_idle: OnIdle::Wait,
-        labels: BTreeMap::new(),
-        display_name: None,
-    }
+    CreateWorker::new(Intent::Assistant { purpose: None })
 }
 
 fn task(objective: &str) -> CreateWorker {
@@ -290,6 +283,9 @@ async fn refused_creates_leave_nothing() {
     let named = |value: &str| ProfileSelector::Named { value: value.to_owned() };
     let workspace = WorkspaceRef { name: "main".to_owned(), reference: "nowhere".to_owned() };
     let blank = InitialInput { kind: InputKind::User, content: " ".to_owned(), input_id: None };
+    let wanted = |name: &str| CapabilityRequest { name: name.to_owned(), reason: None };
+    let none = WorkerLimits::default();
+    let limited = |limits| CreateWorker { limits: Some(limits), ..assistant() };
     let cases = [
         (CreateWorker { profile: named("nobody"), ..assistant() }, "no profile `nobody`"),
         (
@@ -306,11 +302,55 @@ async fn refused_creates_leave_nothing() {
         ),
         (CreateWorker { initial_input: Some(blank), ..assistant() }, "an input needs words"),
         (task("  "), "an objective must not be empty"),
+        (
+            CreateWorker { requested_capabilities: Some(vec![wanted("fly")]), ..assistant() },
+            "no capability `fly`; there are `read`, `write`, `shell`, `network` and `mcp:<server>`",
+        ),
+        (
+            CreateWorker {
+                requested_capabilities: Some(vec![wanted("read"), wanted("shell")]),
+                ..assistant()
+            },
+            "the profile does not allow `shell`",
+        ),
+        (limited(WorkerLimits { turns: Some(0), ..none }), "a limit is greater than 0"),
+        (limited(WorkerLimits { cost_usd: Some(f64::NAN), ..none }), "a limit is greater than 0"),
+        (limited(WorkerLimits { inactivity_secs: Some(301), ..none }), "the profile allows 300 at most"),
+        (limited(WorkerLimits { background_secs: Some(1), ..none }), "the profile allows 0 at most"),
+        (
+            CreateWorker {
+                resume: Some(ResumeRequest { session_id: "s1".parse().unwrap(), fresh_prompt: None }),
+                ..assistant()
+            },
+            "backend `scripted` cannot continue a session",
+        ),
     ];
     for (request, message) in cases {
         assert_eq!(runtime.create_worker(request, me()).await.unwrap_err().to_string(), message);
     }
     assert_eq!(runtime.summary().await.unwrap().worker_count, 0);
+}
+
+#[tokio::test]
+async fn a_worker_has_what_was_asked_for_within_its_profile() {
+    let runtime = runtime(json!("echo")).await;
+    let request = CreateWorker {
+        requested_capabilities: Some(vec![CapabilityRequest { name: "read".to_owned(), reason: None }]),
+        limits: Some(WorkerLimits { turns: Some(1), inactivity_secs: Some(60), ..WorkerLimits::default() }),
+        ..task("hello")
+    };
+    let worker = runtime.create_worker(request, me()).await.unwrap();
+    assert_eq!(worker.capabilities, [Capability::Read]);
+    let limits = WorkerLimits {
+        turns: Some(1),
+        inactivity_secs: Some(60),
+        queued_inputs: Some(64),
+        ..WorkerLimits::default()
+    };
+    assert_eq!(worker.limits, limits);
+    wait(&runtime, &worker, Until::Idle).await;
+    let refused = runtime.send_input(&worker.worker_id, say("more", "i"), me()).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("worker `{}` has reached its limit of turns", worker.worker_id));
 }
 
 /// What a JSON field and the name beside it come to when the body is large.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{InputId, InputKind};
+use crate::{InputId, InputKind, SessionId, WorkerLimits};
 
 /// A request for a new worker. What cannot be honored is refused, so an unknown field is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateWorker {
     /// What the worker is for.
@@ -16,6 +16,9 @@ pub struct CreateWorker {
     /// What runs.
     #[serde(default)]
     pub profile: ProfileSelector,
+    /// What the worker may do, at most what its profile allows; what the profile allows when absent, nothing when empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_capabilities: Option<Vec<CapabilityRequest>>,
     /// Directories that the server's config declares; the first is the working directory. None: a private
     /// scratch directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -23,15 +26,62 @@ pub struct CreateWorker {
     /// What to say first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_input: Option<InitialInput>,
+    /// Limits below the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<WorkerLimits>,
     /// What happens when a turn has ended and nothing waits.
     #[serde(default)]
     pub on_idle: OnIdle,
+    /// A session to begin in, where the backend can continue one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<ResumeRequest>,
     /// The creator's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
+}
+
+impl CreateWorker {
+    /// A request of the server's default profile, with nothing but an intent.
+    #[must_use]
+    pub fn new(intent: Intent) -> Self {
+        Self {
+            intent,
+            profile: ProfileSelector::RuntimeDefault,
+            requested_capabilities: None,
+            workspace_refs: Vec::new(),
+            initial_input: None,
+            limits: None,
+            on_idle: OnIdle::Wait,
+            resume: None,
+            labels: BTreeMap::new(),
+            display_name: None,
+        }
+    }
+}
+
+/// A capability that a worker is to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CapabilityRequest {
+    /// Its name: `read`, `write`, `shell`, `network` or `mcp:<server>`.
+    pub name: String,
+    /// What for; for people who read the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A session of the backend that another program, or an earlier worker, left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeRequest {
+    /// The session, by the backend's own id.
+    pub session_id: SessionId,
+    /// What a new session is told first, should the backend refuse this one. Without it the first turn fails then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_prompt: Option<String>,
 }
 
 /// What a worker is for.

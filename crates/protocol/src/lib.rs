@@ -28,6 +28,7 @@ mod event;
 mod frame;
 mod id;
 mod input;
+mod limits;
 mod query;
 pub mod route;
 mod runtime;
@@ -44,7 +45,10 @@ pub use self::{
     },
     blob::{BlobRef, Digest, DigestError},
     capability::{Capability, CapabilityError},
-    create::{CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector, WorkspaceRef},
+    create::{
+        CapabilityRequest, CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector,
+        ResumeRequest, WorkspaceRef,
+    },
     cursor::{Cursor, CursorError},
     error::{ErrorBody, ErrorCode, ErrorReply},
     event::{
@@ -59,6 +63,7 @@ pub use self::{
         Ack, AckReply, CommandRequest, Delivery, InputAck, InputAckReply, InputKind, InputRequest,
         StopRequest,
     },
+    limits::WorkerLimits,
     query::{EventsQuery, ListWorkersQuery, ObserveQuery, TranscriptQuery, Until, WorkerQuery},
     runtime::{
         DiagnosticsReply, RuntimeDiagnostic, RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary,

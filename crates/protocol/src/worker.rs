@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cursor, Envelope, EventId, Intent, IntentKind, RuntimeId, SessionId, TurnId, Usage, WorkerId,
-    event::LimitKind, event::StopReason,
+    Capability, Cursor, Envelope, EventId, Intent, IntentKind, RuntimeId, SessionId, TurnId, Usage, WorkerId,
+    WorkerLimits, event::LimitKind, event::StopReason,
 };
 
 /// A worker and the runtime it belongs to.
@@ -255,6 +255,10 @@ pub struct WorkerDetail {
     pub profile: String,
     /// The backend that executes it.
     pub backend: String,
+    /// What it may do.
+    pub capabilities: Vec<Capability>,
+    /// What ends its turns, or keeps it from beginning another.
+    pub limits: WorkerLimits,
     /// Its directories.
     pub workspaces: Vec<WorkerWorkspace>,
     /// Whether it takes inputs.

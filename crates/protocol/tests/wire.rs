@@ -127,6 +127,19 @@ fn approval() -> Approval {
     }
 }
 
+fn limits() -> WorkerLimits {
+    WorkerLimits {
+        turns: Some(50),
+        tokens: Some(2_000_000),
+        cost_usd: Some(5.5),
+        wall_secs: Some(7200),
+        inactivity_secs: Some(300),
+        tool_rounds: Some(100),
+        background_secs: Some(60),
+        queued_inputs: Some(64),
+    }
+}
+
 fn survivor() -> Survivor {
     Survivor { pid: 4242, command: "sleep".into() }
 }
@@ -314,6 +327,8 @@ fn detail() -> WorkerDetail {
         intent_kind: IntentKind::Task,
         profile: "coder".into(),
         backend: "claude-pty".into(),
+        capabilities: vec![Capability::Read, Capability::Mcp("tickets".into())],
+        limits: limits(),
         workspaces: vec![WorkerWorkspace {
             name: "main".into(),
             reference: "shop".into(),
@@ -482,13 +497,19 @@ fn requests() {
     let create = CreateWorker {
         intent: Intent::Task { objective: "fix the failing test".into() },
         profile: ProfileSelector::Named { value: "coder".into() },
+        requested_capabilities: Some(vec![CapabilityRequest {
+            name: "mcp:tickets".into(),
+            reason: Some("to read the ticket".into()),
+        }]),
         workspace_refs: vec![WorkspaceRef { name: "main".into(), reference: "shop".into() }],
         initial_input: Some(InitialInput {
             kind: InputKind::System,
             content: "be quick".into(),
             input_id: Some(id("i-1")),
         }),
+        limits: Some(limits()),
         on_idle: OnIdle::Stop,
+        resume: Some(ResumeRequest { session_id: id("s-1"), fresh_prompt: Some("from the start".into()) }),
         labels: [("team".into(), "a".into())].into(),
         display_name: Some("Ada".into()),
     };

@@ -276,7 +276,8 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 
 #[cfg(test)]
 mod tests {
-    use musher_core::OnRestart;
+    use musher_core::{Limits, OnRestart};
+    use musher_protocol::Capability;
 
     use super::*;
 
@@ -318,7 +319,8 @@ mod tests {
             model = "sonnet"
             instructions = "be brief"
             approval = { mode = "allow", deadline_secs = 5 }
-            limits = { inactivity_secs = 7, queued_inputs = 2 }
+            capabilities = ["read", "mcp:tickets"]
+            limits = { turns = 50, tokens = 2000000, cost_usd = 5.0, wall_secs = 7200, inactivity_secs = 7, tool_rounds = 100, background_secs = 60, queued_inputs = 2 }
             on_rate_limit = "park"
             park_max_secs = 9
             [profiles.slow]
@@ -340,7 +342,20 @@ mod tests {
         )
         .unwrap();
         let careful = &config.profiles["careful"];
-        assert_eq!((careful.model.as_deref(), careful.limits.queued_inputs), (Some("sonnet"), 2));
+        assert_eq!(careful.model.as_deref(), Some("sonnet"));
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let limits = Limits {
+            inactivity: Duration::from_secs(7),
+            queued_inputs: 2,
+            turns: Some(50),
+            tokens: Some(2_000_000),
+            cost_usd: Some(5.0),
+            wall: secs(7200),
+            tool_rounds: Some(100),
+            background: secs(60),
+        };
+        assert_eq!(careful.limits, limits);
+        assert_eq!(careful.capabilities, [Capability::Read, Capability::Mcp("tickets".to_owned())].into());
         assert_eq!(
             careful.rate_limit,
             musher_core::RateLimitPolicy::Park { at_most: Duration::from_secs(9) }
@@ -395,6 +410,14 @@ mod tests {
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nscript = \"echo\"\n",
                 "config DIR/musher.toml: profiles.p: `script` is for the backend `scripted`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\nlimits = { turns = 0 }\n",
+                "config DIR/musher.toml: profiles.p: limits.turns: a limit is greater than 0",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\ncapabilities = [\"fly\"]\n",
+                "config DIR/musher.toml: TOML parse error at line 3, column 16",
             ),
             ("[store]\nurl = \"redis\"\n", "config DIR/musher.toml: store.url: no store `redis`"),
             (

@@ -1,6 +1,6 @@
 //! `musher run`: one worker in a runtime of its own, streamed to the terminal.
 
-use std::{collections::BTreeMap, env, future::pending, process::ExitCode, time::Duration};
+use std::{env, future::pending, process::ExitCode, time::Duration};
 
 use musher_core::{Error, Observation, Profile, Runtime};
 use musher_protocol::{
@@ -61,13 +61,10 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
 
     let composed = compose(&config, &StoreUrl::Memory, [(HERE.to_owned(), here)]).await?;
     let request = CreateWorker {
-        intent: Intent::Task { objective: arguments.objective.clone() },
         profile: ProfileSelector::Named { value: profile },
         workspace_refs: vec![WorkspaceRef { name: "main".to_owned(), reference: HERE.to_owned() }],
-        initial_input: None,
         on_idle: OnIdle::Stop,
-        labels: BTreeMap::new(),
-        display_name: None,
+        ..CreateWorker::new(Intent::Task { objective: arguments.objective.clone() })
     };
     let ran = match composed.runtime.create_worker(request, me()).await {
         Ok(worker) => {

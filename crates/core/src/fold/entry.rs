@@ -52,8 +52,9 @@ impl Fold {
 
     /// The entry of a call whose result is there; none when the call was never whole.
     pub(super) fn returned(&mut self, id: &ToolCallId) -> Option<TranscriptEntry> {
-        let calls = &mut self.turn.as_mut()?.calls;
-        let place = calls.iter().position(|call| call.id == *id)?;
-        calls.remove(place).entry
+        let turn = self.turn.as_mut()?;
+        let place = turn.calls.iter().position(|call| call.id == *id)?;
+        turn.round_is_over = true;
+        turn.calls.remove(place).entry
     }
 }

@@ -32,10 +32,11 @@ pub(crate) struct Restart {
 
 impl Fold {
     /// What the backend had not taken up of a turn that was cut off is pending again, in its old order.
-    pub(super) fn restarted(&mut self, finished: &TurnFinished, inputs: Vec<TurnInput>) {
+    /// Whether it was cut off.
+    pub(super) fn restarted(&mut self, finished: &TurnFinished, inputs: Vec<TurnInput>) -> bool {
         if finished.error.as_ref().is_none_or(|error| error.code != RESTARTED) {
             self.restart = None;
-            return;
+            return false;
         }
         self.restart = Some(Restart {
             n: self.restart.as_ref().map_or(1, |restart| restart.n + 1),
@@ -49,5 +50,6 @@ impl Fold {
         for untaken in inputs.into_iter().rev().filter(|input| !input.taken) {
             self.queue.push_front(untaken.input);
         }
+        true
     }
 }

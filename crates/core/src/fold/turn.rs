@@ -22,6 +22,12 @@ pub(crate) struct Turn {
     pub(crate) interrupt: Option<EventId>,
     /// The limit that it reached.
     pub(crate) limit: Option<LimitKind>,
+    /// How often the model called tools, calls at once counted once.
+    #[serde(default)]
+    pub(crate) tool_rounds: u64,
+    /// A result ended the last round.
+    #[serde(default)]
+    pub(super) round_is_over: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +85,8 @@ impl Turn {
             has_run: false,
             interrupt: None,
             limit: None,
+            tool_rounds: 0,
+            round_is_over: true,
         }
     }
 
@@ -98,6 +106,7 @@ impl Turn {
         let place = self.calls.iter().position(|call| call.id == *id).unwrap_or_else(|| {
             let name = name.to_owned();
             self.calls.push(OpenCall { id: id.clone(), name, arguments: String::new(), entry: None });
+            self.tool_rounds += u64::from(std::mem::take(&mut self.round_is_over));
             self.calls.len() - 1
         });
         &mut self.calls[place]

@@ -1,7 +1,7 @@
 //! What clients ask for.
 
 use musher_backend as backend;
-use musher_protocol::{Actor, Delivery, Payload, WorkerCreated};
+use musher_protocol::{Actor, Delivery, LimitKind, Payload, WorkerCreated};
 
 use super::{Accepts, Answer, Command, Effect, NewInput, Prior, Refusal, Step, Token};
 
@@ -59,6 +59,10 @@ impl Step<'_> {
             Some(Refusal::NotRunning)
         } else if self.state.draining {
             Some(Refusal::Draining)
+        } else if let Some(which) = self.state.spent(self.now)
+            && !(which == LimitKind::Turns && input.delivery == Delivery::Steer && self.can_steer())
+        {
+            Some(Refusal::LimitReached(which))
         } else if self.state.store_full {
             Some(Refusal::StoreFull)
         } else if input.delivery == Delivery::RejectIfBusy && busy {

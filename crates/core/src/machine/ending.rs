@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use musher_backend as backend;
-use musher_protocol::{EndRequested, EventId, LimitKind, Payload, Survivor, WorkerEnded};
+use musher_protocol::{EndRequested, EventId, Payload, Survivor, WorkerEnded};
 
 use super::{
     Answer, END_MARGIN, Effect, INTERRUPT_GRACE, Refusal, Request, Step, Token, later, turn::Finish,
@@ -67,11 +67,6 @@ impl Step<'_> {
         if self.state.parked.is_some() {
             self.finish_turn(Finish::interrupted());
         }
-    }
-
-    pub(super) fn limit_reached(&mut self, which: LimitKind) {
-        self.record(Payload::LimitReached { which });
-        self.end_turn();
     }
 
     /// Asks the backend to end the turn, once, and sets when it is made to. A parked turn has nobody to ask.

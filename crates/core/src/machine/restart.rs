@@ -80,7 +80,7 @@ impl Step<'_> {
         if self.state.is_held() || self.state.store_full {
             return;
         }
-        if restart.taken {
+        if restart.taken && self.state.spent(self.now).is_none() {
             self.say_what_was_cut_off(&restart);
         }
         self.go_on();

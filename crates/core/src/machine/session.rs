@@ -1,9 +1,12 @@
 //! Sessions: how they start and end.
 
 use musher_backend::{BackendError, SessionOutcome};
-use musher_protocol::{Payload, SessionEnded, SessionId, SessionStarted, Survivor, TurnError, Usage};
+use musher_protocol::{
+    Payload, ResumeRequest, SessionEnded, SessionId, SessionStarted, Survivor, TurnError, Usage,
+};
 
-use super::{Answer, Step, Token, turn::Finish};
+use super::{Answer, Preface, State, Step, Token, turn::Finish};
+use crate::fold::SESSION_LOST;
 
 impl Step<'_> {
     pub(super) fn session_started(&mut self, session_id: SessionId, resumed: bool, node: &str, token: Token) {
@@ -24,26 +27,45 @@ impl Step<'_> {
         outcome: Result<SessionOutcome, TurnError>,
         survivors: Vec<Survivor>,
     ) {
-        if self.state.session.take().is_none() {
-            return;
-        }
+        let Some(super::LiveSession { told, .. }) = self.state.session.take() else { return };
         let (outcome, error) = match outcome {
             Ok(outcome) => (outcome, None),
             Err(error) => (SessionOutcome::aborted(), Some(error)),
         };
+        self.state.background = 0;
         let refused = error.as_ref().is_some_and(|error| error.code == BackendError::RESUME_REFUSED);
+        // What a new session is told instead of the one that the vendor does not have.
+        let again = told.filter(|_| refused && self.state.may_begin_anew());
         // A parked turn runs nothing, so no session has to live for it.
-        if self.state.parked.is_none() || self.state.end.is_some() {
-            let wanted = self.state.ending.is_some() || self.state.end.is_some() || self.state.draining;
+        if again.is_none() && (self.state.parked.is_none() || self.state.end.is_some()) {
             let finish = if self.state.is_cut_off() {
                 Finish::restarted()
-            } else if wanted {
+            } else if self.state.is_ending() {
                 Finish::interrupted()
             } else {
                 Finish::failed(error.unwrap_or_else(|| broke_off(&outcome)))
             };
             self.close_turn_of_ended_session(finish);
         }
+        self.record_session_end(outcome, survivors.clone());
+        if refused {
+            self.record(Payload::Diagnostic {
+                code: SESSION_LOST.to_owned(),
+                message: lost(again.is_some()),
+            });
+        }
+        if self.state.end.is_some() {
+            self.finish_worker(survivors);
+        } else if self.state.draining {
+            self.finish();
+        } else if let Some(input) = again {
+            self.hand_over(input);
+        } else {
+            self.go_on();
+        }
+    }
+
+    fn record_session_end(&mut self, outcome: SessionOutcome, survivors: Vec<Survivor>) {
         let session = self.state.fold.session.clone();
         self.record(Payload::SessionEnded(Box::new(SessionEnded {
             session_id: session.as_ref().map(|session| session.id.clone()),
@@ -55,20 +77,8 @@ impl Step<'_> {
             exit_code: outcome.exit_code,
             signal: outcome.signal,
             stderr_tail: outcome.stderr_tail,
-            survivors: survivors.clone(),
+            survivors,
         })));
-        if refused {
-            let code = "session.resume_refused".to_owned();
-            let message = "the session cannot be continued; the next input begins a new one, which knows nothing of what was said".to_owned();
-            self.record(Payload::Diagnostic { code, message });
-        }
-        if self.state.end.is_some() {
-            self.finish_worker(survivors);
-        } else if self.state.draining {
-            self.finish();
-        } else {
-            self.go_on();
-        }
     }
 
     /// Finishes the open turn without beginning another: the session's end comes first in the log.
@@ -86,6 +96,45 @@ impl Step<'_> {
             self.finish();
         }
     }
+}
+
+impl State {
+    /// The session that a next one continues.
+    pub(super) fn session_to_continue(&self) -> Option<SessionId> {
+        let created_in = self.spec.resume.as_ref().filter(|_| !self.fold.connected_once);
+        let session = self.fold.last_session.as_ref().or(created_in.map(|resume| &resume.session_id));
+        session.filter(|_| self.capabilities.resume).cloned()
+    }
+
+    /// What a new session is told besides its first input.
+    pub(super) fn preface(&self) -> Preface {
+        if !self.fold.lost_session {
+            return Preface::None;
+        }
+        // What a turn says that has run already came before what the session is told now.
+        let turn = self.fold.turn.as_ref().filter(|turn| !turn.has_run);
+        let inputs = turn.iter().flat_map(|turn| &turn.inputs);
+        let first_of_turn = inputs.filter_map(|input| input.input.said).min();
+        Preface::Lost { entries: first_of_turn.map_or(self.fold.transcript_len, |said| said - 1) }
+    }
+
+    /// Whether a new session may take the place of one that the vendor does not have: it is told what was said. A
+    /// session that another program had is not known here; only who named it can say what to tell then.
+    fn may_begin_anew(&self) -> bool {
+        let in_first = |resume: &ResumeRequest| self.fold.last_session.as_ref() == Some(&resume.session_id);
+        let untold = self.spec.resume.as_ref().filter(|resume| in_first(resume));
+        let can_be_told = untold.is_none_or(|resume| resume.fresh_prompt.is_some());
+        can_be_told && !self.is_ending() && self.parked.is_none() && self.fold.turn.is_some()
+    }
+}
+
+fn lost(begins_anew: bool) -> String {
+    let next = if begins_anew {
+        "a new one begins with what was said so far"
+    } else {
+        "the next input begins a new one, which is told what was said so far"
+    };
+    format!("the vendor does not have the session that was to be continued; {next}")
 }
 
 fn broke_off(outcome: &SessionOutcome) -> TurnError {

@@ -9,7 +9,7 @@ use musher_protocol::{
     TurnId, TurnOutcome, Usage,
 };
 
-use super::{Answer, Effect, Request, Step, ending::TurnEnding, later};
+use super::{Answer, Effect, Preface, Request, Step, ending::TurnEnding, later};
 use crate::{
     fold::{QueuedInput, RESTARTED},
     profile::RateLimitPolicy,
@@ -77,7 +77,8 @@ impl Step<'_> {
             && state.end.is_none()
             && !state.draining
             && !state.store_full
-            && !state.is_held();
+            && !state.is_held()
+            && state.spent(self.now).is_none();
         let ends = state.session.is_some() && !state.is_live();
         if !may_begin || ends {
             return None;
@@ -109,13 +110,15 @@ impl Step<'_> {
         (backend::Input { input_id, kind, content }, sequence)
     }
 
-    fn hand_over(&mut self, input: backend::Input) {
+    /// Gives an input to the session; starts one where there is none.
+    pub(super) fn hand_over(&mut self, input: backend::Input) {
         if self.state.session.is_none() {
-            self.state.session = Some(super::LiveSession::default());
-            let resume =
-                if self.state.capabilities.resume { self.state.fold.last_session.clone() } else { None };
-            self.effects.push(Effect::Start { resume });
+            let resume = self.state.session_to_continue();
+            let preface = if resume.is_none() { self.state.preface() } else { Preface::None };
+            self.effects.push(Effect::Start { resume, preface });
         }
+        let session = self.state.session.get_or_insert_default();
+        session.told = Some(input.clone());
         self.tell(backend::Command::Input(input));
     }
 
@@ -123,7 +126,8 @@ impl Step<'_> {
         self.state.last_activity = self.now;
         let turn_id = self.state.fold.turn.as_ref().map(|turn| turn.id.clone());
         match (event, turn_id) {
-            (Event::Alive | Event::Background { .. }, _) => {}
+            (Event::Alive, _) => {}
+            (Event::Background { tasks }, _) => self.state.background = tasks,
             (Event::Environment(environment), _) => {
                 drop(self.record(Payload::SessionEnvironment(environment)))
             }
@@ -140,6 +144,8 @@ impl Step<'_> {
                 });
                 if self.state.store_full {
                     self.end_turn().store_full = true;
+                } else {
+                    self.check_woken();
                 }
             }
             // The backend learns by the session's end, or by another input, that the runtime ended a parked turn.
@@ -206,6 +212,7 @@ impl Step<'_> {
             | Event::Usage(_) => return,
         };
         self.record(payload);
+        self.check_tool_rounds();
     }
 
     /// Usage belongs to the worker also when it is told late: it is never lost.
@@ -213,6 +220,7 @@ impl Step<'_> {
         let last = || self.state.fold.outcome.as_ref().map(|outcome| outcome.turn_id.clone());
         let Some(turn_id) = turn_id.or_else(last) else { return };
         self.record(Payload::usage(turn_id, &usage));
+        self.check_usage();
     }
 
     /// What a session says outside a turn has no place in the log; that it said something has, once.
@@ -284,8 +292,10 @@ impl Step<'_> {
     /// Begins what waits; a worker that was created to stop when idle stops here.
     pub(super) fn go_on(&mut self) {
         let state = &*self.state;
+        // What waits for a worker whose limits are used up waits for nothing.
         let idle = state.fold.turn.is_none()
-            && state.fold.queue.is_empty()
+            && (state.fold.queue.is_empty() || state.spent(self.now).is_some())
+            && state.background == 0
             && state.end.is_none()
             && !state.draining;
         if idle && state.spec.on_idle == OnIdle::Stop && state.fold.outcome.is_some() {

@@ -75,6 +75,7 @@ impl Task {
             Refusal::QueueFull { limit } => Error::QueueFull { worker, limit },
             Refusal::QueueTooLarge { limit } => Error::QueueTooLarge { worker, limit },
             Refusal::OtherContent(input_id) => Error::InputIdReused(input_id),
+            Refusal::LimitReached(which) => Error::LimitReached { worker, which },
             Refusal::StoreFull => StoreError::Full.into(),
             Refusal::ApprovalNotPending => Error::ApprovalNotPending,
             Refusal::Survivors(survivors) => Error::ProcessesSurvived { worker, survivors },

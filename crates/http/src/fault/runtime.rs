@@ -13,7 +13,8 @@ impl From<Error> for Fault {
             Error::WorkerNotFound(_) => plain(ErrorCode::WorkerNotFound),
             Error::BlobNotFound { .. } => plain(ErrorCode::BlobNotFound),
             Error::NotRunning(_) | Error::ApprovalNotPending => plain(ErrorCode::InvalidRequest),
-            Error::Busy(_) => plain(ErrorCode::WorkerExecutionRejected),
+            Error::Forbidden { field, .. } => plain(ErrorCode::Forbidden).at(field),
+            Error::Busy(_) | Error::LimitReached { .. } => plain(ErrorCode::WorkerExecutionRejected),
             Error::StillRunning(_) => plain(ErrorCode::WorkerRunning),
             Error::QueueFull { limit, .. } | Error::QueueTooLarge { limit, .. } => {
                 plain(ErrorCode::Overloaded).over(limit as u64)

@@ -5,8 +5,8 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use musher_core::{ApprovalMode, ApprovalPolicy, Limits, MemoryStore, Profile, Runtime, Store};
 use musher_http::{HttpOptions, HttpServer, ServeError, Token, TokenScope};
 use musher_protocol::{
-    Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent, OnIdle, ProfileSelector, Until,
-    WorkerDetail, WorkerId,
+    Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent, ProfileSelector, Until, WorkerDetail,
+    WorkerId,
 };
 use musher_scripted::Scripted;
 use serde_json::{Map, Value, json};
@@ -52,13 +52,8 @@ impl World {
 
     pub(crate) async fn worker(&self, profile: &str) -> WorkerDetail {
         let request = CreateWorker {
-            intent: Intent::Assistant { purpose: None },
             profile: ProfileSelector::Named { value: profile.to_owned() },
-            workspace_refs: Vec::new(),
-            initial_input: None,
-            on_idle: OnIdle::Wait,
-            labels: Default::default(),
-            display_name: None,
+            ..CreateWorker::new(Intent::Assistant { purpose: None })
         };
         self.runtime.create_worker(request, Actor::rule("test")).await.expect("a worker")
     }

@@ -1,8 +1,9 @@
 //! `[profiles.NAME]`.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, io, path::Path, time::Duration};
 
-use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy};
+use musher_core::{ApprovalMode, ApprovalPolicy, OnRestart, Profile, RateLimitPolicy};
+use musher_protocol::{Capability, WorkerLimits};
 use musher_scripted::{Script, ScriptError};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,8 +20,8 @@ pub(crate) enum ProfileError {
     NoBackend(String),
     #[error("`{0}` is for the backend `{SCRIPTED}`")]
     NotScripted(&'static str),
-    #[error("{0} must be at least 1")]
-    Zero(&'static str),
+    #[error("{0}: a limit is greater than 0")]
+    Zero(String),
     #[error("read the script {file}")]
     ReadScript {
         file: String,
@@ -46,7 +47,8 @@ pub(super) struct ProfileTable {
     model: Option<String>,
     instructions: Option<String>,
     approval: Option<ApprovalTable>,
-    limits: Option<LimitsTable>,
+    capabilities: Option<BTreeSet<Capability>>,
+    limits: Option<WorkerLimits>,
     on_rate_limit: Option<OnRateLimit>,
     park_max_secs: Option<u64>,
     on_restart: Option<OnRestartKey>,
@@ -67,13 +69,6 @@ struct ApprovalTable {
 enum ModeKey {
     Allow,
     Deny,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsTable {
-    inactivity_secs: Option<u64>,
-    queued_inputs: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,16 +103,13 @@ impl ProfileTable {
             profile.approval = ApprovalPolicy { mode, deadline };
         }
         if let Some(limits) = self.limits {
-            let Limits { inactivity, queued_inputs } = profile.limits;
-            let inactivity = limits.inactivity_secs.map_or(inactivity, Duration::from_secs);
-            let queued_inputs = limits.queued_inputs.unwrap_or(queued_inputs);
-            if inactivity.is_zero() {
-                return Err(ProfileError::Zero("limits.inactivity_secs"));
+            if let Some(place) = limits.first_not_positive() {
+                return Err(ProfileError::Zero(place.trim_start_matches('/').replace('/', ".")));
             }
-            if queued_inputs == 0 {
-                return Err(ProfileError::Zero("limits.queued_inputs"));
-            }
-            profile.limits = Limits { inactivity, queued_inputs };
+            profile.limits = profile.limits.with(&limits);
+        }
+        if let Some(capabilities) = self.capabilities {
+            profile.capabilities = capabilities;
         }
         profile.rate_limit = match (self.on_rate_limit, self.park_max_secs, profile.rate_limit) {
             (Some(OnRateLimit::End), ..) => RateLimitPolicy::End,

@@ -25,6 +25,8 @@ const WORDS: &[&str] = &[
     "result",
     "asks",
     "limited",
+    "uses",
+    "leaves",
     "completed",
     "interrupted",
     "failed",
@@ -51,6 +53,7 @@ fn spell(verb: &str, n: u8, place: usize) -> String {
         // A new id each time: that an id was seen before is for the task to find out.
         "send" | "steer" | "reject" => format!("{verb} i{place}"),
         "pass" => format!("pass {}", [1, 11, 301, 30_000][usize::from(n)]),
+        "uses" | "leaves" => format!("{verb} {n}"),
         "limited" => format!("limited {}", [1, 60, 99_999, 0][usize::from(n)]),
         "asks" => format!("asks {}", if n == 0 { "question" } else { "tool" }),
         verb => format!("{verb} x{n}"),
@@ -65,11 +68,20 @@ proptest! {
         stops in any::<bool>(),
         steer in any::<bool>(),
         waits in any::<bool>(),
+        limited in any::<bool>(),
     ) {
         let on_idle = if stops { OnIdle::Stop } else { OnIdle::Wait };
         let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, tools: false, tool_limit: None });
         if waits {
             bench = bench.that_waits_after_a_restart();
+        }
+        if limited {
+            bench = bench.with(|spec| {
+                let limits = &mut spec.profile.limits;
+                (limits.turns, limits.tokens, limits.tool_rounds) = (Some(4), Some(10), Some(2));
+                (limits.wall, limits.background) =
+                    (Some(Duration::from_secs(1000)), Some(Duration::from_secs(60)));
+            });
         }
         for (place, (verb, n)) in words.into_iter().enumerate() {
             bench.play(&spell(verb, n, place));

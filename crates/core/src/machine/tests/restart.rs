@@ -27,10 +27,6 @@ fn noted(shown: &str) -> String {
     }
 }
 
-fn asking() -> Bench {
-    Bench::new(ApprovalMode::Ask, OnIdle::Wait, Capabilities { resume: true, ..Capabilities::default() })
-}
-
 fn waiting() -> Bench {
     asking().that_waits_after_a_restart()
 }

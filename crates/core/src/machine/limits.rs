@@ -1,0 +1,115 @@
+//! Limits: what is used up, when time is, and what happens then.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use musher_protocol::{Intent, LimitKind, Payload, RunState};
+
+use super::{State, Step, later, turn::Finish};
+
+/// What tasks get to end by themselves when their time behind a turn's end is up.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
+
+impl State {
+    /// The limit over the worker's life that is used up: nothing new begins.
+    pub(super) fn spent(&self, now: Timestamp) -> Option<LimitKind> {
+        let limits = &self.spec.profile.limits;
+        if limits.turns.is_some_and(|turns| self.fold.turns >= turns) {
+            return Some(LimitKind::Turns);
+        }
+        self.overspent().or_else(|| self.is_time_over(now).then_some(LimitKind::WallSecs))
+    }
+
+    /// The limit of what the vendor counts that is used up.
+    fn overspent(&self) -> Option<LimitKind> {
+        let (limits, usage) = (&self.spec.profile.limits, &self.fold.usage);
+        let tokens = usage.input_tokens.unwrap_or_default() + usage.output_tokens.unwrap_or_default();
+        let cost_usd = usage.total_cost_usd.or(usage.known_cost_usd).unwrap_or_default();
+        if limits.tokens.is_some_and(|most| tokens >= most) {
+            Some(LimitKind::Tokens)
+        } else if limits.cost_usd.is_some_and(|most| cost_usd >= most) {
+            Some(LimitKind::CostUsd)
+        } else {
+            None
+        }
+    }
+
+    fn is_time_over(&self, now: Timestamp) -> bool {
+        let is_over = |wall| self.fold.ran >= wall;
+        self.wall_at().map_or_else(|| self.spec.profile.limits.wall.is_some_and(is_over), |at| at <= now)
+    }
+
+    /// When the worker's time is over, while it passes: a task's since it was given, that of others while they run.
+    fn wall_at(&self) -> Option<Timestamp> {
+        let wall = self.spec.profile.limits.wall?;
+        match (&self.spec.intent, self.fold.running_since) {
+            (Intent::Task { .. }, _) => Some(later(self.fold.created_at, wall)),
+            (_, Some(since)) => Some(later(since, wall.saturating_sub(self.fold.ran))),
+            (_, None) => None,
+        }
+    }
+
+    /// When the open turn, or what the last one left running, has to be ended for its time.
+    pub(super) fn time_is_up_at(&self) -> Option<Timestamp> {
+        let runs = self.fold.turn.as_ref().is_some_and(|turn| turn.limit.is_none());
+        let wall = self.wall_at().filter(|_| runs);
+        wall.into_iter().chain(self.background_at()).min().filter(|_| !self.is_ending())
+    }
+
+    /// When the tasks that a turn left running have lived on for as long as they may.
+    fn background_at(&self) -> Option<Timestamp> {
+        let execution = &self.fold.execution;
+        let lives_on = execution.run_state == RunState::Background && self.is_live();
+        let limit = self.spec.profile.limits.background.filter(|_| lives_on)?;
+        Some(later(execution.since_at, limit))
+    }
+}
+
+impl Step<'_> {
+    /// Ends the turn for a limit, once.
+    pub(super) fn limit_reached(&mut self, which: LimitKind) {
+        self.record(Payload::LimitReached { which });
+        self.end_turn();
+        // A parked turn has nobody to ask.
+        if self.state.parked.is_some() {
+            self.finish_turn(Finish::interrupted());
+        }
+    }
+
+    /// The vendor counted something.
+    pub(super) fn check_usage(&mut self) {
+        let may_end = !self.state.is_ending() && self.state.fold.turn.is_some();
+        if let Some(which) = self.state.overspent().filter(|_| may_end) {
+            self.limit_reached(which);
+        }
+    }
+
+    /// The model called a tool.
+    pub(super) fn check_tool_rounds(&mut self) {
+        let most = self.state.spec.profile.limits.tool_rounds;
+        let rounds = self.state.fold.turn.as_ref().map_or(0, |turn| turn.tool_rounds);
+        if most.is_some_and(|most| rounds > most) && !self.state.is_ending() {
+            self.limit_reached(LimitKind::ToolRounds);
+        }
+    }
+
+    /// Work that woke by itself began a turn, which no input could have begun.
+    pub(super) fn check_woken(&mut self) {
+        let limits = &self.state.spec.profile.limits;
+        let too_many = limits.turns.is_some_and(|most| self.state.fold.turns > most);
+        match self.state.spent(self.now) {
+            Some(LimitKind::Turns) if !too_many => {}
+            Some(which) if !self.state.is_ending() => self.limit_reached(which),
+            Some(_) | None => {}
+        }
+    }
+
+    pub(super) fn time_is_up(&mut self) {
+        if self.state.fold.turn.is_some() {
+            return self.limit_reached(LimitKind::WallSecs);
+        }
+        let message = "the tasks that the last turn left running were ended: their time was up".to_owned();
+        self.record(Payload::Diagnostic { code: "background.limit".to_owned(), message });
+        self.end_session(BACKGROUND_GRACE);
+    }
+}

@@ -1,0 +1,175 @@
+//! Limits: what ends a turn, and what begins none.
+
+use super::*;
+use crate::profile::Limits;
+
+fn limited(change: impl FnOnce(&mut Limits)) -> Bench {
+    asking().with(|spec| change(&mut spec.profile.limits))
+}
+
+const ENDS: &str = "limit_reached >interrupt";
+
+#[test]
+fn the_last_allowed_turn_completes_and_none_comes_after_it() {
+    let two = || limited(|limits| limits.turns = Some(2));
+    check_with(
+        two(),
+        &format!("{BUSY}; send b; completed"),
+        "taken b; send c; completed; send d",
+        "input_taken no:LimitReached turn_finished(completed) [idle] no:LimitReached",
+    );
+    // What was accepted before its turn was known to be one too many waits, and is dropped with the worker.
+    check_with(
+        limited(|limits| limits.turns = Some(1)),
+        "send a; connected; taken a",
+        "again a; send b; completed; stop; ended",
+        "ok:duplicate no:LimitReached turn_finished(completed) [idle]
+         stop_requested >end(10) session_ended worker_stopped ok finish",
+    );
+}
+
+#[test]
+fn what_the_vendor_counts_ends_the_turn() {
+    for change in [(|limits: &mut Limits| limits.tokens = Some(100)) as fn(&mut Limits), |limits| {
+        limits.cost_usd = Some(1.0)
+    }] {
+        check_with(
+            limited(change),
+            BUSY,
+            "uses 60; uses 40; uses 1; interrupted; send b",
+            &format!("usage usage {ENDS} usage turn_finished(limitreached) [idle] no:LimitReached"),
+        );
+    }
+}
+
+#[test]
+fn a_turn_that_completes_all_the_same_has_completed() {
+    check_with(
+        limited(|limits| limits.tokens = Some(100)),
+        BUSY,
+        "uses 100; completed",
+        &format!("usage {ENDS} turn_finished(completed) [idle]"),
+    );
+}
+
+#[test]
+fn the_time_of_a_task_passes_since_its_creation() {
+    let task = || {
+        limited(|limits| (limits.wall, limits.inactivity) = (Some(Duration::from_secs(100)), Duration::MAX))
+            .with(|spec| spec.intent = Intent::Task { objective: "x".to_owned() })
+    };
+    check_with(
+        task(),
+        "pass 60; send a; connected; taken a",
+        "pass 39; pass 1; interrupted",
+        &format!("{ENDS} turn_finished(limitreached) [idle]"),
+    );
+    check_with(task(), "pass 100", "send a", "no:LimitReached");
+    check_with(
+        task(),
+        "send a; connected; taken a; limited 1000",
+        "pass 100",
+        "limit_reached turn_finished(limitreached) [idle]",
+    );
+}
+
+#[test]
+fn the_time_of_others_passes_while_they_run() {
+    let assistant = || {
+        limited(|limits| (limits.wall, limits.inactivity) = (Some(Duration::from_secs(100)), Duration::MAX))
+    };
+    let ends = format!("{ENDS} turn_finished(limitreached) [idle]");
+    for before in [
+        "pass 500; send a; connected; taken a; pass 40",
+        "send a; connected; taken a; pass 40; completed; pass 500; send b; taken b",
+        "send a; connected; taken a; pass 40; asks x; pass 500; allow",
+        "send a; connected; taken a; pass 40; limited 500; pass 550",
+    ] {
+        check_with(assistant(), before, "pass 59; pass 1; interrupted", &ends);
+    }
+    // What passed while nobody ran the worker does not count either; the last that is known of it does.
+    check_with(
+        assistant(),
+        "send a; connected; taken a; pass 40; text x; dead 500; restart; connected",
+        "pass 59; pass 1; interrupted",
+        &ends,
+    );
+}
+
+#[test]
+fn a_round_of_tools_counts_once_however_many_it_calls() {
+    let two = || limited(|limits| limits.tool_rounds = Some(2));
+    let call = "tool_call_started tool_call_done";
+    check_with(
+        two(),
+        BUSY,
+        "calls 1; calls 2; result 2; result 1; calls 3; result 3; calls 4; interrupted",
+        &format!(
+            "{call} {call} tool_result tool_result {call} tool_result tool_call_started {ENDS} tool_call_done \
+             tool_result turn_finished(limitreached) [idle]"
+        ),
+    );
+}
+
+#[test]
+fn work_that_wakes_by_itself_is_ended_when_nothing_is_left_for_it() {
+    check_with(
+        limited(|limits| limits.turns = Some(1)),
+        &format!("{BUSY}; completed"),
+        "wakes; interrupted",
+        &format!("turn_started {ENDS} [busy] turn_finished(limitreached) [idle]"),
+    );
+    check_with(
+        limited(|limits| limits.turns = Some(2)),
+        &format!("{BUSY}; completed"),
+        "wakes; completed",
+        "turn_started [busy] turn_finished(completed) [idle]",
+    );
+}
+
+#[test]
+fn tasks_that_a_turn_left_are_a_state_with_an_end() {
+    let brief = || limited(|limits| limits.background = Some(Duration::from_secs(60)));
+    check_with(
+        brief(),
+        BUSY,
+        "leaves 2; completed; pass 30; leaves 1; leaves 0",
+        "turn_finished(completed) [background] [idle]",
+    );
+    check_with(
+        brief(),
+        &format!("{BUSY}; leaves 1; completed; pass 59"),
+        "pass 1; ended",
+        "diagnostic >end(5) session_ended [unconnected]",
+    );
+    // A turn in between begins the time anew: the worker was told something and may still need them.
+    check_with(
+        brief(),
+        &format!("{BUSY}; leaves 1; completed; pass 59; send b; taken b; completed"),
+        "pass 59; pass 1",
+        "diagnostic >end(5)",
+    );
+    check_with(
+        brief(),
+        &format!("{BUSY}; leaves 1; completed; pass 59"),
+        "wakes; leaves 0; completed",
+        "turn_started [busy] turn_finished(completed) [idle]",
+    );
+}
+
+#[test]
+fn a_worker_that_stops_when_idle_waits_for_what_it_left_running() {
+    let stops = || Bench::new(ApprovalMode::Ask, OnIdle::Stop, Capabilities::default());
+    check_with(
+        stops(),
+        &format!("{BUSY}; leaves 1; completed"),
+        "wakes; leaves 0; completed",
+        "turn_started [busy] turn_finished(completed) stop_requested >end(10) [idle]",
+    );
+    check_with(
+        stops().with(|spec| spec.profile.limits.turns = Some(1)),
+        &format!("{BUSY}"),
+        "completed; ended",
+        "turn_finished(completed) stop_requested >end(10) [idle] session_ended worker_stopped finish",
+    );
+}

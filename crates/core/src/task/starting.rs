@@ -1,0 +1,185 @@
+//! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
+
+use musher_backend::{Launch, Resume};
+use musher_protocol::{Role, SessionId, TranscriptEntry, WorkerId};
+
+use super::Task;
+use crate::{
+    create::make_scratch,
+    fold::prefix,
+    machine::Preface,
+    session::Session,
+    store::{Start, Store, StoreError},
+};
+
+/// A quarter of the smallest context that a coding model has today, and the newest is what counts.
+const MAX_PREFACE: usize = 128 << 10;
+/// Enough of an entry to know what it was about; tools say more than anybody wants to read again.
+const MAX_ENTRY: usize = 4 << 10;
+/// More entries of the usual length do not fit.
+const MAX_ENTRIES: u64 = 1000;
+
+impl Task {
+    /// # Errors
+    ///
+    /// When what was said so far cannot be read: a session that was not told it would be worse than none.
+    pub(super) async fn start_session(
+        &mut self,
+        resume: Option<SessionId>,
+        preface: Preface,
+    ) -> Result<(), StoreError> {
+        let preface = match preface {
+            Preface::None => None,
+            Preface::Lost { entries } => {
+                let given = self.parts.spec.resume.as_ref().and_then(|resume| resume.fresh_prompt.clone());
+                what_was_said(&*self.parts.store, &self.worker_ref.worker_id, given, entries).await?
+            }
+        };
+        let spec = &self.parts.spec;
+        // It may be gone since the worker was created: by a power cut, or by somebody who tidied up.
+        if spec.workspaces.is_empty()
+            && let Err(error) = make_scratch(&spec.working_dir)
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "make the worker's directory");
+        }
+        let launch = Launch {
+            worker_id: self.worker_ref.worker_id.clone(),
+            marker: self.parts.marker.to_string(),
+            working_dir: spec.working_dir.clone(),
+            instructions: spec.instructions(),
+            model: spec.profile.model.clone(),
+            capabilities: spec.capabilities.clone(),
+            tools: Vec::new(),
+            background: spec.profile.limits.background.is_some(),
+            preface,
+            options: spec.profile.options.clone(),
+            resume: resume.map(|session_id| Resume { session_id }),
+        };
+        self.session = Some(Session::start(self.parts.backend.clone(), launch, self.parts.marker.clone()));
+        Ok(())
+    }
+}
+
+/// What the creator said to tell a new session, then the newest of so many entries.
+async fn what_was_said(
+    store: &dyn Store,
+    worker: &WorkerId,
+    given: Option<String>,
+    entries: u64,
+) -> Result<Option<String>, StoreError> {
+    let start = Start::Behind(entries.saturating_sub(MAX_ENTRIES));
+    let limit = usize::try_from(entries.min(MAX_ENTRIES)).expect("a bounded number");
+    let slice = store.transcript(worker, start, limit).await?;
+    let parts: Vec<_> = given.into_iter().chain(conversation(&slice.entries, slice.start > 0)).collect();
+    Ok((!parts.is_empty()).then(|| parts.join("\n\n")))
+}
+
+/// The newest entries as text, the oldest first.
+fn conversation(entries: &[TranscriptEntry], is_cut: bool) -> Option<String> {
+    let mut kept = Vec::new();
+    let mut n_bytes = 0;
+    let mut is_cut = is_cut;
+    for shown in entries.iter().rev().filter_map(show) {
+        n_bytes += shown.len();
+        if n_bytes > MAX_PREFACE {
+            is_cut = true;
+            break;
+        }
+        kept.push(shown);
+    }
+    if kept.is_empty() {
+        return None;
+    }
+    let heading = "The session in which the following was said can no longer be continued. This one goes on in its \
+                   place.";
+    let cut = if is_cut { "\n\n[what came before is left out]" } else { "" };
+    kept.reverse();
+    Some(format!("{heading}{cut}\n\n{}\n\n[end of what was said]", kept.join("\n\n")))
+}
+
+/// One entry; thoughts are not said to anybody.
+fn show(entry: &TranscriptEntry) -> Option<String> {
+    let bounded = |text: &str| {
+        let kept = prefix(text, MAX_ENTRY);
+        if kept.len() < text.len() { format!("{kept} […]") } else { kept.to_owned() }
+    };
+    let said = |who: &str| Some(format!("[{who}] {}", bounded(&entry.content)));
+    match entry.role {
+        Role::User => said("user"),
+        Role::Assistant => said("assistant"),
+        Role::System => said("system"),
+        Role::Tool => {
+            let name = entry.name.as_deref().unwrap_or("tool");
+            let input = entry.input.as_ref().map(|input| bounded(&input.to_string())).unwrap_or_default();
+            let result = entry.result.as_deref().map_or("no result".to_owned(), bounded);
+            Some(format!("[tool {name}] {input}\n[result] {result}"))
+        }
+        Role::Thinking | Role::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(role: Role, content: &str) -> TranscriptEntry {
+        TranscriptEntry {
+            sequence: 1,
+            worker_ref: musher_protocol::WorkerRef {
+                runtime_id: "rt_1".parse().unwrap(),
+                worker_id: "wrk_1".parse().unwrap(),
+            },
+            role,
+            content: content.to_owned(),
+            blob: None,
+            event_id: "evt_1".parse().unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            turn_id: None,
+            partial: false,
+            tool_call_id: None,
+            name: None,
+            input: None,
+            input_blob: None,
+            result: None,
+            result_blob: None,
+            is_error: None,
+        }
+    }
+
+    #[test]
+    fn what_was_said_is_told_in_order_and_without_thoughts() {
+        let tool = TranscriptEntry {
+            name: Some("shell".to_owned()),
+            input: Some(json!({ "command": "make" })),
+            result: Some("ok".to_owned()),
+            ..entry(Role::Tool, "")
+        };
+        let entries = [
+            entry(Role::User, "build it"),
+            entry(Role::Thinking, "hm"),
+            tool,
+            entry(Role::Assistant, "done"),
+        ];
+        assert_eq!(
+            conversation(&entries, false).unwrap(),
+            "The session in which the following was said can no longer be continued. This one goes on in its \
+             place.\n\n[user] build it\n\n[tool shell] {\"command\":\"make\"}\n[result] ok\n\n[assistant] \
+             done\n\n[end of what was said]"
+        );
+        assert_eq!(conversation(&entries[1..2], false), None);
+    }
+
+    #[test]
+    fn the_newest_is_kept_and_what_is_long_is_cut() {
+        let long = entry(Role::Assistant, &"x".repeat(MAX_ENTRY + 1));
+        let entries =
+            [vec![entry(Role::User, "first")], vec![long; 40], vec![entry(Role::User, "last")]].concat();
+        let text = conversation(&entries, false).unwrap();
+        assert!(text.contains("[what came before is left out]") && !text.contains("first"));
+        assert!(text.ends_with("xx […]\n\n[user] last\n\n[end of what was said]"));
+        assert!(text.len() < MAX_PREFACE + 1024, "{}", text.len());
+    }
+}

@@ -1,0 +1,81 @@
+//! What ends a worker's turns, or keeps it from beginning another.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Limits of a worker; what is absent has none. In a request: at most what the profile allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerLimits {
+    /// Turns over the worker's life; the last one ends as any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<u64>,
+    /// Tokens to and from the model over the worker's life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// US dollars over the worker's life, as far as costs are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Seconds: from the creation of a worker with a task; of running turns for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_secs: Option<u64>,
+    /// Seconds without a sign of life within a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactivity_secs: Option<u64>,
+    /// Rounds of tool calls within a turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_rounds: Option<u64>,
+    /// Seconds that tasks may live on behind a turn's end; none may where this is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background_secs: Option<u64>,
+    /// Inputs that may wait for their turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued_inputs: Option<u64>,
+}
+
+impl WorkerLimits {
+    /// Each limit with its place in a create request, as a JSON pointer. What is a number here is exact below 2^53.
+    #[must_use]
+    pub fn places(&self) -> [(&'static str, Option<f64>); 8] {
+        let whole = |n: Option<u64>| n.map(|n| n as f64);
+        [
+            ("/limits/turns", whole(self.turns)),
+            ("/limits/tokens", whole(self.tokens)),
+            ("/limits/cost_usd", self.cost_usd),
+            ("/limits/wall_secs", whole(self.wall_secs)),
+            ("/limits/inactivity_secs", whole(self.inactivity_secs)),
+            ("/limits/tool_rounds", whole(self.tool_rounds)),
+            ("/limits/background_secs", whole(self.background_secs)),
+            ("/limits/queued_inputs", whole(self.queued_inputs)),
+        ]
+    }
+
+    /// The place of the first limit that allows nothing; a limit is greater than 0.
+    #[must_use]
+    pub fn first_not_positive(&self) -> Option<&'static str> {
+        let is_positive = |value: f64| value > 0.0;
+        self.places()
+            .into_iter()
+            .find(|(_, value)| value.is_some_and(|value| !is_positive(value)))
+            .map(|(place, _)| place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_allows_nothing_is_found() {
+        let limits = |text| serde_json::from_str::<WorkerLimits>(text).unwrap();
+        for (text, place) in [
+            ("{}", None),
+            (r#"{"turns": 1, "cost_usd": 0.01, "queued_inputs": 1}"#, None),
+            (r#"{"turns": 1, "tokens": 0}"#, Some("/limits/tokens")),
+            (r#"{"cost_usd": -1}"#, Some("/limits/cost_usd")),
+            (r#"{"queued_inputs": 0}"#, Some("/limits/queued_inputs")),
+        ] {
+            assert_eq!(limits(text).first_not_positive(), place, "{text}");
+        }
+    }
+}
