@@ -7,14 +7,16 @@ use musher_backend::{
 };
 use musher_process::Program;
 
-use crate::{ClaudeOptions, invocation, invocation::Invocation, session};
+use crate::{
+    ClaudeOptions, invocation,
+    invocation::Invocation,
+    session::{self, Limits},
+};
 
-/// The program gives a command 10 minutes at most, and some time to come to its end.
-const TOOL_LIMIT: Duration = Duration::from_secs(11 * 60);
-
-/// The program needs half a second to answer its first request, and ten times that on a machine that is busy.
-/// One that has said nothing after this is something else, or hangs.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// The program gives a command 10 minutes at most, unless it is told otherwise.
+const TOOL_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// What a command that is out of time needs to come to its end.
+const TOOL_MARGIN: Duration = Duration::from_secs(60);
 
 /// The backend `claude-pty`.
 #[derive(Clone, Debug)]
@@ -37,7 +39,12 @@ impl Backend for ClaudePty {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { steer: false, resume: true, tools: false, tool_limit: Some(TOOL_LIMIT) }
+        Capabilities {
+            steer: false,
+            resume: true,
+            tools: false,
+            tool_limit: Some(self.options.tool_limit.unwrap_or(TOOL_LIMIT) + TOOL_MARGIN),
+        }
     }
 
     async fn availability(&self) -> Availability {
@@ -55,7 +62,8 @@ impl Backend for ClaudePty {
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
         let invocation = Invocation::new(&self.options, &launch)?;
-        session::run(invocation, link, START_LIMIT).await
+        let ClaudeOptions { start_limit, exit_limit, .. } = self.options;
+        session::run(invocation, link, Limits { start: start_limit, exit: exit_limit }).await
     }
 }
 

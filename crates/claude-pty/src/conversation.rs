@@ -7,6 +7,7 @@ mod ending;
 mod meter;
 mod remarks;
 mod speech;
+mod tasks;
 mod turn;
 
 use jiff::Timestamp;
@@ -19,11 +20,12 @@ use self::{
     meter::Meter,
     remarks::Remarks,
     speech::Speech,
+    tasks::Tasks,
     turn::{Asked, Interrupt, Run, Turn},
 };
 use crate::{
     say::{self, Said},
-    wire::{self, ApiRetry, Init, Line, RateLimit, Response, StreamEvent, Streamed, TurnResult},
+    wire::{self, ApiRetry, Denial, Init, Line, RateLimit, Response, StreamEvent, Streamed, TurnResult},
 };
 
 /// The first request of a session.
@@ -71,6 +73,12 @@ pub(crate) struct Opening {
     pub(crate) is_resumed: bool,
     /// What to add to the vendor's instructions.
     pub(crate) instructions: Option<String>,
+    /// What the first message begins with.
+    pub(crate) preface: Option<String>,
+    /// Where the program takes settings from.
+    pub(crate) settings_sources: Vec<String>,
+    /// Whether tasks may go on behind a turn's end.
+    pub(crate) has_background: bool,
     /// The names of the program's variables.
     pub(crate) env_keys: Vec<String>,
 }
@@ -88,14 +96,13 @@ pub(crate) struct Conversation {
     speech: Speech,
     meter: Meter,
     asking: Asking,
+    tasks: Tasks,
     remarks: Remarks,
 }
 
 impl Conversation {
-    /// A conversation, and the first line of it.
-    pub(crate) fn open(opening: Opening) -> (Self, Said) {
-        let first = say::initialize(INITIALIZE, opening.instructions.as_deref());
-        let conversation = Self {
+    pub(crate) fn new(opening: Opening) -> Self {
+        Self {
             opening,
             is_ready: false,
             turn: None,
@@ -105,9 +112,14 @@ impl Conversation {
             speech: Speech::default(),
             meter: Meter::default(),
             asking: Asking::default(),
+            tasks: Tasks::default(),
             remarks: Remarks::default(),
-        };
-        (conversation, first)
+        }
+    }
+
+    /// The first line of it.
+    pub(crate) fn greeting(&self) -> Said {
+        say::initialize(INITIALIZE, self.opening.instructions.as_deref())
     }
 
     /// Whether the program has shown that it works.
@@ -131,7 +143,7 @@ impl Conversation {
         if input.content.trim().is_empty() {
             return vec![event(Event::TurnEnded(TurnEnd::failed("empty_input", "the input is blank")))];
         }
-        let unsent = Some(say::message(uuid, input));
+        let unsent = Some(say::message(uuid, self.opening.preface.take(), input));
         let asked = Asked { input_id: input.input_id.clone(), uuid, unsent, is_taken: false };
         match &mut self.turn {
             // Something woke by itself at the same moment: the message follows when that is done, for one that
@@ -193,6 +205,19 @@ impl Conversation {
             Line::Response(response) => self.response(response),
             Line::ApiRetry(retry) => self.api_retry(retry),
             Line::RateLimit(limit) => self.rate_limit(limit),
+            Line::TaskStarted(task) => {
+                self.tasks.started(task);
+                self.background()
+            }
+            Line::TaskEnded { task_id } => {
+                self.tasks.ended(&task_id);
+                self.background()
+            }
+            Line::BackgroundTasks(tasks) => {
+                self.tasks.are(tasks.into_iter().map(|task| task.task_id).collect());
+                self.background()
+            }
+            Line::PermissionDenied(denial) => self.denied(denial).map(event).into_iter().collect(),
             Line::Compacted(how) => {
                 let message = format!("Claude Code shortened the conversation: {how}");
                 let code = "claude.compacted".to_owned();
@@ -202,6 +227,17 @@ impl Conversation {
             Line::Unknown(name) => self.remarks.unknown_event(&name).map(event).into_iter().collect(),
             Line::Quiet => Vec::new(),
         }
+    }
+
+    /// How many tasks go on behind the turn, when that is news and may be.
+    fn background(&mut self) -> Vec<Output> {
+        let news = self.tasks.news().filter(|_| self.opening.has_background);
+        news.map(|tasks| event(Event::Background { tasks })).into_iter().collect()
+    }
+
+    /// A tool that may not run. Where we were asked the log has our answer already.
+    fn denied(&mut self, denial: Denial) -> Option<Event> {
+        self.asking.is_news(&denial.tool_use_id).then(|| remarks::denied(denial))
     }
 
     /// Nothing more comes: what was not said yet.
@@ -238,7 +274,7 @@ impl Conversation {
             permission_mode: init.permission_mode,
             tools: init.tools,
             mcp_servers: init.mcp_servers.into_iter().map(server).collect(),
-            settings_sources: Vec::new(),
+            settings_sources: self.opening.settings_sources.clone(),
             env_keys: self.opening.env_keys.clone(),
             sandbox: "none".to_owned(),
         }
@@ -277,6 +313,7 @@ impl Conversation {
             return Vec::new();
         }
         self.meter.whole(&said.message.id, said.message.usage);
+        self.tasks.called(&said.message);
         let taken = self.turn.as_mut().and_then(Turn::take);
         let is_cut = said.aborted || self.is_cut();
         let complete = self.speech.complete(said.message, is_cut);
@@ -373,6 +410,10 @@ impl Conversation {
             Turn::background()
         });
         outputs.extend(self.meter.settle(result).into_iter().map(Event::Usage).map(event));
+        let denied: Vec<_> =
+            result.permission_denials.iter().filter_map(|denial| self.denied(denial.clone())).collect();
+        outputs.extend(denied.into_iter().map(event));
+        self.tasks.end_turn();
         let lapsed = self.asking.lapse_all();
         outputs.extend(lapsed.map(|request_id| Output::Withdraw { request_id }));
         if turn.asked.is_some() && (turn.is_foreign() || result.origin.is_some()) {

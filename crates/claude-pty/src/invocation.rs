@@ -7,22 +7,23 @@ use musher_process::{Environment, Error, Marker, Program, PtyCommand};
 use musher_protocol::SessionId;
 use uuid::Uuid;
 
-use crate::{ClaudeOptions, conversation::Opening};
+use crate::{ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, tools};
 
-/// What keeps the program to what it was asked: no updates, no reports, and nothing that goes on behind a
-/// turn's end.
-const QUIET: [(&str, &str); 5] = [
+/// What keeps the program to what it was asked: no updates and no reports.
+const QUIET: [(&str, &str); 4] = [
     ("DISABLE_AUTOUPDATER", "1"),
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
     ("DISABLE_TELEMETRY", "1"),
     ("DISABLE_ERROR_REPORTING", "1"),
-    ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
 ];
 
-/// Lines of JSON on the pipes, every question to us, and nothing from settings files: those of a repository
-/// would run its hooks and programs before anybody was asked, those of a person would allow tools that the
-/// worker's profile wants asked.
-const ARGUMENTS: [&str; 13] = [
+/// Nothing goes on behind a turn's end.
+const NO_BACKGROUND: &str = "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS";
+/// How long a command gets, in milliseconds, when the model says nothing, and at most.
+const COMMAND_LIMITS: [&str; 2] = ["BASH_DEFAULT_TIMEOUT_MS", "BASH_MAX_TIMEOUT_MS"];
+
+/// Lines of JSON on the pipes, every question to us, and no MCP server but those that were asked for.
+const ARGUMENTS: [&str; 12] = [
     "-p",
     "--input-format",
     "stream-json",
@@ -35,13 +36,7 @@ const ARGUMENTS: [&str; 13] = [
     "--permission-mode",
     "default",
     "--strict-mcp-config",
-    "--setting-sources=",
 ];
-
-/// Tools that wake the model after its turn has ended: a worker that is idle stays so until it is told
-/// something.
-const WAKING_TOOLS: &str =
-    "--disallowedTools=CronCreate,CronDelete,CronList,Monitor,ScheduleWakeup,SendMessage,Workflow";
 
 /// Everything that a session starts with.
 #[derive(Debug)]
@@ -59,8 +54,13 @@ impl Invocation {
     /// When the program is missing, an option cannot be used, or the session to continue is not one of the
     /// program's.
     pub(crate) fn new(options: &ClaudeOptions, launch: &Launch) -> Result<Self, BackendError> {
-        let environment = environment(options)
-            .map_err(|error| BackendError::new("options_invalid", "read the options of claude-pty", error))?;
+        let invalid = |error| BackendError::new("options_invalid", "read the options of claude-pty", error);
+        let mut environment = environment(options).map_err(invalid)?;
+        if !launch.background {
+            environment.set(NO_BACKGROUND, "1").map_err(invalid)?;
+        }
+        let profile = ClaudeProfile::from_options(&launch.options)
+            .map_err(|error| BackendError::new("options_invalid", "read the profile", error))?;
         let program = Program::find(&options.program, &environment)
             .map_err(|error| BackendError::new("program_missing", "find Claude Code", error))?;
         let marker: Marker = launch
@@ -69,13 +69,18 @@ impl Invocation {
             .map_err(|error: Error| BackendError::new("launch_invalid", "read the worker's marker", error))?;
         let (session_id, session) = session(launch)?;
         let mut args: Vec<OsString> = ARGUMENTS.map(OsString::from).to_vec();
-        args.push(WAKING_TOOLS.into());
+        let settings: Vec<_> = profile.settings_sources.iter().map(SettingsSource::to_string).collect();
+        args.push(format!("--setting-sources={}", settings.join(",")).into());
+        args.extend(tools::arguments(&launch.capabilities).into_iter().map(OsString::from));
         args.push(session.into());
         // One word each, so that no value can pass for an option.
         args.extend(launch.model.iter().map(|model| format!("--model={model}").into()));
         let opening = Opening {
             is_resumed: launch.resume.is_some(),
             instructions: launch.instructions.clone(),
+            preface: launch.preface.clone(),
+            settings_sources: settings,
+            has_background: launch.background,
             env_keys: environment.names().map(str::to_owned).chain([Marker::VARIABLE.to_owned()]).collect(),
         };
         let directory = launch.working_dir.clone();
@@ -93,6 +98,11 @@ pub(crate) fn environment(options: &ClaudeOptions) -> Result<Environment, Error>
     for (name, value) in QUIET {
         environment.set(name, value)?;
     }
+    if let Some(limit) = options.tool_limit {
+        for name in COMMAND_LIMITS {
+            environment.set(name, limit.as_millis().to_string())?;
+        }
+    }
     for name in &options.pass_env {
         environment.pass(name)?;
     }
@@ -102,22 +112,35 @@ pub(crate) fn environment(options: &ClaudeOptions) -> Result<Environment, Error>
     Ok(environment)
 }
 
+/// The command that continues the session which this one begins; none when it does not begin one.
+pub(crate) fn continuing(command: &PtyCommand, id: &SessionId) -> Option<PtyCommand> {
+    let begins = OsString::from(new_session(id));
+    let place = command.args.iter().position(|argument| *argument == begins)?;
+    let mut command = command.clone();
+    command.args[place] = continued(id).into();
+    Some(command)
+}
+
+fn new_session(id: &SessionId) -> String {
+    format!("--session-id={id}")
+}
+
+fn continued(id: &SessionId) -> String {
+    format!("--resume={id}")
+}
+
 fn session(launch: &Launch) -> Result<(SessionId, String), BackendError> {
-    match &launch.resume {
-        None => {
-            let id = Uuid::new_v4().to_string();
-            Ok((id.parse().expect("a UUID is an id"), format!("--session-id={id}")))
-        }
-        // The program would look for a session whose title is like this.
-        Some(resume) => match Uuid::parse_str(resume.session_id.as_str()) {
-            Ok(_) => Ok((resume.session_id.clone(), format!("--resume={}", resume.session_id))),
-            Err(error) => {
-                let message =
-                    format!("continue session `{}`, which Claude Code never had", resume.session_id);
-                Err(BackendError::new(BackendError::RESUME_REFUSED, message, error))
-            }
-        },
+    let Some(resume) = &launch.resume else {
+        let id: SessionId = Uuid::new_v4().to_string().parse().expect("a UUID is an id");
+        let argument = new_session(&id);
+        return Ok((id, argument));
+    };
+    // The program would look for a session whose title is like this.
+    if let Err(error) = Uuid::parse_str(resume.session_id.as_str()) {
+        let message = format!("continue session `{}`, which Claude Code never had", resume.session_id);
+        return Err(BackendError::new(BackendError::RESUME_REFUSED, message, error));
     }
+    Ok((resume.session_id.clone(), continued(&resume.session_id)))
 }
 
 #[cfg(test)]

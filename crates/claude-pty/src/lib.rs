@@ -17,13 +17,17 @@
 //!
 //! * Every tool that wants leave asks the runtime. The permission mode is `default`: the program decides alone
 //!   about reading and about commands that it knows to change nothing.
-//! * No settings file is read, neither the repository's nor the person's (`--setting-sources=`), and no MCP server
+//! * A worker has the tools of its capabilities (`--tools`). One that runs commands can do with them whatever its user
+//!   can: without `write` it has no tool to edit with, and still a shell.
+//! * No settings file is read, neither the repository's nor the person's (`--setting-sources=`), unless the profile
+//!   says so ([`ClaudeProfile::settings_sources`]), and no MCP server
 //!   is started but those that were asked for (`--strict-mcp-config`): hooks and helpers of a repository would run
 //!   before anybody was asked, and a person's permission rules would answer in the profile's place. It costs the
 //!   project's `CLAUDE.md` and skills, and the person's own; what a worker must know belongs into its
 //!   instructions. Settings that an administrator put under `/etc/claude-code` hold as ever.
-//! * Nothing goes on behind a turn's end: background tasks are off, and so are the tools that wake the model
-//!   later. Should something wake by itself all the same, it is a turn of its own ([`Event::TurnStarted`]).
+//! * Nothing goes on behind a turn's end, unless the launch allows it ([`Launch::background`]): background tasks are
+//!   off, and the tools that wake the model later are always. What wakes by itself is a turn of its own
+//!   ([`Event::TurnStarted`]).
 //! * A subagent's tool calls are shown with ids of their own, between the start and the result of the call that
 //!   runs it. Its words are not the worker's; they come as the result of that call.
 //! * The program knows no words of the system's. An input of that kind is a user's message in
@@ -58,12 +62,15 @@
 //!
 //! [`Event::InputTaken`]: musher_backend::Event::InputTaken
 //! [`Event::TurnStarted`]: musher_backend::Event::TurnStarted
+//! [`Launch::background`]: musher_backend::Launch::background
 
 mod backend;
 mod options;
+mod profile;
 
 mod invocation;
 mod session;
+mod tools;
 
 mod conversation;
 
@@ -71,7 +78,11 @@ mod framing;
 mod say;
 mod wire;
 
-pub use crate::{backend::ClaudePty, options::ClaudeOptions};
+pub use crate::{
+    backend::ClaudePty,
+    options::ClaudeOptions,
+    profile::{ClaudeProfile, ClaudeProfileError, SettingsSource},
+};
 
 /// A text, cut at the end of a character to at most so many bytes.
 fn bounded(text: &str, most: usize) -> String {

@@ -1,6 +1,6 @@
 //! What an operator decides about the backend.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// The variables that say whom Claude Code talks to and as whom, and where it keeps its sessions.
 const PASS_ENV: [&str; 5] = [
@@ -11,6 +11,11 @@ const PASS_ENV: [&str; 5] = [
     "CLAUDE_CONFIG_DIR",
 ];
 
+/// The program needs half a second to answer its first request, and ten times that on a machine that is busy.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// A program that is idle ends within a tenth of a second once its input does.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
+
 /// How Claude Code is run. `Debug` shows the names of variables only: values may be secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClaudeOptions {
@@ -20,6 +25,13 @@ pub struct ClaudeOptions {
     pub env: BTreeMap<String, String>,
     /// Variables that are copied from Musher's own environment, where it has them.
     pub pass_env: Vec<String>,
+    /// How long the program may take to answer its first request; one that has said nothing after this is something
+    /// else, or hangs.
+    pub start_limit: Duration,
+    /// How long an idle program may take to end when its input does; then it is made to.
+    pub exit_limit: Duration,
+    /// How long a command of the model's may run; the program's own ten minutes when absent.
+    pub tool_limit: Option<Duration>,
 }
 
 impl Default for ClaudeOptions {
@@ -28,17 +40,23 @@ impl Default for ClaudeOptions {
             program: "claude".to_owned(),
             env: BTreeMap::new(),
             pass_env: PASS_ENV.map(str::to_owned).to_vec(),
+            start_limit: START_LIMIT,
+            exit_limit: EXIT_LIMIT,
+            tool_limit: None,
         }
     }
 }
 
 impl fmt::Debug for ClaudeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, env, pass_env } = self;
+        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit } = self;
         f.debug_struct("ClaudeOptions")
             .field("program", program)
             .field("env", &env.keys())
             .field("pass_env", pass_env)
+            .field("start_limit", start_limit)
+            .field("exit_limit", exit_limit)
+            .field("tool_limit", tool_limit)
             .finish()
     }
 }

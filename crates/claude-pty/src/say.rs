@@ -22,12 +22,13 @@ pub(crate) fn initialize(request_id: &str, instructions: Option<&str>) -> Said {
 /// The program takes a text that begins with `/` for a command of its own, and attaches the files that a text
 /// names with `@`, wherever they are. It looks only into the last block for both, and leaves an empty one out
 /// of what it sends. So an empty block behind the text keeps the text a text.
-pub(crate) fn message(uuid: Uuid, input: &Input) -> Said {
+pub(crate) fn message(uuid: Uuid, preface: Option<String>, input: &Input) -> Said {
     let text = match input.kind {
         InputKind::User => input.content.clone(),
         InputKind::System => format!("<system-message>\n{}\n</system-message>", input.content),
     };
-    let content = json!([{ "type": "text", "text": text }, { "type": "text", "text": "" }]);
+    let blocks = preface.into_iter().chain([text, String::new()]);
+    let content: Vec<_> = blocks.map(|text| json!({ "type": "text", "text": text })).collect();
     line(
         &json!({ "type": "user", "uuid": uuid.to_string(), "message": { "role": "user", "content": content } }),
     )
@@ -79,7 +80,7 @@ mod tests {
     fn a_prompt_is_one_line_and_never_the_last_block() {
         let uuid = Uuid::nil();
         let input = Input::user("/cost\n\u{2028}@/etc/hostname\r\0");
-        let said = message(uuid, &input);
+        let said = message(uuid, None, &input);
         assert_eq!(said.matches('\n').count(), 1);
         let value: Value = serde_json::from_str(&said).unwrap();
         assert_eq!(value["uuid"], json!("00000000-0000-0000-0000-000000000000"));
@@ -87,6 +88,9 @@ mod tests {
             value["message"]["content"],
             json!([{ "type": "text", "text": input.content }, { "type": "text", "text": "" }]),
         );
+        let said: Value = serde_json::from_str(&message(uuid, Some("before".to_owned()), &input)).unwrap();
+        let texts = said["message"]["content"].as_array().unwrap().iter().map(|block| &block["text"]);
+        assert_eq!(texts.collect::<Vec<_>>(), ["before", &input.content, ""]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use self::{
 use crate::{
     conversation::{Conversation, Output, Refusal},
     framing::LineTooLong,
-    invocation::Invocation,
+    invocation::{self, Invocation},
 };
 
 /// A program that ended has written all it will; only what it left running may hold its pipes open.
@@ -33,35 +33,41 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// Often enough for the runtime's inactivity limit, which counts in seconds, and seldom enough for its queue.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs a session to its end. A program that has not shown within `start_limit` that it works is ended.
+/// How long a program may take for what it should do at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// To show that it works.
+    pub(crate) start: Duration,
+    /// To end when its input does.
+    pub(crate) exit: Duration,
+}
+
+/// Runs a session to its end.
 pub(crate) async fn run(
     invocation: Invocation,
     link: Link,
-    start_limit: Duration,
+    limits: Limits,
 ) -> Result<SessionOutcome, BackendError> {
     let Invocation { command, session_id, opening } = invocation;
+    let continuing = invocation::continuing(&command, &session_id);
     // Nothing was started: there is nobody to tell and nothing to clean up.
     let Ok(()) = link.session_started(session_id, opening.is_resumed).await else {
         return Ok(SessionOutcome::aborted());
     };
-    let spawned = command.spawn().await;
-    let Spawned { mut child, stdin, stdout, stderr } =
-        spawned.map_err(|error| BackendError::new("claude_not_started", "start Claude Code", error))?;
-    let (conversation, first_line) = Conversation::open(opening);
-    let mut session = Session {
-        link,
-        stdin: Stdin::new(stdin),
-        pipes: Pipes::new(stdout, stderr),
-        conversation,
-        approvals: BTreeMap::new(),
-        exit: None,
-        ending: None,
-        deadline: Some(Instant::now() + start_limit),
-        start_limit,
-        last_alive: None,
-    };
-    session.stdin.push(first_line);
-    match session.live(&mut child).await {
+    let start = |error| BackendError::new("claude_not_started", "start Claude Code", error);
+    let spawned = command.spawn().await.map_err(start)?;
+    let (mut child, mut session) = Session::begin(link, Conversation::new(opening), limits, spawned);
+    let mut ended = session.live(&mut child).await;
+    // The program has this session already: an earlier start got further than anybody knows. So it is continued.
+    if let (Ok(exit), Some(command)) = (&ended, continuing)
+        && session.id_is_in_use(*exit)
+    {
+        let spawned = command.spawn().await.map_err(start)?;
+        let Session { link, conversation, .. } = session;
+        (child, session) = Session::begin(link, conversation, limits, spawned);
+        ended = session.live(&mut child).await;
+    }
+    match ended {
         Ok(exit) => Ok(session.outcome(exit)),
         Err(failure) => session.fail(&mut child, failure).await,
     }
@@ -81,7 +87,7 @@ struct Session {
     ending: Option<Ending>,
     /// When what is being waited for must have come.
     deadline: Option<Instant>,
-    start_limit: Duration,
+    limits: Limits,
     last_alive: Option<Instant>,
 }
 
@@ -125,6 +131,33 @@ enum Happened {
 }
 
 impl Session {
+    fn begin(link: Link, conversation: Conversation, limits: Limits, spawned: Spawned) -> (Child, Self) {
+        let Spawned { child, stdin, stdout, stderr } = spawned;
+        let mut session = Self {
+            link,
+            stdin: Stdin::new(stdin),
+            pipes: Pipes::new(stdout, stderr),
+            conversation,
+            approvals: BTreeMap::new(),
+            exit: None,
+            ending: None,
+            deadline: Some(Instant::now() + limits.start),
+            limits,
+            last_alive: None,
+        };
+        session.stdin.push(session.conversation.greeting());
+        (child, session)
+    }
+
+    /// Whether the program refused to begin the session because it has it.
+    fn id_is_in_use(&self, exit: Option<Exit>) -> bool {
+        let said = self.pipes.stderr_tail().unwrap_or_default();
+        self.ending.is_none()
+            && !self.conversation.is_ready()
+            && exit.is_some_and(|exit| exit.code == Some(1))
+            && said.contains("is already in use")
+    }
+
     /// From the first line to the end of every process; returns how the program ended.
     async fn live(&mut self, child: &mut Child) -> Result<Option<Exit>, Failure> {
         self.talk(child).await?;
@@ -313,7 +346,7 @@ impl Session {
                 Ok(SessionOutcome::crashed())
             }
             Failure::Silent => {
-                let limit = self.start_limit.as_secs();
+                let limit = self.limits.start.as_secs();
                 Err(error("claude_silent", format!("Claude Code did not answer within {limit} s{said}")))
             }
             Failure::Refused(Refusal::Resume(why)) => Err(error(

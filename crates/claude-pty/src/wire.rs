@@ -35,6 +35,14 @@ pub(crate) enum Line {
     Response(Response),
     /// A request needs no answer any more.
     RequestCanceled { request_id: String },
+    /// A task began, in the background or not.
+    TaskStarted(TaskStarted),
+    /// A task has ended.
+    TaskEnded { task_id: String },
+    /// The tasks that live in the background.
+    BackgroundTasks(Vec<BackgroundTask>),
+    /// The program refused a tool by a rule of its own.
+    PermissionDenied(Denial),
     /// Known, and of no consequence.
     Quiet,
     /// A type that we do not know, or a known one that we cannot read.
@@ -86,15 +94,15 @@ fn system(subtype: &str, name: String, value: Value) -> Line {
             Some(Line::Compacted(value.get("compact_metadata").cloned().unwrap_or_default()))
         }
         "informational" => Some(Line::Notice(value["content"].as_str().unwrap_or_default().to_owned())),
+        "task_started" => from(value).map(Line::TaskStarted),
+        "task_notification" => value["task_id"].as_str().map(|id| Line::TaskEnded { task_id: id.to_owned() }),
+        "background_tasks_changed" => inner(value, "tasks").map(Line::BackgroundTasks),
+        "permission_denied" => from(value).map(Line::PermissionDenied),
         "status"
         | "hook_started"
         | "hook_response"
-        | "permission_denied"
-        | "task_started"
         | "task_progress"
         | "task_updated"
-        | "task_notification"
-        | "background_tasks_changed"
         | "thinking_tokens"
         | "model_refusal_no_fallback"
         | "ui_invalidate" => Some(Line::Quiet),
@@ -359,6 +367,9 @@ pub(crate) struct TurnResult {
     /// Since the result before, by model; absent in old versions.
     #[serde(deserialize_with = "lenient")]
     pub(crate) model_usage_since_last_result: Option<Map<String, Value>>,
+    /// The tools that may not run in this turn, whoever said so.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) permission_denials: Vec<Denial>,
     /// What woke the turn when it was no message.
     #[serde(deserialize_with = "lenient")]
     pub(crate) origin: Option<Value>,
@@ -368,6 +379,34 @@ impl TurnResult {
     pub(crate) fn is_aborted(&self) -> bool {
         matches!(self.terminal_reason.as_deref(), Some("aborted_streaming" | "aborted_tools"))
     }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct TaskStarted {
+    pub(crate) task_id: String,
+    /// The call that began it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) tool_use_id: Option<String>,
+    /// Absent in old versions.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) is_backgrounded: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct BackgroundTask {
+    pub(crate) task_id: String,
+}
+
+/// A tool that may not run.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Denial {
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) tool_name: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) tool_use_id: String,
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) message: String,
 }
 
 /// What a model used, by the program's own count.

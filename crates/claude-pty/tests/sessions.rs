@@ -1,5 +1,6 @@
 //! How sessions begin, go on and end with the real program, on the newest and the oldest version.
 
+mod marked;
 #[macro_use]
 mod stage;
 
@@ -14,7 +15,10 @@ use musher_backend::{Command, Event, Launch, Resume, SessionOutcome, TurnEnd};
 use musher_testkit::messages_api::{INPUT_TOKENS, OUTPUT_TOKENS};
 use serde_json::Value;
 
-use self::stage::{LATEST, OLD, Run, Stage, run::PATIENCE};
+use self::{
+    marked::marked,
+    stage::{LATEST, OLD, Run, Stage, run::PATIENCE},
+};
 
 /// A command that does not end by itself, in a process tree of its own.
 const LONG_COMMAND: &str = "@@bash:true; python3 -c 'import time; time.sleep(3600)'@@";
@@ -76,6 +80,27 @@ async fn an_unknown_session_is_refused(variable: &str) {
     assert_eq!(refused.code, "resume_refused");
     assert!(refused.message.contains("No conversation found"), "{refused}");
     assert!(stage.api.requests().is_empty());
+}
+
+async fn a_new_session_is_told_what_was_said_before_its_first_input(variable: &str) {
+    let stage = Stage::of(variable).await;
+    let preface = Some("once there was @@text:the wrong answer@@".to_owned());
+    let mut run = Run::start(stage.options(), Launch { preface, ..stage.launch() });
+    run.completed("/cost and go on").await;
+    run.completed("more").await;
+    let requests = stage.api.requests();
+    let texts = |n: usize| {
+        let messages = requests[n].body["messages"].as_array().expect("messages").clone();
+        let content =
+            messages.iter().flat_map(|message| message["content"].as_array().cloned().unwrap_or_default());
+        content.filter_map(|block| Some(block["text"].as_str()?.to_owned())).collect::<Vec<_>>()
+    };
+    let place = |n: usize, text: &str| texts(n).iter().position(|found| found == text);
+    let told = place(0, "once there was @@text:the wrong answer@@").expect("the preface");
+    assert_eq!(place(0, "/cost and go on"), Some(told + 1), "{:#?}", texts(0));
+    let again = texts(1).iter().filter(|text| text.contains("once there was")).count();
+    assert_eq!(again, 1, "it is told once");
+    assert!(run.end(PATIENCE).await.exit_ok);
 }
 
 async fn an_interrupt_right_behind_the_input_is_not_lost(variable: &str) {
@@ -158,20 +183,6 @@ async fn appears(run: &mut Run, file: &Path) {
     }
 }
 
-/// The processes with this marker, and their command lines.
-fn marked(marker: &str) -> Vec<(u32, String)> {
-    let variable = format!("MUSHER_MARKER={marker}");
-    let command = |process: &Path| {
-        let environ = fs::read(process.join("environ")).ok()?;
-        environ.split(|byte| *byte == 0).find(|found| *found == variable.as_bytes())?;
-        let command = fs::read(process.join("cmdline")).ok()?;
-        let pid = process.file_name()?.to_str()?.parse().ok()?;
-        Some((pid, String::from_utf8_lossy(&command).replace('\0', " ")))
-    };
-    let processes = fs::read_dir("/proc").expect("processes are listed").flatten();
-    processes.filter_map(|entry| command(&entry.path())).collect()
-}
-
 async fn a_hostile_repository_runs_nothing(variable: &str) {
     let stage = Stage::of(variable).await;
     let canary = stage.home.path().join("canary");
@@ -212,6 +223,7 @@ on_both_versions! {
     a_session_goes_on_in_a_new_process
     each_turn_counts_what_it_used
     an_unknown_session_is_refused
+    a_new_session_is_told_what_was_said_before_its_first_input
     an_interrupt_right_behind_the_input_is_not_lost
     a_usage_limit_leaves_the_session_as_it_is
     an_end_in_the_middle_of_a_tool_leaves_nothing
@@ -242,6 +254,25 @@ async fn a_program_that_refuses_to_start_aborts_the_session_and_says_why() {
         ..SessionOutcome::aborted()
     };
     assert_eq!(outcome, expected);
+}
+
+#[tokio::test]
+async fn a_session_that_the_program_has_already_is_continued() {
+    let ready = r#"{"type":"control_response","response":{"subtype":"success","request_id":"initialize"}}"#;
+    let begin = r#"{"type":"system","subtype":"init"}"#;
+    let end =
+        r#"{"type":"result","subtype":"success","is_error":false,"result":"x","stop_reason":"end_turn"}"#;
+    let text = r#"{"type":"assistant","message":{"id":"m","model":"m","content":"here"}}"#;
+    let (_stage, mut run) = impostor(&format!(
+        "case \"$*\" in *--session-id=*) echo \"Error: Session ID x is already in use.\" >&2; exit 1;; esac
+         case \"$*\" in *--resume=*) ;; *) exit 3;; esac
+         echo '{ready}'; read x; read x; echo '{begin}'; echo '{text}'; echo '{end}'; cat > /dev/null"
+    ))
+    .await;
+    let events = run.completed("hello").await;
+    assert!(events.contains(&Event::TextDone { block: 0, text: "here".to_owned() }), "{events:#?}");
+    assert_eq!(run.session.as_ref().map(|(_, resumed)| *resumed), Some(false));
+    run.end(PATIENCE).await;
 }
 
 #[tokio::test]

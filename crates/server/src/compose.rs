@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use musher_claude_pty::{ClaudeOptions, ClaudePty};
+use musher_claude_pty::ClaudePty;
 use musher_core::{Runtime, StartError};
 use musher_process::{Exit, Owner};
 use musher_scripted::Scripted;
@@ -43,19 +43,12 @@ pub(crate) async fn compose(
     let guard = Post { program, arguments, owner: owner.clone() }.start();
     let guard = guard.map_err(|error| Failure::other("start the guard", error))?;
 
-    let mut claude = ClaudeOptions { env: config.claude.env.clone(), ..ClaudeOptions::default() };
-    if let Some(program) = &config.claude.program {
-        claude.program.clone_from(program);
-    }
-    if let Some(pass_env) = &config.claude.pass_env {
-        claude.pass_env.clone_from(pass_env);
-    }
     let mut builder = Runtime::builder_on(store)
         .owner(owner)
         .limits(config.limits)
         .retention(config.retention)
         .scratch(scratch.path().to_owned())
-        .backend("claude-pty", ClaudePty::new(claude))
+        .backend("claude-pty", ClaudePty::new(config.claude.options()))
         .backend("scripted", Scripted)
         .default_profile(config.default_profile.as_str());
     if let Some(name) = &config.display_name {

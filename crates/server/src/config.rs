@@ -1,5 +1,6 @@
 //! The config file: read once, every key of it used, an unknown one refused with file and line.
 
+mod claude;
 mod profile;
 
 use std::{
@@ -14,6 +15,7 @@ use musher_http::TokenScope;
 use musher_protocol::RuntimeLimits;
 use serde::Deserialize;
 
+use self::claude::ClaudeTable;
 pub(crate) use self::profile::ProfileError;
 use crate::store::StoreUrl;
 
@@ -119,19 +121,6 @@ struct RuntimeTable {
 struct BackendsTable {
     #[serde(default)]
     claude_pty: ClaudeTable,
-}
-
-/// How Claude Code is started.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClaudeTable {
-    /// The program, by name or path; `claude` when absent.
-    pub(crate) program: Option<String>,
-    /// Variables of the worker's processes.
-    #[serde(default)]
-    pub(crate) env: BTreeMap<String, String>,
-    /// Variables of the server that the worker's processes get too.
-    pub(crate) pass_env: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -287,9 +276,13 @@ mod tests {
         fs::write(&file, text).unwrap();
         fs::write(directory.path().join("bad.json"), r#"{"turns": [{"match": "x", "stepz": []}]}"#).unwrap();
         Config::load(Some(&file)).map_err(|error| {
-            let cause =
-                std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
-            format!("{error}{cause}").replace(&directory.path().display().to_string(), "DIR")
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(source) = cause {
+                text = format!("{text}: {source}");
+                cause = source.source();
+            }
+            text.replace(&directory.path().display().to_string(), "DIR")
         })
     }
 
@@ -318,6 +311,7 @@ mod tests {
             backend = "claude-pty"
             model = "sonnet"
             instructions = "be brief"
+            settings_sources = ["user", "project"]
             approval = { mode = "allow", deadline_secs = 5 }
             capabilities = ["read", "mcp:tickets"]
             limits = { turns = 50, tokens = 2000000, cost_usd = 5.0, wall_secs = 7200, inactivity_secs = 7, tool_rounds = 100, background_secs = 60, queued_inputs = 2 }
@@ -331,6 +325,9 @@ mod tests {
             program = "claude"
             env = { A = "b" }
             pass_env = ["C"]
+            start_secs = 30
+            exit_secs = 4
+            tool_secs = 900
             [workspaces.here]
             path = "."
             isolation = "direct"
@@ -359,6 +356,13 @@ mod tests {
         assert_eq!(
             careful.rate_limit,
             musher_core::RateLimitPolicy::Park { at_most: Duration::from_secs(9) }
+        );
+        assert_eq!(careful.options["settings_sources"], serde_json::json!(["user", "project"]));
+        let claude = config.claude.options();
+        assert_eq!((claude.env["A"].as_str(), claude.pass_env), ("b", vec!["C".to_owned()]));
+        assert_eq!(
+            (Some(claude.start_limit), Some(claude.exit_limit), claude.tool_limit),
+            (secs(30), secs(4), secs(900))
         );
         assert_eq!(config.profiles["slow"].options["word_delay_ms"], 3);
         assert!(config.workspaces["here"].is_absolute());
@@ -410,6 +414,18 @@ mod tests {
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nscript = \"echo\"\n",
                 "config DIR/musher.toml: profiles.p: `script` is for the backend `scripted`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\nsettings_sources = [\"user\"]\n",
+                "config DIR/musher.toml: profiles.p: `settings_sources` is for the backend `claude-pty`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"claude-pty\"\nsettings_sources = [\"web\"]\n",
+                "config DIR/musher.toml: profiles.p: settings_sources: read the profile's keys for claude-pty: unknown variant `web`, expected one of",
+            ),
+            (
+                "[backends.claude-pty]\nexit_secs = 0\n",
+                "config DIR/musher.toml: TOML parse error at line 2, column 13",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nlimits = { turns = 0 }\n",

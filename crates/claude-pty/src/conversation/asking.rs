@@ -1,6 +1,6 @@
 //! Questions whether a tool may run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use musher_backend::{ApprovalRequest, Verdict};
 use musher_protocol::{ApprovalKind, Question, QuestionOption};
@@ -18,12 +18,15 @@ use crate::{
 pub(super) struct Asking {
     /// What the tool would be called with.
     open: BTreeMap<String, Value>,
+    /// The calls of the turn of which the log says that they needed leave, by the program's ids.
+    known: BTreeSet<String>,
 }
 
 impl Asking {
     pub(super) fn ask(&mut self, request_id: &str, ask: Ask) -> ApprovalRequest {
         let Ask { tool_name: tool, input, tool_use_id, permission_suggestions: suggestions } = ask;
         self.open.insert(request_id.to_owned(), input.clone());
+        self.known.extend(tool_use_id.clone());
         let kind = match tool.as_str() {
             "AskUserQuestion" => ApprovalKind::Question,
             "ExitPlanMode" => ApprovalKind::Plan,
@@ -45,8 +48,14 @@ impl Asking {
         self.open.remove(request_id).is_some()
     }
 
-    /// All questions that are open need no answer any more.
+    /// Whether the log does not know yet that this call may not run.
+    pub(super) fn is_news(&mut self, tool_use_id: &str) -> bool {
+        self.known.insert(tool_use_id.to_owned())
+    }
+
+    /// The turn is over: all questions that are open need no answer any more.
     pub(super) fn lapse_all(&mut self) -> impl Iterator<Item = String> + use<> {
+        self.known.clear();
         std::mem::take(&mut self.open).into_keys()
     }
 }

@@ -13,8 +13,8 @@ use crate::framing::Lines;
 /// Runs a capture through framing and conversation, cut into chunks of this size, as the session would.
 fn replay(name: &str, chunk: usize) -> Vec<Output> {
     let bytes = fs::read(directory().join(name)).unwrap();
-    let opening = Opening { is_resumed: name.contains("resume"), ..Opening::default() };
-    let (conversation, _) = Conversation::open(opening);
+    let opening = Opening { is_resumed: name.contains("resume"), has_background: true, ..Opening::default() };
+    let conversation = Conversation::new(opening);
     let mut stage = Stage {
         conversation,
         outputs: Vec::new(),
@@ -187,7 +187,7 @@ fn it_does_not_matter_where_the_bytes_are_cut() {
 fn a_stream_that_ends_anywhere_is_no_harm() {
     for name in ["v329_session_tools.jsonl", "v197_session_tools.jsonl"] {
         let bytes = fs::read(directory().join(name)).unwrap();
-        let (mut conversation, _) = Conversation::open(Opening::default());
+        let mut conversation = Conversation::new(Opening::default());
         conversation.input(&Input::user("…"), Uuid::nil());
         for line in bytes.split(|byte| *byte == b'\n') {
             for cut in [line.len() / 3, line.len() / 2] {

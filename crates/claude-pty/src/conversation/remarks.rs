@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use musher_backend::Event;
 
-use crate::bounded;
+use crate::{bounded, wire::Denial};
 
 /// Types that we do not know and remember by name. A program that makes up more than this gets no more notice.
 const MAX_KNOWN: usize = 64;
@@ -63,6 +63,14 @@ impl Remarks {
         let is_new = self.made.len() < MAX_KNOWN && self.made.insert(format!("{code} {about}"));
         is_new.then(|| diagnostic(code, message))
     }
+}
+
+/// A tool was refused without anybody being asked.
+pub(super) fn denied(denial: Denial) -> Event {
+    let Denial { tool_name, tool_use_id: _, message } = denial;
+    let why = if message.is_empty() { String::new() } else { format!(": {}", bounded(&message, EXCERPT)) };
+    let tool = bounded(&tool_name, EXCERPT);
+    diagnostic("claude.permission_denied", format!("Claude Code refused `{tool}` by a rule of its own{why}"))
 }
 
 fn diagnostic(code: &str, message: String) -> Event {

@@ -19,7 +19,7 @@ impl Talk {
     }
 
     fn unready() -> Self {
-        Self(Conversation::open(Opening::default()).0)
+        Self(Conversation::new(Opening::default()))
     }
 
     fn line(&mut self, line: Value) -> Vec<Output> {
@@ -85,7 +85,7 @@ fn completed() -> Output {
 }
 
 fn message() -> Output {
-    Output::Say(say::message(OURS, &Input::user("hello")))
+    Output::Say(say::message(OURS, None, &Input::user("hello")))
 }
 
 fn interrupt(n: u32) -> Output {

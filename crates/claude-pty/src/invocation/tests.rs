@@ -20,8 +20,7 @@ fn arguments(launch: &Launch) -> String {
 
 const COMMON: &str = "-p --input-format stream-json --output-format stream-json --verbose \
     --include-partial-messages --permission-prompt-tool stdio --permission-mode default --strict-mcp-config \
-    --setting-sources= \
-    --disallowedTools=CronCreate,CronDelete,CronList,Monitor,ScheduleWakeup,SendMessage,Workflow";
+    --setting-sources= --disallowedTools=CronCreate,CronDelete,CronList,Monitor,ScheduleWakeup,SendMessage,Workflow";
 
 #[test]
 fn a_new_session_gets_an_id_and_a_continued_one_keeps_its_own() {

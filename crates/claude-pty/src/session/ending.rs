@@ -9,9 +9,6 @@ use tokio::time::Instant;
 use super::{Failure, Session, pipes::Chunk};
 use crate::conversation::Output;
 
-/// A program that is idle ends within a tenth of a second once its input does.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-
 /// The session's end, as the runtime wants it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
@@ -48,7 +45,7 @@ impl Session {
         if !ending.is_closed && !self.conversation.has_open_turn() && self.exit.is_none() {
             ending.is_closed = true;
             self.stdin.close();
-            self.deadline = Some(ending.by.min(Instant::now() + CLOSE_LIMIT));
+            self.deadline = Some(ending.by.min(Instant::now() + self.limits.exit));
         }
     }
 

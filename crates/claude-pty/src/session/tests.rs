@@ -10,6 +10,7 @@ async fn a_program_that_says_nothing_is_ended() {
     let mut invocation = Invocation::new(&options, &launch).unwrap();
     // Like this it is a program that reads and reads.
     invocation.command.args = vec!["/dev/null".into(), "/dev/tty".into()];
+    let limits = Limits { start: Duration::from_millis(50), exit: Duration::from_secs(1) };
     let (link, mut runtime) = Link::pair();
     let runtime = async {
         while let Some(report) = runtime.reports.recv().await {
@@ -18,7 +19,7 @@ async fn a_program_that_says_nothing_is_ended() {
             }
         }
     };
-    let (ended, ()) = tokio::join!(run(invocation, link, Duration::from_millis(50)), runtime);
+    let (ended, ()) = tokio::join!(run(invocation, link, limits), runtime);
     let error = ended.unwrap_err();
     assert_eq!(
         (error.code, error.to_string().as_str()),

@@ -78,6 +78,7 @@ impl Stage {
             program: self.program.to_str().expect("a test's path is text").to_owned(),
             env: BTreeMap::from(variables.map(|(name, value)| (name.to_owned(), value.to_owned()))),
             pass_env: Vec::new(),
+            ..ClaudeOptions::default()
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io, path::Path, time::Duration};
 
+use musher_claude_pty::{ClaudeProfile, ClaudeProfileError};
 use musher_core::{ApprovalMode, ApprovalPolicy, OnRestart, Profile, RateLimitPolicy};
 use musher_protocol::{Capability, WorkerLimits};
 use musher_scripted::{Script, ScriptError};
@@ -18,8 +19,10 @@ const SCRIPTED: &str = "scripted";
 pub(crate) enum ProfileError {
     #[error("no backend `{0}`; there are `{CLAUDE}` and `{SCRIPTED}`")]
     NoBackend(String),
-    #[error("`{0}` is for the backend `{SCRIPTED}`")]
-    NotScripted(&'static str),
+    #[error("`{key}` is for the backend `{backend}`")]
+    Misplaced { key: &'static str, backend: &'static str },
+    #[error("settings_sources")]
+    Claude(#[source] ClaudeProfileError),
     #[error("{0}: a limit is greater than 0")]
     Zero(String),
     #[error("read the script {file}")]
@@ -52,7 +55,11 @@ pub(super) struct ProfileTable {
     on_rate_limit: Option<OnRateLimit>,
     park_max_secs: Option<u64>,
     on_restart: Option<OnRestartKey>,
+    /// For `claude-pty`.
+    settings_sources: Option<Vec<String>>,
+    /// For `scripted`.
     script: Option<String>,
+    /// For `scripted`.
     word_delay_ms: Option<u64>,
 }
 
@@ -121,10 +128,20 @@ impl ProfileTable {
             Some(OnRestartKey::Resume) => OnRestart::Resume,
             None => profile.on_restart,
         };
-        if self.backend != SCRIPTED {
-            let set = [("script", self.script.is_some()), ("word_delay_ms", self.word_delay_ms.is_some())];
-            let misplaced = set.into_iter().find(|(_, is_set)| *is_set);
-            return misplaced.map_or(Ok(profile), |(key, _)| Err(ProfileError::NotScripted(key)));
+        let of_scripted =
+            [("script", self.script.is_some()), ("word_delay_ms", self.word_delay_ms.is_some())];
+        let of_claude = [("settings_sources", self.settings_sources.is_some())];
+        for (backend, keys) in [(SCRIPTED, &of_scripted[..]), (CLAUDE, &of_claude)] {
+            if let Some((key, _)) = keys.iter().find(|(_, is_set)| *is_set && self.backend != backend) {
+                return Err(ProfileError::Misplaced { key, backend });
+            }
+        }
+        if let Some(sources) = self.settings_sources {
+            profile.options.insert("settings_sources".to_owned(), json!(sources));
+        }
+        if self.backend == CLAUDE {
+            ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?;
+            return Ok(profile);
         }
         if let Some(script) = self.script {
             profile.options.insert("script".to_owned(), read_script(&script, directory)?);

@@ -168,7 +168,7 @@ fn a_worker_that_stops_when_idle_waits_for_what_it_left_running() {
     );
     check_with(
         stops().with(|spec| spec.profile.limits.turns = Some(1)),
-        &format!("{BUSY}"),
+        BUSY,
         "completed; ended",
         "turn_finished(completed) stop_requested >end(10) [idle] session_ended worker_stopped finish",
     );
