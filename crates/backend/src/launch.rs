@@ -1,8 +1,12 @@
 //! What a session starts with.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use musher_protocol::{Capability, SessionId, WorkerId};
+use musher_protocol::{Capability, SessionId, TranscriptEntry, WorkerId};
 use serde_json::{Map, Value};
 
 use crate::Tool;
@@ -33,6 +37,19 @@ pub struct Launch {
     pub options: Map<String, Value>,
     /// The session to continue; a new one when absent. Never given to a backend that cannot resume.
     pub resume: Option<Resume>,
+    /// What was said and done in earlier sessions of the worker, oldest first, rebuilt from its log.
+    pub history: Vec<HistoryEntry>,
+    /// What the backend kept in earlier sessions ([`crate::Link::keep`]), by name.
+    pub kept: BTreeMap<String, Vec<u8>>,
+}
+
+/// Something that was said or done in an earlier session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEntry {
+    /// What everybody can read of it. Whole: long texts are not cut here.
+    pub entry: TranscriptEntry,
+    /// What the backend reported beside the event that made it ([`crate::Link::emit_with`]).
+    pub private: Option<Value>,
 }
 
 /// A session to continue.
@@ -64,6 +81,8 @@ impl Launch {
             preface: None,
             options: Map::new(),
             resume: None,
+            history: Vec::new(),
+            kept: BTreeMap::new(),
         }
     }
 }

@@ -33,6 +33,9 @@
 //!
 //! [`Link::emit`] waits while the store is behind, so that back-pressure reaches the agent; a backend must not
 //! buffer without bound around it. When the runtime is gone every call answers [`LinkClosed`]: return.
+//! 8. A backend whose vendor remembers nothing goes on from [`Launch::history`]. What it needs beside the words, it
+//!    reports with the event that it belongs to ([`Link::emit_with`]); what stands for more than one event, such as a
+//!    history that was made shorter, it keeps ([`Link::keep`]).
 //!
 //! Every process that a backend starts carries the variable `MUSHER_MARKER` with [`Launch::marker`] as its
 //! value. By it the runtime finds what is left behind, also after its own death.
@@ -128,8 +131,8 @@ pub use self::{
     backend::{Availability, Backend, Capabilities},
     command::{Command, DecisionGiven, Input, Verdict},
     event::{ApprovalRequest, Event, TurnEnd},
-    launch::{Launch, Resume},
-    link::{Link, LinkClosed, Report, RuntimeHalf},
+    launch::{HistoryEntry, Launch, Resume},
+    link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
     tool::{Cancellation, Tool, ToolCall, ToolOutput, ToolSpec, Toolbox, ToolboxError, Workbench},
 };

@@ -1,6 +1,7 @@
 //! The only way in and out of a session.
 
 use musher_protocol::{ApprovalId, SessionId};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{ApprovalRequest, Command, Event};
@@ -9,6 +10,8 @@ use crate::{ApprovalRequest, Command, Event};
 const REPORTS: usize = 256;
 /// One input, one interrupt and two ends at most are ever on their way, and a decision for each open approval.
 const COMMANDS: usize = 128;
+/// What a store takes as one body; a history that is larger cannot be sent to any model either.
+const MAX_KEPT: usize = 16 << 20;
 
 /// A session's way in and out.
 #[derive(Debug)]
@@ -31,6 +34,23 @@ pub struct RuntimeHalf {
 pub enum Report {
     /// Something happened.
     Event(Event),
+    /// Something happened, and this is to be kept beside it: in the same commit, never on the wire.
+    EventWith {
+        /// What happened.
+        event: Event,
+        /// What the backend needs to go on from here in a later session; it comes back in
+        /// [`crate::HistoryEntry::private`].
+        private: Value,
+    },
+    /// A file of the backend's own is to be kept for its later sessions; it replaces the one of the same name.
+    Keep {
+        /// Its name.
+        name: String,
+        /// All of it, at most 16 MiB.
+        bytes: Vec<u8>,
+        /// To be told when it is durable; dropped where it is not kept.
+        recorded: oneshot::Sender<()>,
+    },
     /// The session's id is known.
     SessionStarted {
         /// The session.
@@ -49,6 +69,20 @@ pub enum Report {
     },
     /// The worker no longer needs the answer.
     ApprovalWithdrawn(ApprovalId),
+}
+
+/// Why a file was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeepError {
+    /// It is larger than the 16 MiB that a store takes.
+    #[error("{0} bytes are more than can be kept")]
+    TooLarge(usize),
+    /// The runtime keeps no files, or not this one.
+    #[error("the runtime did not keep it")]
+    NotKept,
+    /// There is nobody to keep it.
+    #[error(transparent)]
+    Closed(#[from] LinkClosed),
 }
 
 /// The runtime has let go of the session: there is nobody to report to.
@@ -79,6 +113,33 @@ impl Link {
     /// When the runtime has let go of the session.
     pub async fn emit(&self, event: Event) -> Result<(), LinkClosed> {
         self.report(Report::Event(event)).await
+    }
+
+    /// Reports what happened together with what a later session needs to go on from here, such as the vendor's own
+    /// items that the event stands for. Both are kept or neither.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime has let go of the session.
+    pub async fn emit_with(&self, event: Event, private: Value) -> Result<(), LinkClosed> {
+        self.report(Report::EventWith { event, private }).await
+    }
+
+    /// Keeps a file for later sessions of the worker, at most 16 MiB, and returns when it is durable. It comes back in
+    /// [`crate::Launch::kept`] under its name.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large, or was not kept. The earlier file of that name is then still there.
+    pub async fn keep(&self, name: &str, bytes: Vec<u8>) -> Result<(), KeepError> {
+        if bytes.len() > MAX_KEPT {
+            return Err(KeepError::TooLarge(bytes.len()));
+        }
+        let (recorded, done) = oneshot::channel();
+        self.report(Report::Keep { name: name.to_owned(), bytes, recorded }).await?;
+        done.await.map_err(|_unanswered| {
+            if self.reports.is_closed() { KeepError::Closed(LinkClosed) } else { KeepError::NotKept }
+        })
     }
 
     /// Reports the session's id, and returns when it is durable. Once, before any work.
@@ -119,4 +180,31 @@ impl Link {
 
 fn closed(_: oneshot::error::RecvError) -> LinkClosed {
     LinkClosed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keeping_a_file_says_whether_it_was_kept() {
+        let (link, mut runtime) = Link::pair();
+        let mut answer = async |kept: bool| {
+            let Some(Report::Keep { name, bytes, recorded }) = runtime.reports.recv().await else {
+                panic!("a file to keep")
+            };
+            assert_eq!((name.as_str(), bytes.as_slice()), ("history", b"[]".as_slice()));
+            if kept {
+                recorded.send(()).expect("the session waits for it");
+            }
+        };
+        for (kept, expected) in [(true, Ok(())), (false, Err(KeepError::NotKept))] {
+            let (said, ()) = tokio::join!(link.keep("history", b"[]".to_vec()), answer(kept));
+            assert_eq!(said, expected);
+        }
+        let large = link.keep("history", vec![0; MAX_KEPT + 1]).await;
+        assert_eq!(large, Err(KeepError::TooLarge(MAX_KEPT + 1)));
+        drop(runtime);
+        assert_eq!(link.keep("history", Vec::new()).await, Err(KeepError::Closed(LinkClosed)));
+    }
 }

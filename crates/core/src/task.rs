@@ -6,7 +6,7 @@ mod starting;
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use musher_backend::{Backend, Report};
+use musher_backend::{Backend, Event, Report};
 use musher_process::Marker;
 use musher_protocol::{Ack, EventId, InputAck, WorkerRef};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -343,7 +343,12 @@ impl Task {
 
     fn report(&mut self, report: Report) {
         let input = match report {
-            Report::Event(event) => Input::Event(event),
+            Report::Event(event) | Report::EventWith { event, private: _ } => Input::Event(event),
+            // Dropping `recorded` tells the backend that it is not kept.
+            Report::Keep { name, bytes: _, recorded: _ } => Input::Event(Event::Diagnostic {
+                code: "backend.keep_unsupported".to_owned(),
+                message: format!("the backend's file `{name}` is not kept"),
+            }),
             Report::SessionStarted { session_id, resumed, recorded } => {
                 let token = self.token(Reply::Recorded(recorded));
                 Input::SessionStarted { session_id, resumed, node: self.parts.node.clone(), token }

@@ -93,7 +93,8 @@ impl Run {
     async fn next(&mut self) -> Option<Event> {
         loop {
             match self.runtime.reports.recv().await? {
-                Report::Event(event) => return Some(event),
+                Report::Event(event) | Report::EventWith { event, .. } => return Some(event),
+                Report::Keep { name, .. } => panic!("the program keeps its own files, and `{name}` was kept"),
                 Report::SessionStarted { session_id, resumed, recorded } => {
                     self.session = Some((session_id, resumed));
                     recorded.send(()).expect("the session waits for it");

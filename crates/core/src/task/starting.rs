@@ -1,5 +1,7 @@
 //! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
 
+use std::collections::BTreeMap;
+
 use musher_backend::{Launch, Resume};
 use musher_protocol::{Role, SessionId, TranscriptEntry, WorkerId};
 
@@ -54,6 +56,8 @@ impl Task {
             preface,
             options: spec.profile.options.clone(),
             resume: resume.map(|session_id| Resume { session_id }),
+            history: Vec::new(),
+            kept: BTreeMap::new(),
         };
         self.session = Some(Session::start(self.parts.backend.clone(), launch, self.parts.marker.clone()));
         Ok(())

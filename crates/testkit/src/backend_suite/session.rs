@@ -1,12 +1,13 @@
 //! A session, driven as the runtime would.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use musher_backend::{
     ApprovalRequest, BackendError, Command, DecisionGiven, Event, Input, Link, Report, RuntimeHalf,
     SessionOutcome, TurnEnd, Verdict,
 };
 use musher_protocol::{ApprovalId, InputId};
+use serde_json::Value;
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -23,6 +24,8 @@ pub struct Session {
     marker: String,
     footprint: Footprint,
     seen: Vec<Event>,
+    privates: Vec<(Event, Value)>,
+    kept: BTreeMap<String, Vec<u8>>,
     withdrawn: Vec<ApprovalId>,
 }
 
@@ -53,13 +56,26 @@ impl Session {
         let backend = subject.backend.clone();
         let mut run = JoinSet::new();
         run.spawn(async move { backend.run(launch, link).await });
-        let mut session = Self { runtime, run, marker, footprint, seen: Vec::new(), withdrawn: Vec::new() };
+        let mut session = Self {
+            runtime,
+            run,
+            marker,
+            footprint,
+            seen: Vec::new(),
+            privates: Vec::new(),
+            kept: BTreeMap::new(),
+            withdrawn: Vec::new(),
+        };
         match session.report(Instant::now() + WAIT, "the session's id").await {
             Report::SessionStarted { resumed, recorded, .. } => {
                 assert!(!resumed, "a launch without a session to continue begins a new one");
                 (session, recorded)
             }
-            early @ (Report::Event(_) | Report::ApprovalRequested { .. } | Report::ApprovalWithdrawn(_)) => {
+            early @ (Report::Event(_)
+            | Report::EventWith { .. }
+            | Report::Keep { .. }
+            | Report::ApprovalRequested { .. }
+            | Report::ApprovalWithdrawn(_)) => {
                 panic!("this came before the session's id: {early:?}")
             }
         }
@@ -130,6 +146,18 @@ impl Session {
         &self.withdrawn
     }
 
+    /// What came with a private body, from the session's start, in order.
+    #[must_use]
+    pub fn privates(&self) -> &[(Event, Value)] {
+        &self.privates
+    }
+
+    /// The files that it kept.
+    #[must_use]
+    pub fn kept(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.kept
+    }
+
     /// Sends a user's words and waits for the end of their turn.
     pub async fn turn(&mut self, prompt: &str) -> Turn {
         let input_id = self.input(prompt).await;
@@ -149,6 +177,9 @@ impl Session {
         while let Ok(report) = timeout_at(deadline, self.runtime.reports.recv()).await {
             match report {
                 Some(Report::Event(event)) if !forbidden(&event) => self.seen.push(event),
+                Some(Report::EventWith { event, private }) if !forbidden(&event) => {
+                    self.see_with(event, private);
+                }
                 early => panic!("this came too early: {early:?}"),
             }
         }
@@ -189,6 +220,17 @@ impl Session {
         processes::assert_some(self.footprint, &self.marker).await;
     }
 
+    fn see_with(&mut self, event: Event, private: Value) {
+        self.privates.push((event.clone(), private));
+        self.seen.push(event);
+    }
+
+    fn keep(&mut self, name: String, bytes: Vec<u8>, recorded: oneshot::Sender<()>) {
+        self.kept.insert(name, bytes);
+        // A session may stop waiting for this when its turn is cut.
+        let _nobody_waits = recorded.send(());
+    }
+
     async fn command(&self, command: Command) {
         let sent = timeout(WAIT, self.runtime.commands.send(command)).await.expect("room for a command");
         sent.expect("the session takes commands until it ends");
@@ -208,6 +250,8 @@ impl Session {
     ) -> Option<(ApprovalId, ApprovalRequest)> {
         match self.report(deadline, awaited).await {
             Report::Event(event) => self.seen.push(event),
+            Report::EventWith { event, private } => self.see_with(event, private),
+            Report::Keep { name, bytes, recorded } => self.keep(name, bytes, recorded),
             Report::ApprovalRequested { request, recorded } => {
                 return Some((record(recorded), request));
             }
@@ -232,6 +276,8 @@ impl Session {
         while let Some(report) = self.runtime.reports.recv().await {
             match report {
                 Report::Event(event) => self.seen.push(event),
+                Report::EventWith { event, private } => self.see_with(event, private),
+                Report::Keep { name, bytes, recorded } => self.keep(name, bytes, recorded),
                 Report::ApprovalRequested { recorded, .. } => drop(record(recorded)),
                 Report::ApprovalWithdrawn(approval_id) => self.withdrawn.push(approval_id),
                 Report::SessionStarted { .. } => panic!("a session has one id; it had said {:#?}", self.seen),
