@@ -11,6 +11,7 @@ use crate::{
     ClaudeOptions, invocation,
     invocation::Invocation,
     session::{self, Limits},
+    tenancy::Tenancy,
 };
 
 /// The program gives a command 10 minutes at most, unless it is told otherwise.
@@ -22,13 +23,14 @@ const TOOL_MARGIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct ClaudePty {
     options: ClaudeOptions,
+    tenancy: Tenancy,
 }
 
 impl ClaudePty {
     /// A backend that runs Claude Code as the options say. Nothing is looked for and nothing is started yet.
     #[must_use]
     pub fn new(options: ClaudeOptions) -> Self {
-        Self { options }
+        Self { options, tenancy: Tenancy::default() }
     }
 }
 
@@ -62,6 +64,10 @@ impl Backend for ClaudePty {
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
         let invocation = Invocation::new(&self.options, &launch)?;
+        let Some(_tenant) = self.tenancy.take(&invocation.session_id) else {
+            let message = format!("session `{}` is another worker's right now", invocation.session_id);
+            return Err(BackendError { code: "session_in_use", message, source: None });
+        };
         let ClaudeOptions { start_limit, exit_limit, .. } = self.options;
         session::run(invocation, link, Limits { start: start_limit, exit: exit_limit }).await
     }

@@ -44,7 +44,7 @@
 //! A turn fails with `authentication_failed`, `context_overflow`, `empty_answer`, `empty_input`, `overloaded`,
 //! `provider_error`, `quota_exhausted` or `vendor_limit`. A session fails with `claude_initialize_refused`,
 //! `claude_line_too_long`, `claude_not_started`, `claude_silent`, `launch_invalid`, `options_invalid`,
-//! `process_lost`, `program_missing` or `resume_refused`; a program that ends by itself is an outcome, with its
+//! `process_lost`, `program_missing`, `resume_refused` or `session_in_use`; a program that ends by itself is an outcome, with its
 //! exit code and its last words.
 //!
 //! ```
@@ -70,6 +70,7 @@ mod profile;
 
 mod invocation;
 mod session;
+mod tenancy;
 mod tools;
 
 mod conversation;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use musher_backend::{Command, Event, Launch, Resume, SessionOutcome, TurnEnd};
+use musher_claude_pty::{ClaudeOptions, ClaudePty};
 use musher_testkit::messages_api::{INPUT_TOKENS, OUTPUT_TOKENS};
 use serde_json::Value;
 
@@ -80,6 +81,22 @@ async fn an_unknown_session_is_refused(variable: &str) {
     assert_eq!(refused.code, "resume_refused");
     assert!(refused.message.contains("No conversation found"), "{refused}");
     assert!(stage.api.requests().is_empty());
+}
+
+async fn a_session_runs_once_at_a_time(variable: &str) {
+    let stage = Stage::of(variable).await;
+    let backend = ClaudePty::new(stage.options());
+    let mut first = Run::on(backend.clone(), stage.launch());
+    first.completed("hello").await;
+    let (session_id, _) = first.session.clone().expect("an id");
+    let again = || Launch { resume: Some(Resume { session_id: session_id.clone() }), ..stage.launch() };
+    let refused = Run::on(backend.clone(), again()).ended().await.expect_err("it runs already");
+    assert_eq!(refused.code, "session_in_use");
+    first.completed("still here").await;
+    assert!(first.end(PATIENCE).await.exit_ok);
+    let mut second = Run::on(backend, again());
+    second.completed("now").await;
+    assert!(second.end(PATIENCE).await.exit_ok);
 }
 
 async fn a_new_session_is_told_what_was_said_before_its_first_input(variable: &str) {
@@ -223,6 +240,7 @@ on_both_versions! {
     a_session_goes_on_in_a_new_process
     each_turn_counts_what_it_used
     an_unknown_session_is_refused
+    a_session_runs_once_at_a_time
     a_new_session_is_told_what_was_said_before_its_first_input
     an_interrupt_right_behind_the_input_is_not_lost
     a_usage_limit_leaves_the_session_as_it_is
@@ -233,13 +251,19 @@ on_both_versions! {
 
 /// A program that is not Claude Code.
 async fn impostor(script: &str) -> (Stage, Run) {
+    impostor_with(script, |_options| {}).await
+}
+
+async fn impostor_with(script: &str, change: impl FnOnce(&mut ClaudeOptions)) -> (Stage, Run) {
     let mut stage = Stage::with(PathBuf::new()).await;
     let program = stage.home.path().join("claude");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a file of ours");
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("a file of ours");
     stage.program = program;
-    let run = Run::start(stage.options(), stage.launch());
+    let mut options = stage.options();
+    change(&mut options);
+    let run = Run::start(options, stage.launch());
     (stage, run)
 }
 
@@ -293,6 +317,30 @@ async fn a_line_without_end_is_an_error_and_not_a_full_memory() {
     let (_stage, run) = impostor("exec cat /dev/zero").await;
     let error = run.ended().await.expect_err("nobody can read that");
     assert_eq!(error.code, "claude_line_too_long");
+}
+
+#[tokio::test]
+async fn a_program_that_stays_when_its_input_ends_is_made_to_end() {
+    let ready = r#"{"type":"control_response","response":{"subtype":"success","request_id":"initialize"}}"#;
+    let stays = format!("echo '{ready}'; cat > /dev/null; while :; do sleep 0.1; done");
+    let (_stage, run) = impostor_with(&stays, |options| options.exit_limit = Duration::from_millis(50)).await;
+    let began = Instant::now();
+    run.tell(Command::End { grace: Duration::from_secs(3600) }).await;
+    let outcome = run.ended().await.expect("an outcome");
+    assert_eq!((outcome.signal, outcome.exit_ok), (Some(15), false), "{outcome:?}");
+    assert!(began.elapsed() < PATIENCE, "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_program_that_reads_no_more_is_noticed_by_its_end_and_not_by_a_broken_pipe() {
+    let ready = r#"{"type":"control_response","response":{"subtype":"success","request_id":"initialize"}}"#;
+    let (_stage, run) = impostor(&format!("echo '{ready}'; exec < /dev/null; sleep 0.2; exit 7")).await;
+    for _ in 0..3 {
+        run.say(&"x".repeat(1 << 20)).await;
+        run.tell(Command::Interrupt).await;
+    }
+    let outcome = run.ended().await.expect("an outcome");
+    assert_eq!((outcome.exit_code, outcome.exit_ok, outcome.aborted), (Some(7), false, false), "{outcome:?}");
 }
 
 #[tokio::test]

@@ -28,9 +28,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(options: ClaudeOptions, launch: Launch) -> Self {
+        Self::on(ClaudePty::new(options), launch)
+    }
+
+    /// The same on a backend that runs other sessions, too.
+    pub(crate) fn on(backend: ClaudePty, launch: Launch) -> Self {
         let (link, runtime) = Link::pair();
         let mut task = JoinSet::new();
-        task.spawn(async move { ClaudePty::new(options).run(launch, link).await });
+        task.spawn(async move { backend.run(launch, link).await });
         Self { runtime, task, session: None, asked: None }
     }
 
