@@ -12,6 +12,7 @@
 pub mod bench;
 mod client;
 mod fleet;
+mod kennel;
 mod parts;
 mod server;
 pub mod torture;
@@ -19,6 +20,7 @@ pub mod torture;
 pub use self::{
     client::{Answer, Broken, Client, Ended, Stream},
     fleet::Fleet,
+    kennel::{Kennel, types},
     parts::{Claude, binary},
     server::{Finished, Home, Server, musher},
 };

@@ -35,7 +35,9 @@ impl Received {
     /// Says which route it is for, or what is wrong with it.
     pub(super) fn check(&self, api_key: &str) -> Result<Route, Violation> {
         let route = self.route()?;
-        if self.header("x-api-key") != Some(api_key) {
+        // A login sends a token in the place of a key.
+        let token = self.header("authorization").and_then(|header| header.strip_prefix("Bearer "));
+        if self.header("x-api-key").or(token) != Some(api_key) {
             return Err(Violation::ApiKey);
         }
         if self.header("anthropic-version") != Some(VERSION) {
