@@ -213,6 +213,7 @@ impl Sealed {
             entries: self.drafts.iter().flat_map(|draft| draft.entries.iter().cloned()).collect(),
             accepted: self.accepted.clone(),
             blobs: self.blobs.clone(),
+            kept: Vec::new(),
             row,
             checkpoint,
         }

@@ -67,7 +67,7 @@ pub use self::{
     retention::Retention,
     runtime::{EventPage, From, Runtime},
     store::{
-        AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Life, Most, NewLife, Prune, RowError,
-        RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+        AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune,
+        RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
     },
 };

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    io,
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::store::{
-    AcceptedInput, Checkpoint, Commit, Extent, Head, Health, Life, Most, NewLife, Prune, Start, Store,
+    AcceptedInput, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
     StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 
@@ -47,6 +48,8 @@ struct Log {
     entries: BTreeMap<u64, TranscriptEntry>,
     accepted: HashMap<InputId, AcceptedInput>,
     blobs: HashMap<Digest, Bytes>,
+    /// By their names, whose order is that of their bytes.
+    kept: BTreeMap<String, Bytes>,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -61,6 +64,7 @@ impl Log {
             entries: BTreeMap::new(),
             accepted: HashMap::new(),
             blobs: HashMap::new(),
+            kept: BTreeMap::new(),
             checkpoint: None,
         }
     }
@@ -84,6 +88,7 @@ impl Log {
         self.entries.extend(commit.entries.into_iter().map(|entry| (entry.sequence, entry)));
         self.accepted.extend(commit.accepted.into_iter().map(|input| (input.input_id.clone(), input)));
         self.blobs.extend(commit.blobs.into_iter().map(|blob| (blob.digest, blob.bytes)));
+        self.kept.extend(commit.kept.into_iter().map(|kept| (kept.name, kept.bytes)));
         self.checkpoint = commit.checkpoint.or(self.checkpoint.take());
     }
 
@@ -142,6 +147,10 @@ impl Store for MemoryStore {
     }
 
     async fn append(&self, mut commit: Commit) -> Result<(), StoreError> {
+        if !commit.kept.iter().all(|kept| Kept::is_name(&kept.name)) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "a kept record has a name that is none");
+            return Err(StoreError::Io { attempt: "write a commit", source });
+        }
         let mut logs = self.logs();
         let logs = &mut *logs;
         let worker = commit.worker.clone();
@@ -267,6 +276,24 @@ impl Store for MemoryStore {
 
     async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError> {
         Ok(self.logs().workers.get(worker).and_then(|log| log.blobs.get(&digest).cloned()))
+    }
+
+    async fn kept(
+        &self,
+        worker: &WorkerId,
+        after: Option<&str>,
+        most: Most,
+    ) -> Result<Vec<Kept>, StoreError> {
+        let logs = self.logs();
+        let Some(log) = logs.workers.get(worker) else { return Ok(Vec::new()) };
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut bytes: usize = 0;
+        let fits = |(place, (_, kept)): &(usize, (&String, &Bytes))| {
+            bytes += kept.len();
+            *place == 0 || (*place < most.events && bytes <= most.bytes)
+        };
+        let kept = log.kept.range::<str, _>((behind, Bound::Unbounded)).enumerate().take_while(fits);
+        Ok(kept.map(|(_, (name, bytes))| Kept { name: name.clone(), bytes: bytes.clone() }).collect())
     }
 
     async fn prune(&self, prune: Prune) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::row::WorkerFacts;
 pub use self::{
-    commit::{AcceptedInput, Blob, Checkpoint, Commit, Prune},
+    commit::{AcceptedInput, Blob, Checkpoint, Commit, Kept, Prune},
     error::StoreError,
     row::{RowError, RowParts, WorkerRow},
 };
@@ -67,6 +67,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// After [`StoreError::Fenced`], [`StoreError::Conflict`] and [`StoreError::NoWorker`] nothing was written, nor
     /// after [`StoreError::Full`]. After any other error it is unknown whether something was; the caller must not go
     /// on with this worker.
+    ///
+    /// A commit that no right caller makes, such as one that keeps something under what is no [name](Kept::is_name),
+    /// is refused with [`io::ErrorKind::InvalidInput`](std::io::ErrorKind::InvalidInput), and nothing of it is written.
     async fn append(&self, commit: Commit) -> Result<(), StoreError>;
 
     /// A worker's row, or `None` when there is no such worker.
@@ -158,8 +161,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read, or the body is not what its digest says.
     async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError>;
 
-    /// Forgets the oldest events of a log, in one commit with the checkpoint that stands for them. Transcript, inputs
-    /// and large bodies stay. Returns when that is durable; what was forgotten may go later, in slices.
+    /// What a worker's backend keeps, of one moment: records with a name behind `after`, in the byte order of the names,
+    /// as many as `most` allows: fewer only where there are no more. None for a worker that is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or any of the records to answer with is damaged.
+    async fn kept(&self, worker: &WorkerId, after: Option<&str>, most: Most)
+    -> Result<Vec<Kept>, StoreError>;
+
+    /// Forgets the oldest events of a log, in one commit with the checkpoint that stands for them. Transcript, inputs,
+    /// large bodies and what is kept stay. Returns when that is durable; what was forgotten may go later, in slices.
     ///
     /// # Errors
     ///
@@ -237,12 +249,12 @@ pub(crate) fn checksum(event_id: &EventId, at: Timestamp, payload: &[u8]) -> u32
     checksum.finalize()
 }
 
-/// The most that a read of events answers with; the first event in any case.
+/// The most that a read of events or of kept records answers with; the first one in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Most {
-    /// So many events.
+    /// So many events or records.
     pub events: usize,
-    /// So many bytes of payload together.
+    /// So many bytes together: those of payloads, or those that are kept.
     pub bytes: usize,
 }
 

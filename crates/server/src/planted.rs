@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Life, Most, NewLife, Prune, Start, Store, StoreError,
-    StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
+    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
 use tokio::{
@@ -161,6 +161,15 @@ impl Store for Planted {
 
     async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError> {
         self.store.blob(worker, digest).await
+    }
+
+    async fn kept(
+        &self,
+        worker: &WorkerId,
+        after: Option<&str>,
+        most: Most,
+    ) -> Result<Vec<Kept>, StoreError> {
+        self.store.kept(worker, after, most).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ mod row;
 mod transcript;
 
 pub(crate) use self::{
-    beside::{accepted_input, blob, checkpoint},
+    beside::{accepted_input, blob, checkpoint, kept},
     list::{counts, unsettled, workers},
     log::{Bounds, bounds, events, extent},
     row::{row, status_text},

@@ -4,7 +4,7 @@
 //! bodies are preceded by their length, so that no two rows have the same bytes to seal.
 
 use jiff::Timestamp;
-use musher_core::{AcceptedInput, Checkpoint, Head, RowParts, StoredEvent};
+use musher_core::{AcceptedInput, Checkpoint, Head, Kept, RowParts, StoredEvent};
 use musher_protocol::WorkerId;
 use uuid::Uuid;
 
@@ -79,6 +79,14 @@ pub(crate) fn checkpoint(worker: &WorkerId, checkpoint: &Checkpoint) -> u32 {
     let mut seal = Seal::of(worker);
     seal.head(&checkpoint.head);
     seal.bytes(&checkpoint.body);
+    seal.finish()
+}
+
+/// The seal of a kept record.
+pub(crate) fn kept(worker: &WorkerId, kept: &Kept) -> u32 {
+    let mut seal = Seal::of(worker);
+    seal.text(&kept.name);
+    seal.bytes(&kept.bytes);
     seal.finish()
 }
 

@@ -5,8 +5,8 @@ use std::{io, path::Path, sync::Arc, thread::JoinHandle};
 use async_trait::async_trait;
 use bytes::Bytes;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Life, Most, NewLife, Prune, Start, Store, StoreError,
-    StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
+    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
 use tokio::sync::watch;
@@ -243,6 +243,17 @@ impl Store for SqliteStore {
         let id = worker.clone();
         let blob = move |connection: &_| read::blob(connection, &id, digest);
         self.readers.read("read a blob", Some(worker), blob).await
+    }
+
+    async fn kept(
+        &self,
+        worker: &WorkerId,
+        after: Option<&str>,
+        most: Most,
+    ) -> Result<Vec<Kept>, StoreError> {
+        let (id, after) = (worker.clone(), after.map(str::to_owned));
+        let kept = move |connection: &_| read::kept(connection, &id, after.as_deref(), most);
+        self.readers.read("read what is kept", Some(worker), kept).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<(), StoreError> {

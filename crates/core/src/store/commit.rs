@@ -26,6 +26,9 @@ pub struct Commit {
     pub accepted: Vec<AcceptedInput>,
     /// Large bodies that the events name.
     pub blobs: Vec<Blob>,
+    /// What a backend keeps: a name that is there already is replaced; in the order given, so the last of one name
+    /// wins.
+    pub kept: Vec<Kept>,
     /// The worker's row, when something that it shows has changed.
     pub row: Option<WorkerRow>,
     /// The fold at the last event of this commit, where it is time for one.
@@ -86,6 +89,29 @@ impl Blob {
     }
 }
 
+/// What a backend keeps beside its worker's log, by name: nobody else reads it. It stays when events are pruned, and
+/// goes with its worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name among those of its worker, see [`Kept::is_name`].
+    pub name: String,
+    /// The backend's own bytes.
+    pub bytes: Bytes,
+}
+
+impl Kept {
+    /// The longest name in bytes: enough for a path of some ids, and little beside what it names.
+    pub const MAX_NAME: usize = 128;
+
+    /// Whether records may have this name: 1 to [`Kept::MAX_NAME`] of the bytes `a-z`, `0-9`, `/`, `.`, `_` and `-`,
+    /// which every store orders and compares alike.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-');
+        (1..=Self::MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed)
+    }
+}
+
 /// The fold of a log up to a place, so that nobody has to read the log from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -106,4 +132,21 @@ pub struct Prune {
     pub oldest: Head,
     /// The fold at `oldest` or behind it.
     pub checkpoint: Checkpoint,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_of_a_few_bytes_that_are_the_same_everywhere() {
+        let longest = "a".repeat(Kept::MAX_NAME);
+        let too_long = "a".repeat(Kept::MAX_NAME + 1);
+        for name in ["a", "0", "item/evt_1", "session/3f-9.jsonl", "..", "/", &longest] {
+            assert!(Kept::is_name(name), "{name:?}");
+        }
+        for name in ["", "A", "a b", "a\n", "a\\b", "a\0", "é", "a:b", "a~", "`", "{", &too_long] {
+            assert!(!Kept::is_name(name), "{name:?}");
+        }
+    }
 }

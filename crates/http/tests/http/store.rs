@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Life, MemoryStore, Most, NewLife, Prune, Start, Store,
-    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, MemoryStore, Most, NewLife, Prune, Start,
+    Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -162,6 +162,16 @@ impl Store for Fragile {
     async fn blob(&self, worker: &WorkerId, digest: Digest) -> Result<Option<Bytes>, StoreError> {
         self.check_worker(worker)?;
         self.inner.blob(worker, digest).await
+    }
+
+    async fn kept(
+        &self,
+        worker: &WorkerId,
+        after: Option<&str>,
+        most: Most,
+    ) -> Result<Vec<Kept>, StoreError> {
+        self.check_worker(worker)?;
+        self.inner.kept(worker, after, most).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<(), StoreError> {

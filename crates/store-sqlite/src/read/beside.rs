@@ -1,7 +1,7 @@
-//! What is kept beside a worker's log: accepted inputs, the checkpoint, large bodies.
+//! What is kept beside a worker's log: accepted inputs, the checkpoint, large bodies, the backend's own.
 
 use bytes::Bytes;
-use musher_core::{AcceptedInput, Blob, Checkpoint, Head};
+use musher_core::{AcceptedInput, Blob, Checkpoint, Head, Kept, Most};
 use musher_protocol::{Digest, InputId, WorkerId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -72,6 +72,49 @@ pub(crate) fn blob(
     };
     let read = statement.query_row(params![worker.as_str(), digest.0], read).optional();
     intact(read, worker, || format!("blob {digest}"))
+}
+
+/// What a worker's backend keeps, behind a name.
+pub(crate) fn kept(
+    connection: &Connection,
+    worker: &WorkerId,
+    after: Option<&str>,
+    most: Most,
+) -> Result<Vec<Kept>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT k.name, k.bytes, k.seal FROM stored_worker w JOIN stored_kept k ON k.worker = w.worker
+         WHERE w.worker_id = ?1 AND w.status IS NOT NULL AND k.name > ?2 ORDER BY k.name LIMIT ?3",
+    )?;
+    let read = |row: &Row<'_>| {
+        let bytes = Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?);
+        let seal: u32 = row.get(2)?;
+        Ok((Kept { name: row.get(0)?, bytes }, seal))
+    };
+    // The empty text is before every name.
+    let behind = after.unwrap_or_default();
+    // The first record comes in any case.
+    let limit = i64::try_from(most.events.max(1)).unwrap_or(i64::MAX);
+    let mut kept: Vec<Kept> = Vec::new();
+    let mut bytes = 0;
+    for record in statement.query_map(params![worker.as_str(), behind, limit], read)? {
+        let (record, seal) = match record {
+            Ok(read) => read,
+            Err(error) if is_damage(&error) => return Err(damaged(worker, "a kept record").into()),
+            Err(error) => return Err(error.into()),
+        };
+        bytes += record.bytes.len();
+        if !kept.is_empty() && bytes > most.bytes {
+            break;
+        }
+        if seal != seal::kept(worker, &record) {
+            // What is no name was not written as one, and names nothing.
+            let name = Some(&record.name).filter(|name| Kept::is_name(name));
+            let what = name.map_or("a kept record".to_owned(), |name| format!("kept record {name}"));
+            return Err(damaged(worker, what).into());
+        }
+        kept.push(record);
+    }
+    Ok(kept)
 }
 
 /// What was read, when it is intact.

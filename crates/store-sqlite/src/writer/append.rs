@@ -2,7 +2,7 @@
 
 use std::io;
 
-use musher_core::{Checkpoint, Commit, Head, RowParts, StoreError, StoredEvent};
+use musher_core::{Checkpoint, Commit, Head, Kept, RowParts, StoreError, StoredEvent};
 use musher_protocol::{Role, TranscriptEntry, WorkerId, WorkerStatus};
 use rusqlite::{
     Connection, OptionalExtension as _, params,
@@ -27,6 +27,8 @@ pub(crate) struct Append {
     events: Vec<EventRow>,
     entries: Vec<EntryRow>,
     row: Option<Row>,
+    /// Beside each of the commit's kept records.
+    kept_seals: Vec<u32>,
     weight: usize,
 }
 
@@ -60,19 +62,24 @@ impl Append {
         if commit.events.is_empty() || !is_gapless(&commit) {
             return Err(invalid("its events are not numbered from the head"));
         }
+        if !commit.kept.iter().all(|kept| Kept::is_name(&kept.name)) {
+            return Err(invalid("a kept record has a name that is none"));
+        }
         let Commit { worker, batch_id, .. } = &commit;
         let last = commit.events.len() - 1;
         let events = commit.events.iter().enumerate();
         let events = events.map(|(n, event)| EventRow::of(worker, event, (n == last).then_some(*batch_id)));
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let entries = commit.entries.iter().map(|entry| EntryRow::of(worker, entry)).collect::<Vec<_>>();
+        let kept_seals = commit.kept.iter().map(|kept| seal::kept(worker, kept)).collect();
         let row = commit.row.take().map(|row| Row::of(&row)).transpose()?;
         let weight = commit.events.iter().map(|event| event.payload.len()).sum::<usize>()
             + entries.iter().map(|entry| entry.body.len()).sum::<usize>()
             + commit.blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>()
+            + commit.kept.iter().map(|kept| kept.name.len() + kept.bytes.len()).sum::<usize>()
             + row.as_ref().map_or(0, |row| row.parts.facts.len() + row.parts.spec.len())
             + commit.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.body.len());
-        Ok(Self { commit, events, entries, row, weight })
+        Ok(Self { commit, events, entries, row, kept_seals, weight })
     }
 }
 
@@ -157,7 +164,7 @@ impl Append {
 
     /// Writes what is in every commit.
     fn write(&self, connection: &Connection, worker: i64) -> rusqlite::Result<()> {
-        let Commit { events, batch_id, entries, accepted, blobs, checkpoint, .. } = &self.commit;
+        let Commit { events, batch_id, entries, accepted, blobs, kept, checkpoint, .. } = &self.commit;
         let mut insert = connection.prepare_cached(
             "INSERT INTO stored_event (worker, seq, type, at, checksum, seal, batch, subject, event_id, payload)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -217,6 +224,14 @@ impl Append {
                      ON CONFLICT (worker, digest) DO NOTHING",
                 )?
                 .execute(params![worker, blob.digest.0, &blob.bytes[..]])?;
+        }
+        for (kept, seal) in kept.iter().zip(&self.kept_seals) {
+            connection
+                .prepare_cached(
+                    "INSERT INTO stored_kept (worker, name, bytes, seal) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (worker, name) DO UPDATE SET bytes = excluded.bytes, seal = excluded.seal",
+                )?
+                .execute(params![worker, kept.name, &kept.bytes[..], seal])?;
         }
         if let Some(checkpoint) = checkpoint {
             write_checkpoint(connection, &self.commit.worker, worker, checkpoint)?;

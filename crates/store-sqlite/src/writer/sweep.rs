@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 /// Rows of one slice: some milliseconds, which a batch that comes meanwhile waits for.
 const SLICE: i64 = 512;
-/// Large bodies of one slice: 16 MiB each at most.
+/// Large bodies of one slice, and as many kept records: 16 MiB each at most.
 const BODIES: i64 = 4;
 
 /// What is left to remove.
@@ -27,7 +27,7 @@ impl Default for Sweep {
 }
 
 /// What a deleted worker leaves, each with its rows of one slice. Only what may be long goes in several.
-const LEFT_BY_DELETE: [(&str, i64); 6] = [
+const LEFT_BY_DELETE: [(&str, i64); 7] = [
     (
         "DELETE FROM stored_event WHERE event IN (SELECT event FROM stored_event WHERE worker = ?1 ORDER BY seq LIMIT ?2)",
         SLICE,
@@ -43,6 +43,10 @@ const LEFT_BY_DELETE: [(&str, i64); 6] = [
     ),
     (
         "DELETE FROM stored_blob WHERE blob IN (SELECT blob FROM stored_blob WHERE worker = ?1 LIMIT ?2)",
+        BODIES,
+    ),
+    (
+        "DELETE FROM stored_kept WHERE kept IN (SELECT kept FROM stored_kept WHERE worker = ?1 LIMIT ?2)",
         BODIES,
     ),
     ("DELETE FROM stored_checkpoint WHERE worker = ?1 AND ?2", 1),

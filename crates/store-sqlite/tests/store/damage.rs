@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use musher_core::{AcceptedInput, Blob, Checkpoint, Commit, Most, Start, Store, StoreError, WorkerCounts};
+use musher_core::{
+    AcceptedInput, Blob, Checkpoint, Commit, Kept, Most, Start, Store, StoreError, WorkerCounts,
+};
 use musher_protocol::{Cursor, InputId, WorkerId};
 use musher_store_sqlite::SqliteStore;
 use rusqlite::Connection;
@@ -28,6 +30,7 @@ fn rich(log: &mut Log) -> Commit {
         entries: vec![entry],
         accepted: vec![accepted],
         blobs: vec![Blob::of(body())],
+        kept: vec![kept("session/a.jsonl", "hello")],
         checkpoint: Some(Checkpoint { head, body: Bytes::from_static(b"fold") }),
         ..commit
     }
@@ -35,6 +38,10 @@ fn rich(log: &mut Log) -> Commit {
 
 fn input() -> InputId {
     "inp_1".parse().unwrap()
+}
+
+fn kept(name: &str, text: &'static str) -> Kept {
+    Kept { name: name.to_owned(), bytes: Bytes::from_static(text.as_bytes()) }
 }
 
 fn body() -> Bytes {
@@ -71,6 +78,7 @@ async fn damage(store: &SqliteStore, worker: &WorkerId) -> Vec<String> {
     note(store.accepted_input(worker, &input()).await.map(drop));
     note(store.checkpoint(worker).await.map(drop));
     note(store.blob(worker, Blob::of(body()).digest).await.map(drop));
+    note(store.kept(worker, None, MOST).await.map(drop));
     found
 }
 
@@ -108,6 +116,14 @@ async fn each_row_that_is_not_what_was_written_is_found_and_hurts_nobody_else() 
         ("UPDATE stored_input SET cursor = 'wo_'", &["input inp_1"]),
         ("UPDATE stored_checkpoint SET body = x'00'", &["the checkpoint"]),
         ("UPDATE stored_blob SET bytes = zeroblob(70000)", &["blob"]),
+        // One bit.
+        ("UPDATE stored_kept SET bytes = CAST('iello' AS BLOB)", &["kept record session/a.jsonl"]),
+        ("UPDATE stored_kept SET bytes = zeroblob(0)", &["kept record session/a.jsonl"]),
+        ("UPDATE stored_kept SET seal = seal - 1", &["kept record session/a.jsonl"]),
+        ("UPDATE stored_kept SET seal = -1", &["a kept record"]),
+        ("UPDATE stored_kept SET name = 'session/b.jsonl'", &["kept record session/b.jsonl"]),
+        ("UPDATE stored_kept SET name = '../a'", &["kept record ../a"]),
+        ("UPDATE stored_kept SET name = 'not a name'", &["a kept record"]),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
@@ -159,6 +175,37 @@ async fn each_row_that_is_not_what_was_written_is_found_and_hurts_nobody_else() 
         let counts = WorkerCounts { active: 1, ..WorkerCounts::default() };
         assert_eq!(store.counts().await.unwrap(), counts, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_damaged_kept_record_is_damage_only_where_it_would_be_answered_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut log = Log::new();
+    store.append(log.first()).await.unwrap();
+    let [a, b, c] = [kept("a", "one"), kept("b", "two"), kept("c", "three")];
+    let commit = Commit { kept: vec![a.clone(), b, c.clone()], ..log.next(1) };
+    store.append(commit).await.unwrap();
+    drop(store);
+    change(dir.path(), "UPDATE stored_kept SET bytes = CAST('twp' AS BLOB) WHERE name = 'b'");
+
+    let store = open(dir.path());
+    let most = |events, bytes| Most { events, bytes };
+    let intact = [(None, most(1, 100), &a), (None, most(3, 5), &a), (Some("b"), most(3, 100), &c)];
+    for (after, most, expected) in intact {
+        let read = store.kept(&log.worker, after, most).await.unwrap();
+        assert_eq!(read, std::slice::from_ref(expected), "behind {after:?}, {most:?}");
+    }
+    // Half of what is kept would be worse than none of it.
+    for (after, most) in [(None, most(3, 100)), (Some("a"), most(1, 0))] {
+        let refused = store.kept(&log.worker, after, most).await.unwrap_err();
+        assert_eq!(refused.to_string(), format!("kept record b of `{}` is damaged", log.worker));
+    }
+    // What is written anew is whole again.
+    let commit = Commit { kept: vec![kept("b", "four")], ..log.next(1) };
+    store.append(commit).await.unwrap();
+    let read = store.kept(&log.worker, None, MOST).await.unwrap();
+    assert_eq!(read, [a, kept("b", "four"), c]);
 }
 
 /// Flips a bit of the worker's id in a page of an index, which a leaf of one begins with.

@@ -8,13 +8,20 @@ use std::{env, fs, path::Path};
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Life, Most, NewLife, Prune, Start, Store,
+    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, Life, Most, NewLife, Prune, Start, Store,
     StoredEvent, WorkerCounts,
 };
 use musher_protocol::{Cursor, EventId, RuntimeId, WorkerId, WorkerStatus};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::{entry, log::Log, open};
+
+/// The versions that a fixture is kept of, and the newest, which each of them is brought to.
+const VERSIONS: [u32; 2] = [1, 2];
+const NEWEST: u32 = 2;
+
+const MOST: Most = Most { events: 10, bytes: 1 << 20 };
 
 fn time() -> Timestamp {
     "2026-11-21T12:00:00.123456Z".parse().unwrap()
@@ -71,13 +78,26 @@ impl Fixture {
         let checkpoint = Checkpoint { head, body: Bytes::from_static(b"fold") };
         let prune = Prune { worker: main.worker.clone(), epoch: 2, oldest, checkpoint };
         let blobs = vec![Blob::of(Bytes::from_static(b"large"))];
-        let rest = Commit { epoch: 2, entries: vec![entry], accepted: vec![accepted], blobs, ..rest };
+        let kept = vec![
+            Kept { name: "session/1.jsonl".to_owned(), bytes: Bytes::from_static(b"{}\n") },
+            Kept { name: "item/1".to_owned(), bytes: Bytes::from_static(&[0, 0xff]) },
+        ];
+        let rest = Commit { epoch: 2, entries: vec![entry], accepted: vec![accepted], blobs, kept, ..rest };
         Self {
             main: [begin, rest],
             prune,
             stopped: first(&mut log("wrk_b"), WorkerStatus::Stopped),
             deleted: first(&mut log("wrk_c"), WorkerStatus::Running),
         }
+    }
+
+    /// What of it a version could hold.
+    fn of(version: u32) -> Self {
+        let mut fixture = Self::new();
+        if version < 2 {
+            fixture.main[1].kept.clear();
+        }
+        fixture
     }
 
     async fn write(self, store: &dyn Store) {
@@ -109,8 +129,7 @@ impl Fixture {
         let Prune { oldest, checkpoint, .. } = self.prune;
         let extent = Extent { oldest: oldest.clone(), head: rest.head() };
         assert_eq!(store.extent(main).await.unwrap(), Some(extent));
-        let events: Vec<StoredEvent> =
-            store.events(main, oldest.seq, Most { events: 10, bytes: 1 << 20 }).await.unwrap();
+        let events: Vec<StoredEvent> = store.events(main, oldest.seq, MOST).await.unwrap();
         assert_eq!(events, rest.events[1..]);
         assert_eq!(store.transcript(main, Start::Behind(0), 10).await.unwrap().entries, rest.entries);
         let accepted = store.accepted_input(main, &rest.accepted[0].input_id).await.unwrap();
@@ -119,9 +138,17 @@ impl Fixture {
         let blob = &rest.blobs[0];
         assert_eq!(store.blob(main, blob.digest).await.unwrap(), Some(blob.bytes.clone()));
         assert_eq!(store.worker(&self.deleted.worker).await.unwrap(), None);
-        // The last commit is known, and the log goes on.
-        store.append(rest).await.unwrap();
+        let mut kept = rest.kept.clone();
+        kept.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(store.kept(main, None, MOST).await.unwrap(), kept);
+        // The last commit is known, and the log goes on, with all that this version writes.
+        store.append(rest.clone()).await.unwrap();
         assert_eq!(store.claim(main).await.unwrap(), Some(3));
+        let next = commit(&mut Log { worker: main.clone(), head: rest.head().seq }, 1);
+        let new = Kept { name: "item/0".to_owned(), bytes: Bytes::from_static(b"new") };
+        store.append(Commit { epoch: 3, kept: vec![new.clone()], ..next }).await.unwrap();
+        kept.insert(0, new);
+        assert_eq!(store.kept(main, None, MOST).await.unwrap(), kept);
     }
 }
 
@@ -130,13 +157,21 @@ fn runtime() -> RuntimeId {
 }
 
 #[tokio::test]
-async fn the_database_of_every_version_is_read() {
+async fn the_database_of_every_version_is_read_and_brought_to_the_newest() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for version in ["v1.db"] {
+    for version in VERSIONS {
         let dir = tempfile::tempdir().unwrap();
-        fs::copy(fixtures.join(version), dir.path().join("musher.db")).unwrap();
-        Fixture::new().check(&open(dir.path())).await;
+        let path = dir.path().join("musher.db");
+        fs::copy(fixtures.join(format!("v{version}.db")), &path).unwrap();
+        assert_eq!(schema_version(&path), version);
+        Fixture::of(version).check(&open(dir.path())).await;
+        assert_eq!(schema_version(&path), NEWEST);
     }
+}
+
+fn schema_version(database: &Path) -> u32 {
+    let database = Connection::open(database).unwrap();
+    database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
 }
 
 #[tokio::test]
@@ -150,7 +185,7 @@ async fn what_is_written_is_what_the_fixture_holds() {
     if let Some(path) = env::var_os("MUSHER_WRITE_FIXTURE") {
         fs::copy(dir.path().join("musher.db"), path).unwrap();
     }
-    Fixture::new().check(&store).await;
+    Fixture::of(NEWEST).check(&store).await;
     let deleted: WorkerId = "wrk_c".parse().unwrap();
     assert!(!store.delete(&deleted).await.unwrap());
 }

@@ -64,6 +64,7 @@ impl Log {
             entries: Vec::new(),
             accepted: Vec::new(),
             blobs: Vec::new(),
+            kept: Vec::new(),
             row: None,
             checkpoint: None,
         }

@@ -118,6 +118,7 @@ impl Draft {
             entries,
             accepted: accepted.into_iter().map(accept).collect(),
             blobs: blobs.into_iter().map(Blob::of).collect(),
+            kept: Vec::new(),
             row: row.map(|row| row.at(last)),
             checkpoint: checkpoint.then(|| checkpoint_at(place_behind(last))),
             events,

@@ -8,8 +8,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use musher_core::{
-    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Life, MemoryStore, Most, NewLife, Prune,
-    Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, MemoryStore, Most, NewLife,
+    Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{Digest, InputId, RuntimeId, StoreKind, WorkerId, WorkerStatus};
 use tokio::{sync::watch, task::yield_now};
@@ -376,6 +376,15 @@ impl Store for Faulty {
             return Ok(None);
         }
         self.store.blob(worker, digest).await
+    }
+
+    async fn kept(
+        &self,
+        worker: &WorkerId,
+        after: Option<&str>,
+        most: Most,
+    ) -> Result<Vec<Kept>, StoreError> {
+        self.store.kept(worker, after, most).await
     }
 
     async fn prune(&self, mut prune: Prune) -> Result<(), StoreError> {
