@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub steer: bool,
     /// Continues a session of an earlier life: [`Launch::resume`].
     pub resume: bool,
+    /// Goes on from [`Launch::history`] and [`Launch::kept`], because its vendor remembers nothing.
+    pub history: bool,
     /// Calls the tools of [`Launch::tools`]; a backend without this brings its own.
     pub tools: bool,
     /// Ends each tool call by itself after this long. While a call is open the runtime's inactivity limit is

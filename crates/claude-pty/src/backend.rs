@@ -44,6 +44,7 @@ impl Backend for ClaudePty {
         Capabilities {
             steer: false,
             resume: true,
+            history: false,
             tools: false,
             tool_limit: Some(self.options.tool_limit.unwrap_or(TOOL_LIMIT) + TOOL_MARGIN),
         }

@@ -85,7 +85,7 @@ impl Batch {
         for effect in effects {
             match effect {
                 Effect::Record(draft) => self.record(*draft),
-                effect @ (Effect::Start { .. }
+                effect @ (Effect::Start(_)
                 | Effect::Tell(_)
                 | Effect::Drop
                 | Effect::Answer(..)
@@ -125,7 +125,7 @@ impl Batch {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        let bytes = || self.drafts.iter().map(|draft| large(&draft.payload)).sum::<usize>();
+        let bytes = || self.drafts.iter().map(large).sum::<usize>();
         self.drafts.len() >= MAX_WAITING || bytes() >= MAX_WAITING_BYTES
     }
 
@@ -213,7 +213,7 @@ impl Sealed {
             entries: self.drafts.iter().flat_map(|draft| draft.entries.iter().cloned()).collect(),
             accepted: self.accepted.clone(),
             blobs: self.blobs.clone(),
-            kept: Vec::new(),
+            kept: self.drafts.iter().flat_map(|draft| draft.kept.iter().cloned()).collect(),
             row,
             checkpoint,
         }
@@ -228,14 +228,15 @@ fn is_delta(payload: &Payload) -> bool {
 }
 
 /// The size of what a backend may make large without bound but its own.
-fn large(payload: &Payload) -> usize {
+fn large(draft: &Draft) -> usize {
+    let kept = draft.kept.iter().map(|kept| kept.bytes.len()).sum::<usize>();
     if let Payload::ToolResult { content: text, .. }
     | Payload::TextDone { text, .. }
-    | Payload::ThinkingDone { text, .. } = payload
+    | Payload::ThinkingDone { text, .. } = &draft.payload
     {
-        text.len()
+        text.len() + kept
     } else {
-        0
+        kept
     }
 }
 
@@ -260,6 +261,7 @@ fn told(cut: Cut, at: jiff::Timestamp) -> Draft {
         payload: Payload::Diagnostic { code: "body.cut".to_owned(), message },
         entries: Vec::new(),
         accepts: None,
+        kept: Vec::new(),
     }
 }
 
@@ -301,6 +303,7 @@ mod tests {
             payload,
             entries: Vec::new(),
             accepts: None,
+            kept: Vec::new(),
         }))
     }
 

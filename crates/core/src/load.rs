@@ -89,7 +89,7 @@ async fn complete(store: &dyn Store, row: &WorkerRow, input: &mut QueuedInput) -
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{collections::BTreeMap, sync::Arc};
 
     use jiff::Timestamp;
@@ -106,7 +106,7 @@ mod tests {
     };
 
     /// A worker that was created with these inputs: what its task holds, and what it writes.
-    fn created(contents: &[&str]) -> (Fold, Commit) {
+    pub(crate) fn created(contents: &[&str]) -> (Fold, Commit) {
         let at = Timestamp::UNIX_EPOCH;
         let worker_ref =
             WorkerRef { runtime_id: "rt_1".parse().unwrap(), worker_id: "wrk_1".parse().unwrap() };

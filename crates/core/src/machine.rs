@@ -26,10 +26,13 @@ use musher_protocol::{
     Remember, RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerStatus,
 };
 
+use serde_json::Value;
+
 use self::turn::Finish;
 use crate::{
     fold::{Decided, Fold},
     profile::WorkerSpec,
+    store::Kept,
 };
 
 /// How long an interrupted backend has to end its turn; then its session is ended.
@@ -52,6 +55,10 @@ pub(crate) enum Input {
     Command(Command, Token),
     /// The session reports something.
     Event(backend::Event),
+    /// The same, with what the backend wants back beside the transcript entry that it makes.
+    EventWith { event: backend::Event, private: Value },
+    /// A file of the backend's is to be kept.
+    Keep { file: Kept, token: Token },
     /// The session has its id.
     SessionStarted { session_id: SessionId, resumed: bool, node: Arc<str>, token: Token },
     /// The worker asks before it acts.
@@ -112,8 +119,8 @@ pub(crate) enum Prior {
 pub(crate) enum Effect {
     /// Append this event.
     Record(Box<Draft>),
-    /// Start a session, continuing this one.
-    Start { resume: Option<SessionId>, preface: Preface },
+    /// Start a session.
+    Start(Beginning),
     /// Send this to the session.
     Tell(backend::Command),
     /// Drop the session: the last resort.
@@ -124,16 +131,15 @@ pub(crate) enum Effect {
     Finish,
 }
 
-/// What a new session is told before its first input, besides that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Preface {
-    /// Nothing: it is the first session, or it continues another.
-    None,
-    /// What the session that is gone held: what the creator said to tell then, and the transcript up to here.
-    Lost {
-        /// How many entries of the transcript come before what the session is told now.
-        entries: u64,
-    },
+/// How a session begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    /// The session that it continues.
+    pub(crate) resume: Option<SessionId>,
+    /// How many entries of the transcript come before what the session is told now.
+    pub(crate) entries: u64,
+    /// The vendor no longer has the session that held them: this one is told.
+    pub(crate) is_lost: bool,
 }
 
 /// An event that is decided and has no place in the log yet.
@@ -145,6 +151,8 @@ pub(crate) struct Draft {
     pub(crate) entries: Vec<TranscriptEntry>,
     /// The ack to remember, for an input that the event accepts.
     pub(crate) accepts: Option<Accepts>,
+    /// What the backend keeps, from this event on.
+    pub(crate) kept: Vec<Kept>,
 }
 
 #[derive(Clone, Debug)]
@@ -325,6 +333,8 @@ pub(crate) fn step(state: &mut State, input: Input, now: Timestamp) -> Vec<Effec
         Input::Created { by, first } => step.created(by, first),
         Input::Command(command, token) => step.command(command, token),
         Input::Event(event) => step.event(event),
+        Input::EventWith { event, private } => step.event_with(event, &private),
+        Input::Keep { file, token } => step.keep(file, token),
         Input::SessionStarted { session_id, resumed, node, token } => {
             step.session_started(session_id, resumed, &node, token)
         }
@@ -364,6 +374,7 @@ impl Step<'_> {
             payload,
             entries,
             accepts,
+            kept: Vec::new(),
         })));
         event_id
     }

@@ -1,6 +1,7 @@
 //! The worker's task: the only writer of its log. It waits, steps, writes, and performs what is durable.
 
 mod answering;
+mod history;
 mod starting;
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use tracing::Instrument as _;
 use crate::{
     batch::{Batch, CheckpointAge, Sealed, Writer},
     error::Error,
-    fold::Fold,
+    fold::{Fold, prefix},
     machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
     profile::WorkerSpec,
     retention::Retention,
@@ -26,12 +27,14 @@ use crate::{
 };
 
 use self::answering::Reply;
-pub(crate) use self::answering::input_ack;
+pub(crate) use self::{answering::input_ack, history::beside_entry};
 
 /// Waits are cut here, so that a clock that jumps is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long a commit that found no space waits for the store to say that there is some.
 const SPACE_LOOK: Duration = Duration::from_secs(1);
+/// As much of a wrong name as somebody needs to find it.
+const MAX_NAME: usize = 64;
 /// What a dropped session has to end, and what is left of it to be looked for.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -343,12 +346,19 @@ impl Task {
 
     fn report(&mut self, report: Report) {
         let input = match report {
-            Report::Event(event) | Report::EventWith { event, private: _ } => Input::Event(event),
-            // Dropping `recorded` tells the backend that it is not kept.
-            Report::Keep { name, bytes: _, recorded: _ } => Input::Event(Event::Diagnostic {
-                code: "backend.keep_unsupported".to_owned(),
-                message: format!("the backend's file `{name}` is not kept"),
-            }),
+            Report::Event(event) => Input::Event(event),
+            Report::EventWith { event, private } => Input::EventWith { event, private },
+            Report::Keep { name, bytes, recorded } => match history::file(&name, bytes) {
+                Some(file) => Input::Keep { file, token: self.token(Reply::Recorded(recorded)) },
+                // Dropping `recorded` tells the backend that it is not kept.
+                None => Input::Event(Event::Diagnostic {
+                    code: "backend.not_kept".to_owned(),
+                    message: format!(
+                        "the backend's file `{}` is not kept: that is no name",
+                        prefix(&name, MAX_NAME)
+                    ),
+                }),
+            },
             Report::SessionStarted { session_id, resumed, recorded } => {
                 let token = self.token(Reply::Recorded(recorded));
                 Input::SessionStarted { session_id, resumed, node: self.parts.node.clone(), token }
@@ -421,7 +431,7 @@ impl Task {
         for effect in effects {
             match effect {
                 Effect::Record(_) => unreachable!("a batch keeps events apart"),
-                Effect::Start { resume, preface } => self.start_session(resume, preface).await?,
+                Effect::Start(beginning) => self.start_session(beginning).await?,
                 Effect::Tell(command) => {
                     if let Some(session) = &mut self.session {
                         session.tell(command);

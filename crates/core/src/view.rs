@@ -256,6 +256,7 @@ mod tests {
                 payload,
                 entries: Vec::new(),
                 accepts: None,
+                kept: Vec::new(),
             })
             .collect();
         let events: Vec<_> = (1..)

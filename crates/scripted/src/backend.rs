@@ -17,7 +17,7 @@ impl Backend for Scripted {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { steer: false, resume: false, tools: false, tool_limit: None }
+        Capabilities { steer: false, resume: false, history: false, tools: false, tool_limit: None }
     }
 
     async fn availability(&self) -> Availability {

@@ -5,7 +5,7 @@ use musher_protocol::{
     Payload, ResumeRequest, SessionEnded, SessionId, SessionStarted, Survivor, TurnError, Usage,
 };
 
-use super::{Answer, Preface, State, Step, Token, turn::Finish};
+use super::{Answer, Beginning, State, Step, Token, turn::Finish};
 use crate::fold::SESSION_LOST;
 
 impl Step<'_> {
@@ -99,23 +99,17 @@ impl Step<'_> {
 }
 
 impl State {
-    /// The session that a next one continues.
-    pub(super) fn session_to_continue(&self) -> Option<SessionId> {
+    /// How a session begins now.
+    pub(super) fn beginning(&self) -> Beginning {
         let created_in = self.spec.resume.as_ref().filter(|_| !self.fold.connected_once);
         let session = self.fold.last_session.as_ref().or(created_in.map(|resume| &resume.session_id));
-        session.filter(|_| self.capabilities.resume).cloned()
-    }
-
-    /// What a new session is told besides its first input.
-    pub(super) fn preface(&self) -> Preface {
-        if !self.fold.lost_session {
-            return Preface::None;
-        }
+        let resume = session.filter(|_| self.capabilities.resume).cloned();
         // What a turn says that has run already came before what the session is told now.
         let turn = self.fold.turn.as_ref().filter(|turn| !turn.has_run);
         let inputs = turn.iter().flat_map(|turn| &turn.inputs);
         let first_of_turn = inputs.filter_map(|input| input.input.said).min();
-        Preface::Lost { entries: first_of_turn.map_or(self.fold.transcript_len, |said| said - 1) }
+        let entries = first_of_turn.map_or(self.fold.transcript_len, |said| said - 1);
+        Beginning { is_lost: resume.is_none() && self.fold.lost_session, resume, entries }
     }
 
     /// Whether a new session may take the place of one that the vendor does not have: it is told what was said. A

@@ -75,7 +75,7 @@ impl Bench {
                 Effect::Record(draft) => self.log.push(*draft),
                 Effect::Answer(token, _) => *self.answers.entry(token.0).or_default() += 1,
                 Effect::Finish => self.finished = true,
-                Effect::Start { .. } | Effect::Tell(_) | Effect::Drop => {}
+                Effect::Start(_) | Effect::Tell(_) | Effect::Drop => {}
             }
         }
     }
@@ -301,11 +301,9 @@ fn show(effect: &Effect) -> String {
             Payload::InputDelivered { input_id, .. } => format!("input_delivered({input_id})"),
             payload => payload.type_name().to_owned(),
         },
-        Effect::Start { resume, preface } => match (resume, preface) {
-            (Some(_), _) => ">resume".to_owned(),
-            (None, Preface::None) => ">start".to_owned(),
-            (None, Preface::Lost { entries }) => format!(">start_anew({entries})"),
-        },
+        Effect::Start(Beginning { resume: Some(_), .. }) => ">resume".to_owned(),
+        Effect::Start(Beginning { is_lost: false, .. }) => ">start".to_owned(),
+        Effect::Start(Beginning { entries, .. }) => format!(">start_anew({entries})"),
         Effect::Tell(command) => match command {
             backend::Command::Input(input) => format!(">input({})", input.input_id),
             backend::Command::Steer(input) => format!(">steer({})", input.input_id),

@@ -8,11 +8,14 @@ use musher_protocol::{
     Decision, InputId, InputKind, OnIdle, Payload, Retrying, StopReason, TurnCause, TurnError, TurnFinished,
     TurnId, TurnOutcome, Usage,
 };
+use serde_json::Value;
 
-use super::{Answer, Effect, Preface, Request, Step, ending::TurnEnding, later};
+use super::{Answer, Effect, Request, Step, Token, ending::TurnEnding, later};
 use crate::{
     fold::{QueuedInput, RESTARTED},
     profile::RateLimitPolicy,
+    store::Kept,
+    task::beside_entry,
 };
 
 /// What a tool call without a result says in the end.
@@ -113,9 +116,8 @@ impl Step<'_> {
     /// Gives an input to the session; starts one where there is none.
     pub(super) fn hand_over(&mut self, input: backend::Input) {
         if self.state.session.is_none() {
-            let resume = self.state.session_to_continue();
-            let preface = if resume.is_none() { self.state.preface() } else { Preface::None };
-            self.effects.push(Effect::Start { resume, preface });
+            let beginning = self.state.beginning();
+            self.effects.push(Effect::Start(beginning));
         }
         let session = self.state.session.get_or_insert_default();
         session.told = Some(input.clone());
@@ -153,6 +155,33 @@ impl Step<'_> {
             (event, Some(turn_id)) => self.turn_event(event, turn_id),
             (event, None) => self.stray(&event),
         }
+    }
+
+    /// What stands beside an event stands beside the entry that it makes; one that makes none has no place for it.
+    pub(super) fn event_with(&mut self, event: Event, private: &Value) {
+        let before = self.effects.len();
+        self.event(event);
+        let drafts = self.effects[before..].iter_mut().filter_map(|effect| {
+            if let Effect::Record(draft) = effect {
+                draft.entries.first().map(|entry| entry.sequence).zip(Some(draft))
+            } else {
+                None
+            }
+        });
+        for (sequence, draft) in drafts.take(1) {
+            draft.kept.push(beside_entry(sequence, private));
+        }
+    }
+
+    /// Keeps a file of the backend's; that it did is an event, for a commit has one.
+    pub(super) fn keep(&mut self, file: Kept, token: Token) {
+        let message = format!("the backend kept `{}`, {} bytes", file.name, file.bytes.len());
+        let place = self.effects.len();
+        self.record(Payload::Diagnostic { code: "backend.kept".to_owned(), message });
+        if let Some(Effect::Record(draft)) = self.effects.get_mut(place) {
+            draft.kept.push(file);
+        }
+        self.answer(token, Ok(Answer::Recorded));
     }
 
     fn turn_event(&mut self, event: Event, turn_id: TurnId) {

@@ -1,15 +1,13 @@
 //! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
 
-use std::collections::BTreeMap;
-
 use musher_backend::{Launch, Resume};
-use musher_protocol::{Role, SessionId, TranscriptEntry, WorkerId};
+use musher_protocol::{Role, TranscriptEntry, WorkerId};
 
-use super::Task;
+use super::{Parts, Task, history::History};
 use crate::{
     create::make_scratch,
     fold::prefix,
-    machine::Preface,
+    machine::Beginning,
     session::Session,
     store::{Start, Store, StoreError},
 };
@@ -27,17 +25,22 @@ impl Task {
     /// When what was said so far cannot be read: a session that was not told it would be worse than none.
     pub(super) async fn start_session(
         &mut self,
-        resume: Option<SessionId>,
-        preface: Preface,
+        Beginning { resume, entries, is_lost }: Beginning,
     ) -> Result<(), StoreError> {
-        let preface = match preface {
-            Preface::None => None,
-            Preface::Lost { entries } => {
-                let given = self.parts.spec.resume.as_ref().and_then(|resume| resume.fresh_prompt.clone());
-                what_was_said(&*self.parts.store, &self.worker_ref.worker_id, given, entries).await?
-            }
+        let Parts { spec, backend, store, marker, .. } = &self.parts;
+        let worker = &self.worker_ref.worker_id;
+        let capabilities = backend.capabilities();
+        let history = if capabilities.history {
+            History::read(&**store, worker, entries).await?
+        } else {
+            History::default()
         };
-        let spec = &self.parts.spec;
+        let preface = if is_lost && !capabilities.history {
+            let given = spec.resume.as_ref().and_then(|resume| resume.fresh_prompt.clone());
+            what_was_said(&**store, worker, given, entries).await?
+        } else {
+            None
+        };
         // It may be gone since the worker was created: by a power cut, or by somebody who tidied up.
         if spec.workspaces.is_empty()
             && let Err(error) = make_scratch(&spec.working_dir)
@@ -45,8 +48,8 @@ impl Task {
             tracing::error!(error = &error as &dyn std::error::Error, "make the worker's directory");
         }
         let launch = Launch {
-            worker_id: self.worker_ref.worker_id.clone(),
-            marker: self.parts.marker.to_string(),
+            worker_id: worker.clone(),
+            marker: marker.to_string(),
             working_dir: spec.working_dir.clone(),
             instructions: spec.instructions(),
             model: spec.profile.model.clone(),
@@ -56,10 +59,10 @@ impl Task {
             preface,
             options: spec.profile.options.clone(),
             resume: resume.map(|session_id| Resume { session_id }),
-            history: Vec::new(),
-            kept: BTreeMap::new(),
+            history: history.entries,
+            kept: history.files,
         };
-        self.session = Some(Session::start(self.parts.backend.clone(), launch, self.parts.marker.clone()));
+        self.session = Some(Session::start(backend.clone(), launch, marker.clone()));
         Ok(())
     }
 }

@@ -1,0 +1,219 @@
+//! What was said and done before, for a backend whose vendor remembers nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use musher_backend::HistoryEntry;
+use musher_protocol::{BlobRef, TranscriptEntry, WorkerId};
+use serde_json::Value;
+
+use crate::store::{Kept, Most, Start, Store, StoreError};
+
+/// More than fits into any model's context; a backend that needs what is older has made it shorter, and kept that.
+const MAX_ENTRIES: u64 = 10_000;
+/// A context of a million tokens, and as much again for what the vendor wants back beside the words.
+const MAX_BYTES: usize = 16 << 20;
+/// Entries that are read at once.
+const PAGE: usize = 500;
+/// Records that are read at once, of 16 MiB at most each.
+const RECORDS: Most = Most { events: 500, bytes: 4 << 20 };
+
+/// Where what belongs to transcript entries is kept, and where files are. In the order of names the first comes first.
+const OF_ENTRIES: &str = "entry/";
+const FILES: &str = "file/";
+
+/// What a backend gets of its worker's earlier sessions.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) entries: Vec<HistoryEntry>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What stands beside a transcript entry, as it is kept.
+pub(crate) fn beside_entry(sequence: u64, private: &Value) -> Kept {
+    Kept { name: of_entry(sequence), bytes: private.to_string().into() }
+}
+
+/// A backend's file, as it is kept; none when it cannot have this name.
+pub(crate) fn file(name: &str, bytes: Vec<u8>) -> Option<Kept> {
+    let kept = Kept { name: format!("{FILES}{name}"), bytes: bytes.into() };
+    (!name.is_empty() && Kept::is_name(&kept.name)).then_some(kept)
+}
+
+/// In the order of sequences.
+fn of_entry(sequence: u64) -> String {
+    format!("{OF_ENTRIES}{sequence:020}")
+}
+
+impl History {
+    /// Reads the newest of a worker's first `entries` entries, whole and with what stands beside them, and its files.
+    pub(super) async fn read(store: &dyn Store, worker: &WorkerId, entries: u64) -> Result<Self, StoreError> {
+        let mut newest = VecDeque::new();
+        let mut n_bytes = 0;
+        let mut passed = entries.saturating_sub(MAX_ENTRIES);
+        while passed < entries {
+            let limit = PAGE.min(usize::try_from(entries - passed).unwrap_or(PAGE));
+            let page = store.transcript(worker, Start::Behind(passed), limit).await?.entries;
+            if page.is_empty() {
+                break;
+            }
+            passed += page.len() as u64;
+            for mut entry in page {
+                complete(store, worker, &mut entry).await?;
+                n_bytes += size(&entry);
+                newest.push_back(entry);
+                while n_bytes > MAX_BYTES
+                    && let Some(oldest) = newest.pop_front()
+                {
+                    n_bytes -= size(&oldest);
+                }
+            }
+        }
+        let mut kept =
+            records(store, worker, newest.front().map_or(entries + 1, |entry| entry.sequence)).await?;
+        let mut private = |entry: &TranscriptEntry| {
+            let bytes = kept.remove(&of_entry(entry.sequence))?;
+            // It was JSON when it was kept, and it was not damaged.
+            Some(serde_json::from_slice(&bytes).expect("what stands beside an entry is JSON"))
+        };
+        let entries =
+            newest.into_iter().map(|entry| HistoryEntry { private: private(&entry), entry }).collect();
+        let files = kept
+            .into_iter()
+            .filter_map(|(name, bytes)| Some((name.strip_prefix(FILES)?.to_owned(), bytes.to_vec())));
+        Ok(Self { entries, files: files.collect() })
+    }
+}
+
+/// All records from that of an entry on.
+async fn records(
+    store: &dyn Store,
+    worker: &WorkerId,
+    first: u64,
+) -> Result<BTreeMap<String, Bytes>, StoreError> {
+    let mut records = BTreeMap::new();
+    let mut after = of_entry(first.saturating_sub(1));
+    loop {
+        let page = store.kept(worker, Some(&after), RECORDS).await?;
+        let Some(last) = page.last() else { return Ok(records) };
+        after.clone_from(&last.name);
+        records.extend(page.into_iter().map(|Kept { name, bytes }| (name, bytes)));
+    }
+}
+
+/// Puts the whole of what is large in the place of its preview.
+async fn complete(
+    store: &dyn Store,
+    worker: &WorkerId,
+    entry: &mut TranscriptEntry,
+) -> Result<(), StoreError> {
+    if let Some(blob) = entry.blob.take() {
+        entry.content = body(store, worker, blob).await?;
+    }
+    if let Some(blob) = entry.result_blob.take() {
+        entry.result = Some(body(store, worker, blob).await?);
+    }
+    if let Some(blob) = entry.input_blob.take() {
+        let text = body(store, worker, blob).await?;
+        entry.input = Some(serde_json::from_str(&text).map_err(|_no_json| damaged(worker, blob))?);
+    }
+    Ok(())
+}
+
+async fn body(store: &dyn Store, worker: &WorkerId, blob: BlobRef) -> Result<String, StoreError> {
+    let bytes = store.blob(worker, blob.digest).await?;
+    bytes.and_then(|bytes| String::from_utf8(bytes.into()).ok()).ok_or_else(|| damaged(worker, blob))
+}
+
+fn damaged(worker: &WorkerId, blob: BlobRef) -> StoreError {
+    StoreError::Corrupt { worker: worker.clone(), what: format!("blob {}", blob.digest) }
+}
+
+/// What an entry takes in memory, its private part left out: that is about as much again.
+fn size(entry: &TranscriptEntry) -> usize {
+    let input = entry.input.as_ref().map_or(0, |input| input.to_string().len());
+    entry.content.len() + entry.result.as_ref().map_or(0, String::len) + input
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use musher_protocol::{Role, WorkerRef};
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Blob;
+
+    #[test]
+    fn files_are_kept_under_names_that_every_store_orders_alike() {
+        assert_eq!(file("history.json", vec![1]).map(|kept| kept.name).as_deref(), Some("file/history.json"));
+        for name in ["", "a b", "A", &"x".repeat(200)] {
+            assert_eq!(file(name, Vec::new()), None, "{name:?}");
+        }
+        assert!(beside_entry(9, &json!(1)).name < beside_entry(10, &json!(1)).name);
+    }
+
+    /// A worker with so many entries, each of them with its sequence beside it, and one file.
+    async fn store(n: u64, content: impl Fn(u64) -> String) -> (crate::MemoryStore, WorkerId) {
+        let worker_ref =
+            WorkerRef { runtime_id: "rt_1".parse().unwrap(), worker_id: "wrk_1".parse().unwrap() };
+        let worker = worker_ref.worker_id.clone();
+        let mut first = crate::load::tests::created(&["hello"]).1;
+        first.entries = (1..=n)
+            .map(|sequence| TranscriptEntry {
+                sequence,
+                worker_ref: worker_ref.clone(),
+                role: Role::Assistant,
+                content: content(sequence),
+                blob: None,
+                event_id: "evt_1".parse().unwrap(),
+                at: Timestamp::UNIX_EPOCH,
+                turn_id: None,
+                partial: false,
+                tool_call_id: None,
+                name: None,
+                input: None,
+                input_blob: None,
+                result: None,
+                result_blob: None,
+                is_error: None,
+            })
+            .collect();
+        first.kept = (1..=n).map(|sequence| beside_entry(sequence, &json!({ "raw": sequence }))).collect();
+        first.kept.push(file("shortened", b"what was before".to_vec()).unwrap());
+        let large = Blob::of("the whole of it".into());
+        first.entries[0].blob = Some(BlobRef { digest: large.digest, bytes: large.bytes.len() as u64 });
+        first.blobs.push(large);
+        let store = crate::MemoryStore::new();
+        store.append(first).await.unwrap();
+        (store, worker)
+    }
+
+    fn sequences(history: &History) -> Vec<u64> {
+        let beside = |entry: &HistoryEntry| {
+            let sequence = entry.entry.sequence;
+            assert_eq!(entry.private, Some(json!({ "raw": sequence })));
+            sequence
+        };
+        history.entries.iter().map(beside).collect()
+    }
+
+    #[tokio::test]
+    async fn entries_come_whole_and_with_what_stands_beside_them_up_to_the_one_that_is_told_now() {
+        let (store, worker) = store(1200, |sequence| format!("said {sequence}")).await;
+        let history = History::read(&store, &worker, 1100).await.unwrap();
+        assert_eq!(sequences(&history), (1..=1100).collect::<Vec<_>>());
+        assert_eq!(history.entries[0].entry.content, "the whole of it");
+        assert_eq!(history.files, [("shortened".to_owned(), b"what was before".to_vec())].into());
+        let nothing = History::read(&store, &worker, 0).await.unwrap();
+        assert_eq!((nothing.entries.len(), nothing.files.len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn the_newest_are_kept_of_more_than_any_model_takes() {
+        let (store, worker) = store(40, |_| "x".repeat(1 << 20)).await;
+        let history = History::read(&store, &worker, 40).await.unwrap();
+        assert_eq!(sequences(&history), (25..=40).collect::<Vec<_>>());
+        assert_eq!(history.files.len(), 1);
+    }
+}
