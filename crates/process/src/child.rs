@@ -9,7 +9,7 @@ use crate::{
     family::Family,
     leader::Leader,
     sweep::{self, blocking},
-    terminal::Terminal,
+    terminal::{Last, Terminal},
 };
 
 /// SIGKILL takes effect within milliseconds; what is there after this is stuck in the kernel.
@@ -147,7 +147,7 @@ impl Child {
     async fn reap(&mut self, exit: Exit) -> String {
         match mem::replace(&mut self.state, State::Reaped(exit)) {
             State::Held { leader, terminal } => {
-                let closed = terminal.close(leader.into_process());
+                let closed = terminal.close(Last { leader: leader.into_process(), abandoned: None });
                 // Without its tail the child has still ended.
                 time::timeout(REAP_LIMIT, closed).await.ok().and_then(Result::ok).unwrap_or_default()
             }
@@ -171,7 +171,8 @@ impl Drop for Child {
             tracing::debug!(pid = self.pid, marker = %self.marker, "killing a process that nobody ended");
             leader.kill_group();
             // Nobody is left to wait for this; the terminal's thread reaps the process.
-            drop(terminal.close(leader.into_process()));
+            let abandoned = Some(self.family());
+            drop(terminal.close(Last { leader: leader.into_process(), abandoned }));
         }
     }
 }

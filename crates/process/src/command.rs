@@ -10,8 +10,8 @@ use tokio::{
     task, time,
 };
 
-use self::shell::{ChildEnds, READY, Started};
-use crate::{Child, Environment, Error, Marker, Program};
+use self::shell::{ChildEnds, OUTSIDE, READY, Started};
+use crate::{Child, Environment, Error, Marker, Program, linux::Cgroups};
 
 /// A shell needs milliseconds to get to the program. On a host where it needs longer than this, because
 /// memory or the file system hang, waiting on would only hide that.
@@ -55,7 +55,8 @@ pub struct Spawned {
 
 impl PtyCommand {
     /// Starts the program in a session of its own, controlled by a terminal of its own, and returns when the
-    /// program itself runs.
+    /// program itself runs. Where this process's control group (version 2) is delegated to it, the worker gets
+    /// one below that, which goes when [`Child::end`] or a [`Sweep`](crate::Sweep) has found nothing in it.
     ///
     /// Dropping the future ends what was started, as dropping a [`Child`] does. Needs a tokio runtime with
     /// time and I/O.
@@ -66,9 +67,13 @@ impl PtyCommand {
     /// [`Error::NotStarted`] when the program or the directory is gone or cannot be used,
     /// [`Error::StartTimeout`] when this takes more than 10 s. No process is left by any of them.
     pub async fn spawn(self) -> Result<Spawned, Error> {
+        self.spawn_in(Cgroups::of_this_process()).await
+    }
+
+    pub(crate) async fn spawn_in(self, cgroups: Option<&'static Cgroups>) -> Result<Spawned, Error> {
         let program = self.program.path().to_owned();
         // Fork copies page tables: with much memory in use that takes too long for an async thread.
-        let started = task::spawn_blocking(move || shell::start(self)).await;
+        let started = task::spawn_blocking(move || shell::start(self, cgroups)).await;
         let Started { mut spawned, mut status, child_ends } =
             started.map_err(|error| Error::Spawn { program: program.clone(), source: error.into() })??;
 
@@ -99,7 +104,11 @@ async fn runs(child: &mut Child, status: &mut Receiver, child_ends: ChildEnds) -
     drop(child_ends);
     let mut status = status.take(STATUS_LIMIT as u64);
     status.read_to_end(&mut said).await.map_err(|source| Error::Wait { pid: child.pid(), source })?;
-    Ok(said == READY)
+    let words = said.strip_prefix(OUTSIDE).unwrap_or(&said);
+    if words.len() < said.len() {
+        tracing::warn!(pid = child.pid(), marker = %child.marker(), "could not join the worker's control group");
+    }
+    Ok(words == READY)
 }
 
 fn last_words(terminal: &str, stderr: &Receiver) -> String {

@@ -1,10 +1,10 @@
 //! Which processes belong together.
 
-use std::{collections::HashSet, process};
+use std::{collections::HashSet, io, process};
 
 use crate::{
     Error, Scope,
-    linux::{self, Identity, Process, Stat},
+    linux::{self, Cgroups, Identity, Process, Stat},
 };
 
 /// The first process of the system or the container: orphans are its children, it is never ours.
@@ -12,7 +12,7 @@ const INIT: u32 = 1;
 
 /// The processes of a scope, followed from look to look.
 ///
-/// They are those that carry the marker, the root, everything that descends from any of them, and everything
+/// They are those that carry the marker or are in the scope's control group, the root, everything that descends from any of them, and everything
 /// in a session that one of them leads: tools live in sessions of their own, and may drop their environment
 /// and lose their parents. One that was seen once is known as long as it lives.
 #[derive(Debug)]
@@ -28,6 +28,16 @@ impl Family {
     /// `root` belongs to the family whatever its environment says; its pid must be held until the first look.
     pub(crate) fn new(scope: Scope, root: Option<u32>) -> Family {
         Family { scope, root, known: HashSet::new(), sessions: HashSet::new() }
+    }
+
+    /// Kills everything in the scope's control groups at once, where there are any.
+    pub(crate) fn kill_groups(&self) -> io::Result<()> {
+        Cgroups::of_this_process().map_or(Ok(()), |cgroups| cgroups.kill(&self.scope))
+    }
+
+    /// Removes the scope's control groups, once nothing is in them. Blocks while the kernel lets go of them.
+    pub(crate) fn remove_groups(&self) -> io::Result<()> {
+        Cgroups::of_this_process().map_or(Ok(()), |cgroups| cgroups.remove(&self.scope))
     }
 
     /// Looks who is alive, for some milliseconds. This process is never among them, nor are zombies.

@@ -2,7 +2,9 @@
 //!
 //! A worker's program gets a terminal of its own, so that the kernel hangs up on it when this process dies,
 //! and three clean pipes to talk through. Everything it starts carries the worker's [`Marker`], by which
-//! [`Sweep`] finds it again, also after this process has gone: that is what a [`Guard`] does.
+//! [`Sweep`] finds it again, also after this process has gone: that is what a [`Guard`] does. Where this
+//! process's control group is delegated to it, each worker has a group of its own besides, which nothing leaves
+//! by dropping its environment.
 //!
 //! Invariant: a child's environment is built from empty; nothing of the host gets in unnamed.
 //! Invariant: no argument, prompt or value is ever read as shell text.

@@ -76,6 +76,22 @@ pub(crate) fn family(marker: &Marker, root: Option<u32>) -> Vec<Identity> {
     family.look().unwrap().into_iter().map(|stat| stat.identity).collect()
 }
 
+/// Processes with exactly these arguments, found without anything that the crate looks for.
+pub(crate) fn with_arguments(arguments: &[&str]) -> Vec<Identity> {
+    let wanted: Vec<u8> = arguments.iter().flat_map(|text| text.bytes().chain([0])).collect();
+    let pids = std::fs::read_dir("/proc").unwrap();
+    pids.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == wanted))
+        .filter_map(|pid| Some(linux::stat_of(pid)?.identity))
+        .collect()
+}
+
+/// Says where the tester sees it that the host cannot show something; stderr itself, which no test run hides.
+pub(crate) fn cannot_show(what: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "NOT SHOWN HERE: {what}").unwrap();
+}
+
 /// Those of them that still run. Zombies do not: when init reaps them is its own affair.
 pub(crate) fn running(processes: &[Identity]) -> Vec<Identity> {
     let runs = |id: &Identity| linux::stat_of(id.pid).is_some_and(|stat| stat.identity == *id && !stat.ended);

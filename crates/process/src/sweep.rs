@@ -29,10 +29,11 @@ pub struct Survivor {
     pub command: String,
 }
 
-/// Finds every process that carries a marker, its descendants and the sessions that any of these lead, and
-/// ends them. This process and zombies are left alone.
+/// Finds every process that carries a marker or is in a control group of the scope, its descendants and the
+/// sessions that any of these lead, and ends them; the groups go with them. This process and zombies are left alone.
 ///
-/// A process that dropped its environment, its parents and its session before anyone looked cannot be found.
+/// Where control groups are not delegated to this process, one that dropped its environment, its parents and its
+/// session before anyone looked cannot be found.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     /// Whose processes.
@@ -89,8 +90,16 @@ pub(crate) fn kill(family: &mut Family, limit: Duration) -> Result<Vec<Survivor>
         if Instant::now() >= deadline {
             return Ok(members.into_iter().map(Survivor::from).collect());
         }
+        if let Err(error) = family.kill_groups() {
+            // Not swallowed: the signals below do the same, one by one.
+            tracing::debug!(%error, "control group not killed");
+        }
         send(&members, Signal::KILL);
         thread::sleep(PAUSE);
+    }
+    if let Err(error) = family.remove_groups() {
+        // Nobody is in it, and a later sweep of the owner removes it.
+        tracing::warn!(%error, "an empty control group stays");
     }
     Ok(Vec::new())
 }

@@ -16,6 +16,8 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
+use crate::family::Family;
+
 /// Enough for the last words of a shell; what goes to a terminal that nobody looks at is not kept.
 const TAIL: usize = 4096;
 
@@ -25,11 +27,18 @@ const TAIL: usize = 4096;
 /// this process, however it ends, the master closes and the kernel hangs up on the child.
 pub(crate) struct Terminal {
     name: PathBuf,
-    reaping: SyncSender<process::Child>,
+    reaping: SyncSender<Last>,
     tail: oneshot::Receiver<String>,
     /// The child has no descriptor of its terminal. Without one anywhere the master would be at its end, for
     /// good, before a program opens `/dev/tty`.
     _slave: OwnedFd,
+}
+
+/// The process that is to be reaped, which ends the terminal, too.
+pub(crate) struct Last {
+    pub(crate) leader: process::Child,
+    /// Whose control groups nobody will look after.
+    pub(crate) abandoned: Option<Family>,
 }
 
 impl Terminal {
@@ -44,20 +53,20 @@ impl Terminal {
 
         let reader = master.try_clone_reader().map_err(io::Error::other)?;
         // One message is all that is ever sent.
-        let (reaping, leader) = sync_channel(1);
+        let (reaping, last) = sync_channel(1);
         let (done, tail) = oneshot::channel();
         thread::Builder::new().name("worker-terminal".to_owned()).spawn(move || {
-            let tail = attend(reader, &leader);
+            let tail = attend(reader, &last);
             // Nobody listens when the child was dropped.
             let _ = done.send(String::from_utf8_lossy(&tail).into_owned());
         })?;
         Ok((Terminal { name, reaping, tail, _slave: slave }, spawner))
     }
 
-    /// Lets the thread close the master and reap `leader`, without waiting for it. The tail of what was
-    /// written to the terminal arrives when both are done, which is at once when `leader` has ended.
-    pub(crate) fn close(self, leader: process::Child) -> oneshot::Receiver<String> {
-        if self.reaping.try_send(leader).is_ok() {
+    /// Lets the thread close the master and reap the leader, without waiting for it. The tail of what was
+    /// written to the terminal arrives when both are done, which is at once when the leader has ended.
+    pub(crate) fn close(self, last: Last) -> oneshot::Receiver<String> {
+        if self.reaping.try_send(last).is_ok() {
             // The kernel has hung up on the slave that we hold when its session ended, so it is opened anew.
             let woken = open_slave(&self.name).and_then(|slave| Ok(rustix::io::write(slave, b"\n")?));
             if let Err(error) = woken {
@@ -83,7 +92,7 @@ fn silence(slave: &OwnedFd) -> io::Result<()> {
 
 /// Reads until a leader comes to be reaped, or nobody can send one any more; returns the tail of what was
 /// read.
-fn attend(mut master: impl Read, leader: &Receiver<process::Child>) -> Vec<u8> {
+fn attend(mut master: impl Read, last: &Receiver<Last>) -> Vec<u8> {
     let mut tail = Vec::new();
     let mut buffer = [0; TAIL];
     let mut reaped = None;
@@ -95,9 +104,9 @@ fn attend(mut master: impl Read, leader: &Receiver<process::Child>) -> Vec<u8> {
             Err(_) => break,
         }
         tail.drain(..tail.len().saturating_sub(TAIL));
-        match leader.try_recv() {
-            Ok(child) => {
-                reaped = Some(child);
+        match last.try_recv() {
+            Ok(last) => {
+                reaped = Some(last);
                 break;
             }
             Err(TryRecvError::Empty) => {}
@@ -105,9 +114,12 @@ fn attend(mut master: impl Read, leader: &Receiver<process::Child>) -> Vec<u8> {
         }
     }
     drop(master);
-    if let Some(mut child) = reaped.or_else(|| leader.recv().ok()) {
+    if let Some(Last { mut leader, abandoned }) = reaped.or_else(|| last.recv().ok()) {
         // Only the reaping counts: how it ended was read before, without reaping.
-        let _ = child.wait();
+        let _ = leader.wait();
+        if let Some(Err(error)) = abandoned.map(|family| family.remove_groups()) {
+            tracing::debug!(%error, "a control group is left to a sweep");
+        }
     }
     tail
 }

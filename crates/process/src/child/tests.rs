@@ -2,8 +2,9 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::{
-    Sweep,
-    scene::{self, eventually, expect, read, running, shell, soon},
+    PtyCommand, Spawned, Sweep,
+    linux::{self, Cgroups, Identity},
+    scene::{self, command, eventually, expect, read, running, shell, soon},
 };
 
 const PROMPT: Ladder = Ladder { grace: Duration::from_secs(10) };
@@ -141,4 +142,77 @@ async fn dropping_a_child_kills_its_group_and_leaves_no_zombie() {
 fn sessions(marker: &Marker) -> HashSet<u32> {
     let mut family = Family::new(Scope::Worker(marker.clone()), None);
     family.look().unwrap().into_iter().map(|stat| stat.session).collect()
+}
+
+/// Starts a worker that leaves a process without environment, parents and session before anybody looked, and
+/// finds that process, whose arguments nobody else has.
+async fn with_a_stray(cgroups: Option<&'static Cgroups>, seconds: &str) -> (Spawned, Identity) {
+    let script = format!("(env -i setsid nohup sleep {seconds} >/dev/null 2>&1 </dev/null &); echo up; cat");
+    let command: PtyCommand = command("sh", &["-c", &script]);
+    let mut spawned = soon(command.spawn_in(cgroups)).await.unwrap();
+    expect(&mut spawned.stdout, "up\n").await;
+    let mut strays = Vec::new();
+    eventually("the stray runs by itself", || {
+        strays = scene::with_arguments(&["sleep", seconds]);
+        strays.len() == 1
+            && linux::stat_of(strays[0].pid).is_some_and(|stat| stat.session == stat.identity.pid)
+    });
+    (spawned, strays[0])
+}
+
+#[tokio::test]
+async fn a_control_group_holds_what_dropped_everything_else() {
+    let Some(cgroups) = Cgroups::of_this_process() else {
+        scene::cannot_show("no control group is delegated to this process");
+        return;
+    };
+    for ladder in [Some(PROMPT), None] {
+        let seconds = if ladder.is_some() { "1031" } else { "1032" };
+        let (mut spawned, stray) = with_a_stray(Some(cgroups), seconds).await;
+        let marker = spawned.child.marker().clone();
+        let group = cgroups.group(&marker);
+        std::fs::create_dir(group.join("below")).unwrap();
+        std::fs::write(group.join("below/cgroup.procs"), stray.pid.to_string()).unwrap();
+        assert!(scene::family(&marker, None).contains(&stray));
+
+        let ended = match ladder {
+            Some(ladder) => soon(spawned.child.end(ladder)).await,
+            None => soon(spawned.child.kill_now()).await,
+        };
+        assert_eq!(ended.unwrap().survivors, []);
+        assert_eq!((running(&[stray]), group.exists()), (vec![], false), "{ladder:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_processes_of_an_owner_are_found_by_their_groups() {
+    let Some(cgroups) = Cgroups::of_this_process() else {
+        scene::cannot_show("no control group is delegated to this process");
+        return;
+    };
+    let (mut spawned, stray) = with_a_stray(Some(cgroups), "1033").await;
+    let marker = spawned.child.marker().clone();
+    let group = cgroups.group(&marker);
+    let scope = Scope::Owner(marker.owner().clone());
+    let sweep = Sweep { scope, root: None, grace: Duration::ZERO, limit: KILL_LIMIT };
+    assert_eq!(soon(sweep.run()).await.unwrap(), []);
+    assert_eq!((running(&[stray]), group.exists()), (vec![], false));
+    soon(spawned.child.kill_now()).await.unwrap();
+}
+
+/// This is what nobody can do better: nothing leads from the worker to this process any more.
+#[tokio::test]
+async fn without_a_control_group_what_dropped_everything_is_not_found() {
+    let (mut spawned, stray) = with_a_stray(None, "1034").await;
+    let ended = soon(spawned.child.kill_now()).await.unwrap();
+    assert_eq!((ended.survivors, running(&[stray])), (vec![], vec![stray]));
+    linux::signal(stray, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_whose_control_group_cannot_be_made_runs_without() {
+    let nowhere: &'static Cgroups = Box::leak(Box::new(Cgroups { root: "/no/such/group".into() }));
+    let mut spawned = soon(command("cat", &["/proc/self/cgroup"]).spawn_in(Some(nowhere))).await.unwrap();
+    assert_eq!(read(&mut spawned.stdout).await, std::fs::read_to_string("/proc/self/cgroup").unwrap());
+    assert_eq!(soon(spawned.child.end(PROMPT)).await.unwrap().exit.unwrap().code, Some(0));
 }

@@ -4,6 +4,7 @@
 //! in `/proc` of this process, and becomes the program.
 
 use std::{
+    ffi::OsString,
     io::{self, PipeReader, PipeWriter},
     os::fd::AsFd,
     path, process,
@@ -16,12 +17,15 @@ use super::{PtyCommand, Spawned};
 use crate::{
     Child, Environment, Error, Marker,
     leader::Leader,
-    linux::{self, ArgumentSpace, Overflow},
+    linux::{self, ArgumentSpace, Cgroups, Overflow},
     terminal::Terminal,
 };
 
 /// The line by which the shell says that it has opened the child's ends of the pipes.
 pub(super) const READY: &[u8] = b"ready\n";
+
+/// What it says before that line when it could not join its control group.
+pub(super) const OUTSIDE: &[u8] = b"outside\n";
 
 /// Variables that a shell or portable-pty adds by itself.
 const ADDED: [&str; 4] = ["PWD", "OLDPWD", "SHELL", "_"];
@@ -56,8 +60,9 @@ struct Pipes {
     status: Receiver,
 }
 
-/// Starts the shell. Blocks while this process forks; needs a tokio runtime with I/O.
-pub(super) fn start(command: PtyCommand) -> Result<Started, Error> {
+/// Starts the shell, in a control group of its worker where there can be one. Blocks while this process forks;
+/// needs a tokio runtime with I/O.
+pub(super) fn start(command: PtyCommand, cgroups: Option<&Cgroups>) -> Result<Started, Error> {
     let PtyCommand { program, args, environment, directory, marker } = command;
     let spawn_error = |source| Error::Spawn { program: program.path().to_owned(), source };
     let Pipes { child_ends, stdin, stdout, stderr, status } = Pipes::open().map_err(spawn_error)?;
@@ -70,6 +75,8 @@ pub(super) fn start(command: PtyCommand) -> Result<Started, Error> {
     shell.arg(linux::fd_path(child_ends.stdout.as_fd()));
     shell.arg(linux::fd_path(child_ends.stderr.as_fd()));
     shell.arg(linux::fd_path(child_ends.status.as_fd()));
+    // Empty where there can be no group.
+    shell.arg(cgroups.map_or_else(OsString::new, |cgroups| cgroups.entrance(&marker).into()));
     shell.arg(program.path());
     shell.args(args);
     // portable-pty would go to the home directory in silence where the directory is gone; the script does
@@ -83,6 +90,10 @@ pub(super) fn start(command: PtyCommand) -> Result<Started, Error> {
 
     if let Err(Overflow { bytes, limit }) = measure(&shell, &environment, &marker) {
         return Err(Error::ArgumentsTooLong { program: program.path().to_owned(), bytes, limit });
+    }
+    if let Some(Err(error)) = cgroups.map(|cgroups| cgroups.make(&marker)) {
+        // The shell will say that it cannot join. The worker is found by its marker and its parents then.
+        tracing::warn!(%marker, %error, "the worker gets no control group");
     }
     let (terminal, spawner) = Terminal::open().map_err(|source| Error::Terminal { source })?;
     let leader = spawn_on(&*spawner, shell).and_then(Leader::watch).map_err(spawn_error)?;
@@ -127,12 +138,15 @@ impl Pipes {
 /// What the shell does. Nothing of the caller is in this text; what varies comes as arguments.
 fn script(environment: &Environment) -> String {
     let added: Vec<&str> = ADDED.into_iter().filter(|name| environment.get(name).is_none()).collect();
-    // The group keeps a close-on-exec copy of descriptor 3: the status pipe ends in the moment of a
+    // Joined from within, before anything can be forked.
+    //
+    // The group of the last lines keeps a close-on-exec copy of descriptor 3: the status pipe ends in the moment of a
     // successful exec. A failed one ends the shell and so runs the trap; in bash, where the trap would not
     // get descriptor 3 back, `execfail` leads on to the last line.
     format!(
         r#"cd -P -- "$1" && exec <"$2" >"$3" 3>"$5" 2>"$4" || exit 126
-shift 5
+if [ -n "$6" ]; then {{ echo $$ >"$6"; }} 2>/dev/null || echo outside >&3; fi
+shift 6
 unset {}
 if [ -n "${{BASH_VERSION-}}" ]; then shopt -s execfail; fi
 trap 'echo failed >&3' EXIT

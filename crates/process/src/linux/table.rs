@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Scope, linux::Stat};
+use crate::{
+    Scope,
+    linux::{Stat, cgroup},
+};
 
 /// The kernel allows a process 6 MiB of arguments and environment together.
 const ENVIRON_LIMIT: u64 = 6 * 1024 * 1024;
@@ -23,7 +26,7 @@ const EXEC_LOOKS: u32 = 50;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) stat: Stat,
-    /// Its environment carries a marker of the scope.
+    /// Its environment carries a marker of the scope, or its control group is the scope's.
     pub(crate) marked: bool,
 }
 
@@ -38,7 +41,8 @@ pub(crate) fn processes(scope: &Scope) -> io::Result<Vec<Process>> {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         if let Some(stat) = stat_of(pid) {
-            processes.push(Process { marked: is_marked(pid, scope), stat });
+            let marked = cgroup::covers(scope, &read(pid, "cgroup")) || is_marked(pid, scope);
+            processes.push(Process { marked, stat });
         }
     }
     Ok(processes)
