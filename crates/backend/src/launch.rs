@@ -20,6 +20,9 @@ pub struct Launch {
     pub marker: String,
     /// Where the worker works: absolute, and there.
     pub working_dir: PathBuf,
+    /// A private directory for temporary files, removed when nothing of the session runs any more; the host's is
+    /// used when absent.
+    pub temporary: Option<PathBuf>,
     /// What to add to the vendor's own instructions.
     pub instructions: Option<String>,
     /// The model asked for; the backend's default when absent.
@@ -68,6 +71,7 @@ impl Launch {
             worker_id,
             marker,
             working_dir,
+            temporary: None,
             instructions: None,
             model: None,
             capabilities: BTreeSet::from([

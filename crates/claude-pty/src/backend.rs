@@ -52,7 +52,7 @@ impl Backend for ClaudePty {
 
     async fn availability(&self) -> Availability {
         let program = &self.options.program;
-        match invocation::environment(&self.options) {
+        match invocation::environment(&self.options, None) {
             Err(error) => Availability::Missing(vec![format!("{error}: see backends.claude-pty")]),
             Ok(environment) => match Program::find(program, &environment) {
                 Ok(_) => Availability::Ready,

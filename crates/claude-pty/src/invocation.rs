@@ -1,6 +1,6 @@
 //! How the program is started: its arguments, its environment, its session.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::Path};
 
 use musher_backend::{BackendError, Launch};
 use musher_process::{Environment, Error, Marker, Program, PtyCommand};
@@ -55,7 +55,7 @@ impl Invocation {
     /// program's.
     pub(crate) fn new(options: &ClaudeOptions, launch: &Launch) -> Result<Self, BackendError> {
         let invalid = |error| BackendError::new("options_invalid", "read the options of claude-pty", error);
-        let mut environment = environment(options).map_err(invalid)?;
+        let mut environment = environment(options, launch.temporary.as_deref()).map_err(invalid)?;
         if !launch.background {
             environment.set(NO_BACKGROUND, "1").map_err(invalid)?;
         }
@@ -92,9 +92,13 @@ impl Invocation {
     }
 }
 
-/// The program's environment, built from empty: later layers replace earlier ones.
-pub(crate) fn environment(options: &ClaudeOptions) -> Result<Environment, Error> {
+/// The program's environment, built from empty: later layers replace earlier ones. The program puts its sockets and
+/// what its tools print into `TMPDIR`, and hands that on to them.
+pub(crate) fn environment(options: &ClaudeOptions, temporary: Option<&Path>) -> Result<Environment, Error> {
     let mut environment = Environment::base();
+    if let Some(directory) = temporary {
+        environment.set("TMPDIR", directory)?;
+    }
     for (name, value) in QUIET {
         environment.set(name, value)?;
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -20,10 +20,14 @@ use crate::{
     runtime::{Phase, Runtime, Shared},
     session::survivors,
     store::{NewLife, Store, StoreError},
+    temporary::Temporary,
 };
 
 /// How long processes of an earlier life may resist.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The diagnostic of a runtime whose sessions cannot have temporary directories of their own.
+const SHARED: &str = "runtime.temporary_shared";
 
 /// What create requests are resolved against.
 #[derive(Debug)]
@@ -145,7 +149,8 @@ impl Builder {
         self
     }
 
-    /// Where workers without a workspace get a private directory each; made when first needed.
+    /// Where workers without a workspace get a private directory each, and every session one for its temporary files;
+    /// made when first needed.
     #[must_use]
     pub fn scratch(mut self, path: PathBuf) -> Self {
         self.catalog.scratch = path;
@@ -191,6 +196,8 @@ impl Builder {
         let new_life = NewLife { runtime_id, owner: owner.as_str().to_owned() };
         let life = store.begin(new_life).await.map_err(StartError::Begin)?;
         let left_behind = end_processes_of(life.previous_owner).await;
+        let diagnostics = Diagnostics::default();
+        let temporary = temporary(&catalog.scratch, &life.runtime_id, &owner, &diagnostics).await;
         let runtime = Runtime::new(Shared {
             runtime_id: life.runtime_id,
             display_name,
@@ -200,9 +207,10 @@ impl Builder {
             catalog,
             limits,
             retention,
-            diagnostics: Diagnostics::default(),
+            diagnostics,
             damaged: Mutex::default(),
             left_behind,
+            temporary,
             phase: watch::Sender::new(Phase::Running),
             workers: Mutex::new(HashMap::new()),
             tasks: Mutex::new(JoinSet::new()),
@@ -210,6 +218,31 @@ impl Builder {
         runtime.recover().await.map_err(StartError::Recover)?;
         runtime.keep_house().map_err(StartError::Recover)?;
         Ok(runtime)
+    }
+}
+
+/// The place for temporary directories, without those of earlier lives.
+async fn temporary(
+    scratch: &Path,
+    runtime_id: &RuntimeId,
+    owner: &Owner,
+    diagnostics: &Diagnostics,
+) -> Option<Arc<Temporary>> {
+    let temporary = match Temporary::below(scratch, runtime_id.clone(), owner.clone()) {
+        Ok(temporary) => temporary,
+        Err(error) => {
+            let message = format!("sessions share the host's temporary directory: {error}");
+            diagnostics.report(SHARED, message, None);
+            return None;
+        }
+    };
+    temporary.remove_left_behind().await;
+    match temporary.check_length() {
+        Ok(()) => Some(Arc::new(temporary)),
+        Err(error) => {
+            diagnostics.report(SHARED, error.to_string(), None);
+            None
+        }
     }
 }
 

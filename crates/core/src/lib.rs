@@ -52,6 +52,7 @@ mod frame;
 mod ring;
 mod session;
 mod task;
+mod temporary;
 mod view;
 
 mod memory_store;

@@ -32,6 +32,7 @@ use crate::{
     retention::Retention,
     store::{Commit, Head, Health, Store, StoreError},
     task::{Asked, Place, TaskEnd, now},
+    temporary::Temporary,
     view,
 };
 
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) phase: watch::Sender<Phase>,
     /// Whose processes those of the life before were, when some of them could not be ended.
     pub(crate) left_behind: Option<Owner>,
+    /// Where sessions have their temporary directories, where they can have any.
+    pub(crate) temporary: Option<Arc<Temporary>>,
     /// How the store is.
     pub(crate) health: watch::Receiver<Health>,
     /// Workers that were asked for in this life and have a task. Protects the map for single look-ups and inserts.

@@ -1,6 +1,6 @@
 //! A running session, as the worker's task drives it: reports first, then its end, then a look for what is left.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{Backend, BackendError, Command, Launch, Link, Report, RuntimeHalf, SessionOutcome};
 use musher_process::{Marker, Scope, Sweep};
@@ -9,6 +9,8 @@ use tokio::{
     sync::mpsc,
     task::{JoinError, JoinSet},
 };
+
+use crate::temporary;
 
 /// How long processes that a backend left behind may resist before they count as survivors.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -22,6 +24,8 @@ pub(crate) struct Session {
     run: JoinSet<Result<SessionOutcome, BackendError>>,
     outcome: Option<Result<SessionOutcome, TurnError>>,
     marker: Marker,
+    /// A directory that goes when nothing of the session is left.
+    temporary: Option<PathBuf>,
     look: JoinSet<Vec<Survivor>>,
 }
 
@@ -34,10 +38,20 @@ pub(crate) enum News {
 
 impl Session {
     pub(crate) fn start(backend: Arc<dyn Backend>, launch: Launch, marker: Marker) -> Self {
+        let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
         let mut run = JoinSet::new();
         run.spawn(async move { backend.run(launch, link).await });
-        Self { commands, reports, reports_are_over: false, run, outcome: None, marker, look: JoinSet::new() }
+        Self {
+            commands,
+            reports,
+            reports_are_over: false,
+            run,
+            outcome: None,
+            marker,
+            temporary,
+            look: JoinSet::new(),
+        }
     }
 
     /// Sends a command. A session that does not take its commands is beyond asking: it is dropped.
@@ -75,13 +89,22 @@ impl Session {
                 grace: Duration::ZERO,
                 limit: SWEEP_LIMIT,
             };
-            self.look.spawn(survivors(sweep));
+            self.look.spawn(tidy_up(sweep, self.temporary.take()));
         }
         let survivors = self.look.join_next().await.expect("the look is joined once");
         let survivors = survivors.unwrap_or_else(|error| vec![unseen(&error.to_string())]);
         let outcome = self.outcome.take().expect("the session has ended");
         News::Ended { outcome, survivors }
     }
+}
+
+/// Looks for what is left of a session; where nothing is, its directory goes, too.
+async fn tidy_up(sweep: Sweep, directory: Option<PathBuf>) -> Vec<Survivor> {
+    let left = survivors(sweep).await;
+    if let Some(directory) = directory.filter(|_| left.is_empty()) {
+        temporary::remove(directory).await;
+    }
+    left
 }
 
 pub(crate) async fn survivors(sweep: Sweep) -> Vec<Survivor> {

@@ -23,6 +23,7 @@ use crate::{
     runtime::Phase,
     session::{News, Session},
     store::{AcceptedInput, Checkpoint, Commit, Head, Health, Most, Prune, Store, StoreError},
+    temporary::Temporary,
     view::Shared,
 };
 
@@ -58,6 +59,8 @@ pub(crate) struct Parts {
     /// The right to write the log.
     pub(crate) epoch: u64,
     pub(crate) retention: Retention,
+    /// Where sessions have their temporary directories, where they can have any.
+    pub(crate) temporary: Option<Arc<Temporary>>,
     /// What the runtime is about.
     pub(crate) phase: watch::Receiver<Phase>,
 }

@@ -61,11 +61,24 @@ fn what_cannot_be_used_is_named() {
 fn the_options_have_the_last_word_about_the_environment() {
     let env = [("DISABLE_TELEMETRY".to_owned(), "0".to_owned()), ("KEY".to_owned(), "k".to_owned())].into();
     let pass_env = vec!["CARGO_MANIFEST_DIR".to_owned(), "MUSHER_NO_SUCH_VARIABLE".to_owned()];
-    let environment = environment(&ClaudeOptions { env, pass_env, ..options() }).unwrap();
+    let environment = environment(&ClaudeOptions { env, pass_env, ..options() }, None).unwrap();
     let value = |name| environment.get(name).map(|value| value.to_str().unwrap());
     assert_eq!(value("DISABLE_TELEMETRY"), Some("0"));
     assert_eq!(value("DISABLE_AUTOUPDATER"), Some("1"));
     assert_eq!(value("KEY"), Some("k"));
     assert_eq!(value("CARGO_MANIFEST_DIR"), Some(env!("CARGO_MANIFEST_DIR")));
     assert_eq!(value("CARGO_PKG_NAME"), None);
+}
+
+#[test]
+fn temporary_files_go_where_the_launch_says_unless_the_options_do() {
+    let temporary = Some("/scratch/tmp/1".into());
+    let tmpdir = |options: &ClaudeOptions| {
+        let invocation =
+            Invocation::new(options, &Launch { temporary: temporary.clone(), ..launch() }).unwrap();
+        invocation.command.environment.get("TMPDIR").unwrap().to_str().unwrap().to_owned()
+    };
+    assert_eq!(tmpdir(&options()), "/scratch/tmp/1");
+    let env = [("TMPDIR".to_owned(), "/fast".to_owned())].into();
+    assert_eq!(tmpdir(&ClaudeOptions { env, ..options() }), "/fast");
 }

@@ -213,6 +213,7 @@ impl Runtime {
             created_at,
             epoch,
             retention: self.0.retention,
+            temporary: self.0.temporary.clone(),
             phase: self.0.phase.subscribe(),
         };
         (Task::new(parts, place), Arc::new(Live { asked: asked_in, view }))

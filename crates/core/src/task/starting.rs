@@ -47,10 +47,15 @@ impl Task {
         {
             tracing::error!(error = &error as &dyn std::error::Error, "make the worker's directory");
         }
+        let temporary = self.parts.temporary.as_ref().and_then(|temporary| {
+            let made = temporary.session();
+            made.inspect_err(|error| tracing::error!(%error, "make the session's temporary directory")).ok()
+        });
         let launch = Launch {
             worker_id: worker.clone(),
             marker: marker.to_string(),
             working_dir: spec.working_dir.clone(),
+            temporary,
             instructions: spec.instructions(),
             model: spec.profile.model.clone(),
             capabilities: spec.capabilities.clone(),
