@@ -35,6 +35,7 @@ mod bodies;
 mod claiming;
 mod creating;
 mod deleting;
+mod keeping;
 mod listing;
 mod pruning;
 mod racing;
@@ -75,6 +76,12 @@ pub use self::{
         a_deleted_id_is_not_free, a_deleted_worker_is_as_if_it_had_never_been, a_worker_is_deleted_once,
     },
     history::{Fresh, Openings, random_histories_are_as_the_model_says},
+    keeping::{
+        a_kept_record_belongs_to_its_worker, a_kept_record_is_replaced_by_its_name,
+        a_name_that_is_none_is_refused, a_refused_commit_keeps_nothing, kept_records_are_paged,
+        kept_records_come_back_in_the_order_of_their_names, kept_records_go_with_their_worker,
+        kept_records_survive_a_prune, large_records_are_kept, what_is_kept_is_there_again,
+    },
     listing::{
         a_page_goes_on_behind_what_has_changed, counts_are_what_the_list_says, unsettled_workers_are_listed,
         workers_are_listed_in_the_order_of_creation,
@@ -166,6 +173,14 @@ macro_rules! store_suite {
             a_prune_is_refused_as_a_commit_is
             a_body_belongs_to_its_worker
             a_body_may_come_again
+            kept_records_come_back_in_the_order_of_their_names
+            kept_records_are_paged
+            a_kept_record_is_replaced_by_its_name
+            a_kept_record_belongs_to_its_worker
+            a_refused_commit_keeps_nothing
+            a_name_that_is_none_is_refused
+            kept_records_survive_a_prune
+            kept_records_go_with_their_worker
             a_deleted_worker_is_as_if_it_had_never_been
             a_worker_is_deleted_once
             a_deleted_id_is_not_free
@@ -177,12 +192,14 @@ macro_rules! store_suite {
             paging_is_complete_while_workers_are_created
             a_dropped_append_is_whole_or_not_there
             a_large_commit_is_taken
+            large_records_are_kept
         }
     };
     (@checks_of_durable [$($then:tt)*]) => {
         $crate::store_suite! { $($then)* =>
             a_life_knows_the_one_before
             what_was_committed_is_there_again
+            what_is_kept_is_there_again
             a_repeated_commit_is_known_again
             claims_rise_over_openings
             a_prune_holds_over_openings

@@ -44,7 +44,7 @@ pub async fn a_conflict_writes_nothing(place: &dyn Place) {
     for expected_head in [0, 2, 4, u64::from(u32::MAX)] {
         let draft = pair.draft(&worker).expected_head(expected_head).events(2).entries([1]).accepts(&input);
         let row = row(&worker).status(WorkerStatus::Stopped).unsettled(true);
-        let commit = draft.blob("a body").row(row).checkpoint().commit();
+        let commit = draft.blob("a body").keep("a", "kept").row(row).checkpoint().commit();
         let refusal = Refusal::Conflict { worker: worker.clone(), head: 3 };
         assert_eq!(pair.append(commit).await, Err(refusal), "at {expected_head}");
     }

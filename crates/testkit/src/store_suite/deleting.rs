@@ -8,7 +8,8 @@ use super::{Place, pair::Pair, refusal::Refusal, row::row};
 async fn create_rich(pair: &mut Pair<'_>) -> WorkerId {
     let worker = pair.new_worker();
     let input: InputId = "inp_rich".parse().expect("an input id");
-    let first = pair.first(&worker).events(4).entries([1, 2]).accepts(&input).blob("a rich body");
+    let first =
+        pair.first(&worker).events(4).entries([1, 2]).accepts(&input).blob("a rich body").keep("a", "kept");
     let first = first.row(row(&worker).unsettled(true)).checkpoint().commit();
     assert_eq!(pair.append(first).await, Ok(()));
     let prune = pair.prune_to(&worker, 2);

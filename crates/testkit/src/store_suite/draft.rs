@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use musher_core::{AcceptedInput, Blob, Checkpoint, Commit, Head, StoredEvent};
+use musher_core::{AcceptedInput, Blob, Checkpoint, Commit, Head, Kept, StoredEvent};
 use musher_protocol::{
     Cursor, EventId, InputId, Payload, Role, RuntimeId, TranscriptEntry, WorkerId, WorkerRef,
 };
@@ -24,6 +24,7 @@ pub(super) struct Draft {
     entries: Vec<u64>,
     accepted: Vec<InputId>,
     blobs: Vec<Bytes>,
+    kept: Vec<Kept>,
     row: Option<RowDraft>,
     checkpoint: bool,
 }
@@ -40,6 +41,7 @@ impl Draft {
             entries: Vec::new(),
             accepted: Vec::new(),
             blobs: Vec::new(),
+            kept: Vec::new(),
             row: None,
             checkpoint: false,
         }
@@ -79,6 +81,17 @@ impl Draft {
         self
     }
 
+    pub(super) fn keep(mut self, name: &str, bytes: impl Into<Bytes>) -> Self {
+        self.kept.push(Kept { name: name.to_owned(), bytes: bytes.into() });
+        self
+    }
+
+    /// Keeps something that nobody has kept before.
+    pub(super) fn keep_new(self, name: &str) -> Self {
+        let bytes = format!("record {} of commit {}", self.kept.len(), self.number);
+        self.keep(name, bytes)
+    }
+
     pub(super) fn row(self, row: RowDraft) -> Self {
         Self { row: Some(row), ..self }
     }
@@ -97,6 +110,7 @@ impl Draft {
             entries,
             accepted,
             blobs,
+            kept,
             row,
             checkpoint,
         } = self;
@@ -118,7 +132,7 @@ impl Draft {
             entries,
             accepted: accepted.into_iter().map(accept).collect(),
             blobs: blobs.into_iter().map(Blob::of).collect(),
-            kept: Vec::new(),
+            kept,
             row: row.map(|row| row.at(last)),
             checkpoint: checkpoint.then(|| checkpoint_at(place_behind(last))),
             events,

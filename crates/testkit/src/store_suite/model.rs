@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Head, Most, Prune, Start, StoredEvent, TranscriptSlice,
+    AcceptedInput, Checkpoint, Commit, Extent, Head, Kept, Most, Prune, Start, StoredEvent, TranscriptSlice,
     WorkerCounts, WorkerRow,
 };
 use musher_protocol::{InputId, TranscriptEntry, WorkerId, WorkerStatus};
@@ -139,6 +139,9 @@ impl Model {
                 let mut blobs = blobs.flat_map(|commit| &commit.blobs);
                 Reply::Blob(blobs.find(|blob| blob.digest == *digest).map(|blob| blob.bytes.clone()))
             }
+            Read::Kept { worker, after, most } => {
+                Reply::Kept(self.log(worker).map_or(Vec::new(), |log| log.kept(after.as_deref(), *most)))
+            }
         })
     }
 
@@ -222,6 +225,23 @@ impl Log {
             page.push(event.clone());
         }
         Ok(page)
+    }
+
+    fn kept(&self, after: Option<&str>, most: Most) -> Vec<Kept> {
+        let written = self.commits.iter().flat_map(|commit| &commit.kept);
+        let newest: BTreeMap<&[u8], &Kept> = written.map(|kept| (kept.name.as_bytes(), kept)).collect();
+        let behind = newest.values().filter(|kept| after.is_none_or(|after| *kept.name > *after));
+        let mut page: Vec<Kept> = Vec::new();
+        let mut bytes = 0;
+        for kept in behind {
+            bytes += kept.bytes.len();
+            let is_allowed = page.len() < most.events && bytes <= most.bytes;
+            if !page.is_empty() && !is_allowed {
+                break;
+            }
+            page.push((*kept).clone());
+        }
+        page
     }
 
     fn slice(&self, start: Start, limit: usize) -> TranscriptSlice {

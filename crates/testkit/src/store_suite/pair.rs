@@ -219,6 +219,7 @@ impl<'a> Pair<'a> {
         for digest in &self.digests {
             self.same(Read::Blob(of(), *digest)).await;
         }
+        self.same(Read::Kept { worker: of(), after: None, most: ALL }).await;
     }
 
     async fn same(&self, read: Read) {

@@ -76,10 +76,11 @@ pub async fn a_reader_sees_whole_commits(place: &dyn Place) {
     const COMMITS: u64 = 40;
     let mut pair = Pair::open(place).await;
     let worker = pair.new_worker();
-    let first = pair.first(&worker).events(3).entries([1]).commit();
+    let first = pair.first(&worker).events(3).entries([1]).keep("a", "1").keep("b", "1").commit();
     assert_eq!(pair.append(first).await, Ok(()));
     let commits = (2..=COMMITS).map(|n| {
         let draft = pair.draft(&worker).expected_head(3 * (n - 1)).events(3);
+        let draft = draft.keep("a", n.to_string()).keep("b", n.to_string());
         draft.entries([n]).row(row(&worker)).commit()
     });
     let commits: Vec<_> = commits.collect();
@@ -99,11 +100,17 @@ pub async fn a_reader_sees_whole_commits(place: &dyn Place) {
             let extent = store.extent(&worker).await.expect("an extent").expect("the worker is there");
             let events = store.events(&worker, 0, ALL).await.expect("a log");
             let slice = store.transcript(&worker, Start::BeforeEnd(1), 1).await.expect("a transcript");
-            let heads = [row.head.seq, extent.head.seq, events.len() as u64, slice.head.seq, 3 * slice.total];
+            let kept = store.kept(&worker, None, ALL).await.expect("what is kept");
+            let kept = kept.into_iter().map(|kept| String::from_utf8(kept.bytes.into()).expect("a number"));
+            let kept: Vec<u64> = kept.map(|number| number.parse().expect("a number")).collect();
+            let [a, b] = kept[..] else { panic!("a part of what a commit keeps: {kept:?}") };
+            assert_eq!(a, b, "a part of what a commit keeps");
+            let of_log = [row.head.seq, extent.head.seq, events.len() as u64];
+            let heads = [of_log.as_slice(), &[slice.head.seq, 3 * slice.total, 3 * a]].concat();
             assert!(heads.iter().all(|seq| seq % 3 == 0), "a part of a commit: {heads:?}");
             assert_eq!(slice.head.seq, 3 * slice.total, "the head that the slice belongs to");
             assert!(seen <= row.head.seq && heads.is_sorted(), "older than {seen}: {heads:?}");
-            seen = slice.head.seq;
+            seen = 3 * a;
             yield_now().await;
         }
     };
@@ -174,8 +181,9 @@ pub async fn paging_is_complete_while_workers_are_created(place: &dyn Place) {
 pub async fn a_dropped_append_is_whole_or_not_there(place: &dyn Place) {
     let mut pair = Pair::open(place).await;
     let worker = pair.create().await;
-    for n_polls in 0..6 {
+    for n_polls in 0..6_u8 {
         let draft = pair.draft(&worker).events(3).entries([1]).blob("a body").checkpoint();
+        let draft = draft.keep("a", vec![n_polls]).keep("b", vec![n_polls]);
         let commit = draft.row(row(&worker).unsettled(n_polls % 2 == 0)).commit();
         {
             let mut append = pin!(pair.store().append(commit.clone()));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use musher_core::{
-    AcceptedInput, Checkpoint, Extent, Most, Start, Store, StoredEvent, TranscriptSlice, WorkerCounts,
+    AcceptedInput, Checkpoint, Extent, Kept, Most, Start, Store, StoredEvent, TranscriptSlice, WorkerCounts,
     WorkerRow,
 };
 use musher_protocol::{Digest, InputId, WorkerId, WorkerStatus};
@@ -22,6 +22,7 @@ pub(super) enum Read {
     AcceptedInput(WorkerId, InputId),
     Checkpoint(WorkerId),
     Blob(WorkerId, Digest),
+    Kept { worker: WorkerId, after: Option<String>, most: Most },
 }
 
 /// What a store says to a [`Read`].
@@ -37,6 +38,7 @@ pub(super) enum Reply {
     AcceptedInput(Option<AcceptedInput>),
     Checkpoint(Option<Checkpoint>),
     Blob(Option<Bytes>),
+    Kept(Vec<Kept>),
 }
 
 impl Read {
@@ -63,6 +65,9 @@ impl Read {
             }
             Self::Checkpoint(worker) => store.checkpoint(worker).await.map(Reply::Checkpoint),
             Self::Blob(worker, digest) => store.blob(worker, *digest).await.map(Reply::Blob),
+            Self::Kept { worker, after, most } => {
+                store.kept(worker, after.as_deref(), *most).await.map(Reply::Kept)
+            }
         })
     }
 }

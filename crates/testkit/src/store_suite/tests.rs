@@ -51,6 +51,50 @@ async fn every_check_can_fail_and_every_fault_is_found() {
     assert_eq!((unfound, toothless), (Vec::new(), Vec::new()));
 }
 
+/// Each check of what is kept finds the fault that it is there for.
+#[tokio::test]
+async fn each_check_of_what_is_kept_finds_its_faults() {
+    let cases: &[(&str, &[Fault])] = &[
+        (
+            "kept_records_come_back_in_the_order_of_their_names",
+            &[
+                Fault::KeptAreReversed,
+                Fault::KeptAreSortedByLetters,
+                Fault::KeptLoseEmptyOnes,
+                Fault::AppendRefusesLongNames,
+            ],
+        ),
+        (
+            "kept_records_are_paged",
+            &[
+                Fault::KeptOverrunBytes,
+                Fault::KeptOverrunCounts,
+                Fault::KeptPagesRepeat,
+                Fault::KeptStarveAtLargeOnes,
+            ],
+        ),
+        (
+            "a_kept_record_is_replaced_by_its_name",
+            &[Fault::KeptStayAsTheyWere, Fault::KeptAreTheFirstOfACommit],
+        ),
+        ("a_kept_record_belongs_to_its_worker", &[Fault::KeptAreEverybodys]),
+        ("a_refused_commit_keeps_nothing", &[Fault::KeptOfTheRefused]),
+        ("a_name_that_is_none_is_refused", &[Fault::AppendTakesAnyName]),
+        ("kept_records_survive_a_prune", &[Fault::KeptGoWithEvents]),
+        ("kept_records_go_with_their_worker", &[Fault::KeptOutliveWorkers]),
+        ("large_records_are_kept", &[Fault::KeptAreCut]),
+        ("a_reader_sees_whole_commits", &[Fault::KeptAreTorn]),
+        ("what_is_kept_is_there_again", &[Fault::ReopeningLosesKept]),
+    ];
+    let checks = || CHECKS_OF_ALL.iter().chain(CHECKS_OF_DURABLE);
+    for &(name, faults) in cases {
+        let check = checks().find(|check| check.0 == name).expect("a check of this name");
+        for &fault in faults {
+            assert!(finds(check, fault).await, "{name} does not find {fault:?}");
+        }
+    }
+}
+
 /// Random histories alone find these too.
 #[test]
 fn random_histories_find_faults() {
@@ -63,10 +107,17 @@ fn random_histories_find_faults() {
         Fault::CheckpointsGoBackByPrunes,
         Fault::CountsStayAtCreation,
         Fault::EventsPagesHaveGaps,
+        Fault::KeptAreTheFirstOfACommit,
+        Fault::KeptGoWithEvents,
+        Fault::KeptOfTheRefused,
+        Fault::KeptOverrunBytes,
+        Fault::KeptPagesRepeat,
+        Fault::KeptStayAsTheyWere,
         Fault::ListsEndAtTheDead,
         Fault::PrunesAreUnfenced,
         Fault::ReopeningForgetsEpochs,
         Fault::ReopeningFreesIds,
+        Fault::ReopeningLosesKept,
         Fault::SlicesBeginAtTheBeginning,
     ] {
         let fresh =

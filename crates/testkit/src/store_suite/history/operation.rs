@@ -34,6 +34,7 @@ pub(in crate::store_suite) enum Operation {
     Transcript { worker: Which, start: Start, limit: usize },
     Workers { status: Option<WorkerStatus>, after: Option<Which>, limit: usize },
     Unsettled { after: Option<Which>, limit: usize },
+    Kept { worker: Which, after: Option<u8>, most: Most },
 }
 
 /// One of the workers that ever were, deleted ones too.
@@ -55,6 +56,8 @@ pub(in crate::store_suite) struct Content {
     entries: EntryChange,
     input: Option<u8>,
     body: Option<u8>,
+    /// Names; one that comes twice is kept twice.
+    kept: Vec<u8>,
     row: Option<(WorkerStatus, bool)>,
     has_checkpoint: bool,
 }
@@ -86,6 +89,8 @@ pub(super) fn operations(openings: Openings) -> impl Strategy<Value = Vec<Operat
             .prop_map(|(status, after, limit)| Operation::Workers { status, after, limit }),
         2 => (prop::option::of(which()), 0..4_usize)
             .prop_map(|(after, limit)| Operation::Unsettled { after, limit }),
+        3 => (which(), prop::option::of(0..5_u8), kept_most())
+            .prop_map(|(worker, after, most)| Operation::Kept { worker, after, most }),
     ];
     let operation = match openings {
         Openings::Once => operation.boxed(),
@@ -106,6 +111,10 @@ fn most() -> impl Strategy<Value = Most> {
     (0..6_usize, 0..200_usize).prop_map(|(events, bytes)| Most { events, bytes })
 }
 
+fn kept_most() -> impl Strategy<Value = Most> {
+    (0..5_usize, 0..100_usize).prop_map(|(events, bytes)| Most { events, bytes })
+}
+
 fn start() -> impl Strategy<Value = Start> {
     prop_oneof![(0..8_u64).prop_map(Start::Behind), (0..8_u64).prop_map(Start::BeforeEnd)]
 }
@@ -123,12 +132,14 @@ fn content() -> impl Strategy<Value = Content> {
     let entries = entries.prop_map(|(replaced, n_new)| EntryChange { replaced, n_new });
     let row = prop::option::of((status(), any::<bool>()));
     let few = || prop::option::weighted(0.3, 0..4_u8);
-    (1..4_usize, entries, few(), few(), row, prop::bool::weighted(0.2)).prop_map(
-        |(n_events, entries, input, body, row, has_checkpoint)| Content {
+    let kept = prop_oneof![2 => Just(Vec::new()), 1 => vec(0..4_u8, 1..4)];
+    (1..4_usize, entries, few(), few(), kept, row, prop::bool::weighted(0.2)).prop_map(
+        |(n_events, entries, input, body, kept, row, has_checkpoint)| Content {
             n_events,
             entries,
             input,
             body,
+            kept,
             row,
             has_checkpoint,
         },
@@ -186,6 +197,10 @@ impl Operation {
                 let after = after.and_then(|after| after.of(pair));
                 drop(pair.read(Read::Unsettled { after, limit }).await);
             }
+            Self::Kept { worker, after, most } => {
+                let Some(worker) = worker.of(pair) else { return };
+                drop(pair.read(Read::Kept { worker, after: after.map(kept_name), most }).await);
+            }
         }
     }
 }
@@ -227,7 +242,7 @@ impl Flaw {
 
 impl Content {
     fn write(self, draft: Draft, worker: &WorkerId, pair: &Pair<'_>) -> Commit {
-        let Self { n_events, entries, input, body, row: shown, has_checkpoint } = self;
+        let Self { n_events, entries, input, body, kept, row: shown, has_checkpoint } = self;
         let mut draft = draft
             .events(n_events)
             .entries(entries.sequences(pair.model().log(worker).map_or(0, Log::n_entries)));
@@ -240,6 +255,7 @@ impl Content {
         if let Some(n) = body {
             draft = draft.blob(format!("body {n}"));
         }
+        draft = kept.into_iter().fold(draft, |draft, n| draft.keep_new(&kept_name(n)));
         if let Some((status, unsettled)) = shown {
             draft = draft.row(row(worker).status(status).unsettled(unsettled));
         }
@@ -248,6 +264,10 @@ impl Content {
         }
         draft.commit()
     }
+}
+
+fn kept_name(n: u8) -> String {
+    format!("item/{n}")
 }
 
 impl EntryChange {

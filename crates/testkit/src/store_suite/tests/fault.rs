@@ -32,7 +32,9 @@ faults! {
     AppendNormalizesPayloads
     AppendRefusesLargeCommits
     AppendRefusesLongCommits
+    AppendRefusesLongNames
     AppendReordersEvents
+    AppendTakesAnyName
     AppendTakesRepeatedRefusals
     AppendTearsCommits
     BeginForgetsOwners
@@ -61,6 +63,21 @@ faults! {
     InputsAreEverybodys
     InputsGoWithEvents
     InputsIgnoreCase
+    KeptAreCut
+    KeptAreEverybodys
+    KeptAreReversed
+    KeptAreSortedByLetters
+    KeptAreTheFirstOfACommit
+    KeptAreTorn
+    KeptGoWithEvents
+    KeptLoseEmptyOnes
+    KeptOfTheRefused
+    KeptOutliveWorkers
+    KeptOverrunBytes
+    KeptOverrunCounts
+    KeptPagesRepeat
+    KeptStarveAtLargeOnes
+    KeptStayAsTheyWere
     ListsAreOneShort
     ListsAreReversed
     ListsEndAtTheDead
@@ -78,6 +95,7 @@ faults! {
     ReopeningForgetsOwners
     ReopeningFreesIds
     ReopeningLosesCommits
+    ReopeningLosesKept
     ReopeningLosesPrunes
     SlicesBeginAtTheBeginning
     SlicesForgetHeads

@@ -1,5 +1,7 @@
 //! Stores that break one rule each.
 
+mod keeping;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -46,6 +48,9 @@ struct Seen {
     /// Of commits, whoever's.
     accepted: Vec<AcceptedInput>,
     blobs: Vec<Blob>,
+    kept: Vec<(WorkerId, Kept)>,
+    /// Names of what is kept by a commit under way, but for its first.
+    late: Vec<String>,
     /// Rows as they were created.
     created: WorkerCounts,
 }
@@ -191,6 +196,7 @@ impl Store for Faulty {
         if self.is(Fault::AppendTearsCommits) && commit.events.len() > 1 {
             return self.tear(commit).await;
         }
+        self.spoil_kept(&mut commit).await?;
         let batch = commit.batch_id;
         if self.is(Fault::AppendTakesRepeatedRefusals) && self.seen().refused.contains(&batch) {
             return Ok(());
@@ -210,6 +216,7 @@ impl Store for Faulty {
         }
         let is_first = self.store.extent(&commit.worker).await?.is_none();
         let written = self.write(commit.clone()).await;
+        self.note_kept(&commit, written.is_ok()).await;
         if self.is(Fault::AppendFailsMates) {
             let mut seen = self.seen();
             seen.n_mates -= 1;
@@ -384,7 +391,7 @@ impl Store for Faulty {
         after: Option<&str>,
         most: Most,
     ) -> Result<Vec<Kept>, StoreError> {
-        self.store.kept(worker, after, most).await
+        self.read_kept(worker, after, most).await
     }
 
     async fn prune(&self, mut prune: Prune) -> Result<(), StoreError> {
@@ -417,6 +424,7 @@ impl Store for Faulty {
         let was_there = self.store.delete(worker).await?;
         if was_there {
             self.seen().deleted.insert(worker.clone());
+            self.forget_kept(worker);
             self.journal.note(Act::Delete(worker.clone()));
         }
         Ok(was_there || self.is(Fault::DeletesAlwaysSayYes))

@@ -78,6 +78,10 @@ impl Journal {
                 && fault == Fault::ReopeningForgetsBatches
             {
                 commit.batch_id = Uuid::new_v4();
+            } else if let Act::Append(commit) = act
+                && fault == Fault::ReopeningLosesKept
+            {
+                commit.kept.clear();
             }
         }
         acts
