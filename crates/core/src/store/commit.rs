@@ -95,7 +95,7 @@ impl Blob {
 pub struct Kept {
     /// Its name among those of its worker, see [`Kept::is_name`].
     pub name: String,
-    /// The backend's own bytes.
+    /// The backend's own bytes. Every store takes 16 MiB, as it does of a large body; more is not promised.
     pub bytes: Bytes,
 }
 

@@ -388,3 +388,44 @@ fn nanoseconds(time: jiff::Timestamp) -> Result<i64, StoreError> {
 fn invalid(why: &'static str) -> StoreError {
     StoreError::Io { attempt: "write a commit", source: io::Error::new(io::ErrorKind::InvalidInput, why) }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use musher_protocol::EventId;
+
+    use super::*;
+
+    fn commit(kept: &[(&str, usize)]) -> Commit {
+        let event = StoredEvent {
+            seq: 1,
+            event_id: EventId::mint(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            type_name: "status",
+            checksum: 0,
+            payload: Bytes::from_static(b"{}"),
+        };
+        let kept =
+            kept.iter().map(|&(name, size)| Kept { name: name.to_owned(), bytes: vec![0; size].into() });
+        Commit {
+            worker: WorkerId::mint(),
+            epoch: Commit::FIRST_EPOCH,
+            expected_head: 0,
+            batch_id: Uuid::nil(),
+            events: vec![event],
+            entries: Vec::new(),
+            accepted: Vec::new(),
+            blobs: Vec::new(),
+            kept: kept.collect(),
+            row: None,
+            checkpoint: None,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_takes_its_share_of_the_queue() {
+        let weight = |kept| Append::new(commit(kept)).unwrap().weight();
+        let bare = weight(&[]);
+        assert_eq!(weight(&[("a", 1000), ("item/1", 0), ("a", 24)]) - bare, 1000 + 24 + "aitem/1a".len());
+    }
+}

@@ -120,3 +120,46 @@ fn pruned(connection: &Connection, worker: i64, oldest: i64) -> rusqlite::Result
     let removed = connection.prepare_cached(LEFT_BY_PRUNE)?.execute(params![worker, oldest, SLICE])?;
     Ok(i64::try_from(removed).is_ok_and(|removed| removed < SLICE))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::migration::migrate;
+
+    /// How many rows are left behind each slice.
+    fn check(insert: &str, count: &str, expected: &[i64]) {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Path::new("a.db")).unwrap();
+        let deleted = "INSERT INTO stored_worker VALUES
+            (1, 'wrk_1', NULL, 0, '', 1, 0, 'evt_1', 0, 0, 0, 1, 0, 0, NULL, 0, 1)";
+        connection.execute_batch(deleted).unwrap();
+        for n in 0..9 {
+            connection.execute(insert, [n]).unwrap();
+        }
+        let mut sweep = Sweep::default();
+        let mut left = Vec::new();
+        while sweep.is_due() {
+            sweep.slice(&connection).unwrap();
+            left.push(connection.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap());
+        }
+        assert_eq!(left, expected, "{insert}");
+    }
+
+    #[test]
+    fn what_may_be_large_goes_a_few_at_a_time() {
+        // The last look finds nothing more to do.
+        let expected = [5, 1, 0, 0];
+        check(
+            "INSERT INTO stored_blob (worker, digest, bytes) VALUES (1, CAST(?1 AS BLOB), x'00')",
+            "SELECT count(*) FROM stored_blob",
+            &expected,
+        );
+        check(
+            "INSERT INTO stored_kept (worker, name, bytes, seal) VALUES (1, 'item/' || ?1, x'00', 0)",
+            "SELECT count(*) FROM stored_kept",
+            &expected,
+        );
+    }
+}
