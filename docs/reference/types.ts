@@ -84,6 +84,12 @@ export type ApprovalState =
   /** A state that this version does not know. */
   | "unknown";
 
+/** Answer to the approvals of a worker: those that are open, oldest first. */
+export interface ApprovalsReply {
+  /** The approvals. */
+  approvals: Array<Approval>;
+}
+
 /**
  * Where the whole of a large body is: beside each field that may be large.
  *
@@ -176,6 +182,32 @@ export type Decision =
   /** A decision that this version does not know. */
   | "unknown";
 
+/** Answer to a decision. */
+export interface DecisionReply {
+  /** The approval, with its decision. */
+  approval: Approval;
+  /** Whether the same had been decided before. */
+  duplicate: boolean;
+}
+
+/** A decision about an approval. The same decision again is answered as the first was. */
+export interface DecisionRequest {
+  /** Who, for the log, beside the token's name. */
+  actor?: string | null;
+  /** Answers to all questions; with `allow` of a question, and only then. */
+  answers?: { [key: string]: Array<string> } | null;
+  /** The decision. */
+  decision: Permission;
+  /** Whether a denial also ends the turn. */
+  interrupt?: boolean;
+  /** What to tell the worker with a denial; with an allowance a note in the log. */
+  message?: string | null;
+  /** What is allowed from now on without asking; only with `allow` of a tool or a plan. */
+  remember?: Remember | null;
+  /** What the tool is to be called with instead; only with `allow`. */
+  updated_input?: unknown;
+}
+
 /** What to do with an input while a turn runs. */
 export type Delivery =
   /** It waits for the turn's end. */
@@ -248,6 +280,8 @@ export interface Envelope {
 
 /** An error. */
 export interface ErrorBody {
+  /** The approval, when it takes no decision, or another one than it has. */
+  approval?: Approval | null;
   /** What it is. */
   code: ErrorCode;
   /** Where in the body the fault is, as a JSON pointer. */
@@ -294,6 +328,8 @@ export type ErrorCode =
   | "worker_not_found"
   /** No event of the worker names such a body. */
   | "blob_not_found"
+  /** The worker never asked for such an approval, or its log keeps it no longer. */
+  | "approval_not_found"
   /** There is no such route. */
   | "route_not_found"
   /** The route has no such method. */
@@ -318,6 +354,8 @@ export type ErrorCode =
   | "overloaded"
   /** The worker is still running. */
   | "worker_running"
+  /** The approval takes no decision any more; it comes with the error. */
+  | "approval_not_pending"
   /** The store failed. */
   | "store_io"
   /** What is stored of the worker is damaged. */
@@ -824,6 +862,8 @@ export type Payload =
     answers?: { [key: string]: Array<string> } | null;
     /** The approval. */
     approval_id: ApprovalId;
+    /** The JSON text of the whole `updated_input`, where that is large. */
+    blob?: BlobRef | null;
     /** Who decided. */
     by: Actor;
     /** How it was resolved. */
@@ -920,6 +960,13 @@ export type Payload =
   | {
     type: "unknown";
   };
+
+/** What somebody decides about an approval. */
+export type Permission =
+  /** The tool may run; a question has these answers. */
+  | "allow"
+  /** The tool may not run; a question stays without an answer. */
+  | "deny";
 
 /** Which profile answers what runs. */
 export type ProfileSelector =

@@ -64,6 +64,7 @@ impl Bodies {
                 }
             }
             Payload::ApprovalRequested(approval) => self.json(&mut approval.input, &mut approval.blob),
+            Payload::ApprovalResolved { updated_input: Some(input), blob, .. } => self.json(input, blob),
             Payload::TurnFinished(finished) => {
                 if let Some(text) = &mut finished.text_so_far {
                     self.text(text, &mut finished.blob);
@@ -86,7 +87,7 @@ impl Bodies {
             | Payload::SessionEnded(_)
             | Payload::TurnStarted { .. }
             | Payload::ToolCallStarted { .. }
-            | Payload::ApprovalResolved { .. }
+            | Payload::ApprovalResolved { updated_input: None, .. }
             | Payload::Usage { .. }
             | Payload::RateLimited { .. }
             | Payload::Retrying(_)
@@ -138,6 +139,13 @@ impl Bodies {
 pub(crate) fn without_body(mut approval: Approval) -> Approval {
     Bodies::default().json(&mut approval.input, &mut approval.blob);
     approval
+}
+
+/// A value as events hold it.
+pub(crate) fn in_line(mut value: Value) -> (Value, Option<BlobRef>) {
+    let mut blob = None;
+    Bodies::default().json(&mut value, &mut blob);
+    (value, blob)
 }
 
 #[cfg(test)]

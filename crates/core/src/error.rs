@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use musher_protocol::{Cursor, Digest, InputId, LimitKind, Survivor, WorkerId};
+use musher_protocol::{
+    Approval, ApprovalId, ApprovalState, Cursor, Digest, InputId, LimitKind, Survivor, WorkerId,
+};
 
 use crate::store::StoreError;
 
@@ -65,9 +67,17 @@ pub enum Error {
         /// What is wanted, and what there is.
         message: String,
     },
-    /// The approval has its decision, or there never was one.
-    #[error("the approval is not pending")]
-    ApprovalNotPending,
+    /// The worker asked for no such approval, or its log keeps it no longer.
+    #[error("no approval `{approval_id}` of worker `{worker}`")]
+    ApprovalNotFound {
+        /// The worker.
+        worker: WorkerId,
+        /// The approval.
+        approval_id: ApprovalId,
+    },
+    /// The approval was decided otherwise, or takes no allowance any more.
+    #[error("{}", why_not_pending(.0))]
+    ApprovalNotPending(Box<Approval>),
     /// The request makes no sense.
     #[error("{message}")]
     InvalidRequest {
@@ -107,6 +117,15 @@ pub enum Error {
     /// The worker's task has ended after its store failed; its log can still be read.
     #[error("worker `{0}` takes nothing more since its store failed")]
     WorkerFailed(WorkerId),
+}
+
+fn why_not_pending(approval: &Approval) -> &'static str {
+    match approval.state {
+        ApprovalState::Pending => "the turn that asks is being ended; nothing more is allowed in it",
+        ApprovalState::Resolved | ApprovalState::Unknown => {
+            "the approval was decided before, and not like this"
+        }
+    }
 }
 
 /// Why a cursor does not lead anywhere.

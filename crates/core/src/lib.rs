@@ -42,6 +42,7 @@ mod fold;
 mod machine;
 
 mod absent;
+mod decision;
 mod diagnostics;
 mod load;
 mod retention;

@@ -1,6 +1,6 @@
 //! A worker as its log says, read from the store: from the newest checkpoint on.
 
-use musher_protocol::{EventId, Payload, TranscriptEntry, WorkerRef};
+use musher_protocol::{EventId, Payload, TranscriptEntry, WorkerId, WorkerRef};
 
 use crate::{
     fold::{Decided, Fold, QueuedInput},
@@ -43,7 +43,7 @@ pub(crate) async fn load(
         head = Head { seq: last.seq, checksum: last.checksum };
         last_event_id = last.event_id.clone();
         for event in &events {
-            let payload = read_payload(row, event)?;
+            let payload = read_payload(worker, event)?;
             fold.apply(Decided { event_id: &event.event_id, at: event.at, payload: &payload });
         }
     }
@@ -68,10 +68,10 @@ fn read_checkpoint(row: &WorkerRow, checkpoint: &Checkpoint) -> Result<Fold, Sto
     })
 }
 
-fn read_payload(row: &WorkerRow, event: &StoredEvent) -> Result<Payload, StoreError> {
+pub(crate) fn read_payload(worker: &WorkerId, event: &StoredEvent) -> Result<Payload, StoreError> {
     serde_json::from_slice(&event.payload).map_err(|error| {
-        tracing::error!(worker = %row.worker_id, seq = event.seq, %error, "an event does not read");
-        StoreError::Corrupt { worker: row.worker_id.clone(), what: format!("event {}", event.seq) }
+        tracing::error!(%worker, seq = event.seq, %error, "an event does not read");
+        StoreError::Corrupt { worker: worker.clone(), what: format!("event {}", event.seq) }
     })
 }
 

@@ -81,11 +81,21 @@ pub(crate) enum Input {
 /// What a client asks for.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    Send { input: NewInput, prior: Prior },
+    Send {
+        input: NewInput,
+        prior: Prior,
+    },
     Interrupt(Request),
     Stop(Request, Duration),
     Cancel(Request),
-    Decide { approval_id: ApprovalId, verdict: backend::Verdict, remember: Option<Remember>, by: Actor },
+    Decide {
+        approval_id: ApprovalId,
+        verdict: backend::Verdict,
+        /// What is said with an allowance, for the log.
+        note: Option<String>,
+        remember: Option<Remember>,
+        by: Actor,
+    },
 }
 
 /// Who asks, and why.
@@ -188,7 +198,7 @@ pub(crate) enum Refusal {
     OtherContent(InputId),
     LimitReached(LimitKind),
     StoreFull,
-    ApprovalNotPending,
+    ApprovalNotPending(ApprovalId),
     Survivors(Vec<Survivor>),
 }
 

@@ -1,6 +1,7 @@
 //! The runtime: the door to every worker.
 
 mod asking;
+mod deciding;
 mod housekeeping;
 mod loading;
 mod reading;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Verdict, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
 };
 use musher_core::{CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start};
 use musher_protocol::{
@@ -252,10 +252,19 @@ async fn an_approval_waits_for_its_decision() {
             break approval;
         }
     };
-    let allow = Verdict::allow;
-    runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), None, me()).await.unwrap();
-    let again = runtime.decide(&worker.worker_id, approval.approval_id.clone(), allow(), None, me()).await;
-    assert!(matches!(again, Err(Error::ApprovalNotPending)), "{again:?}");
+    let open = runtime.approvals(&worker.worker_id).await.unwrap();
+    assert_eq!(open, [*approval.clone()]);
+    let decide = |body: Value| {
+        let request = serde_json::from_value(body).unwrap();
+        runtime.decide(&worker.worker_id, &approval.approval_id, request, me())
+    };
+    let first = decide(json!({"decision": "allow"})).await.unwrap();
+    let again = decide(json!({"decision": "allow"})).await.unwrap();
+    assert_eq!((first.duplicate, again.duplicate, &again.approval), (false, true, &first.approval));
+    match decide(json!({"decision": "deny"})).await {
+        Err(Error::ApprovalNotPending(decided)) => assert_eq!(*decided, first.approval),
+        other => panic!("{other:?}"),
+    }
     let worker = wait(&runtime, &worker, Until::Idle).await;
     assert_eq!(worker.outcome.unwrap().text, "ok");
 }

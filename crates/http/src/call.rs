@@ -8,7 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::request;
-use musher_protocol::{Digest, ErrorCode, WorkerId};
+use musher_protocol::{ApprovalId, Digest, ErrorCode, WorkerId};
 use serde::de::DeserializeOwned;
 
 use crate::{body, fault::Fault, query, router::Adapter, token::Caller};
@@ -37,6 +37,11 @@ impl Call {
     /// The large body that the path names, be it there or not; `None` when it can name none.
     pub(crate) fn digest(&self) -> Option<Digest> {
         self.segment("digest")?.parse().ok()
+    }
+
+    /// The approval that the path names, be it there or not; `None` when it can name none.
+    pub(crate) fn approval(&self) -> Option<ApprovalId> {
+        self.segment("approval_id")?.parse().ok()
     }
 
     fn segment(&self, wanted: &str) -> Option<&str> {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use musher_protocol::{Cursor, ErrorBody, ErrorCode, ErrorReply, RequestId};
+use musher_protocol::{Approval, Cursor, ErrorBody, ErrorCode, ErrorReply, RequestId};
 
 use crate::reply;
 
@@ -31,6 +31,7 @@ struct Parts {
     limit: Option<u64>,
     oldest_cursor: Option<Cursor>,
     reason: Option<&'static str>,
+    approval: Option<Box<Approval>>,
     /// A header that belongs to the status.
     header: Option<(HeaderName, HeaderValue)>,
 }
@@ -50,6 +51,7 @@ impl Fault {
             limit: None,
             oldest_cursor: None,
             reason: None,
+            approval: None,
             header: None,
         }))
     }
@@ -93,7 +95,7 @@ impl Fault {
 
     /// The answer with its body.
     pub(crate) fn render(self, request_id: RequestId) -> Response {
-        let Parts { code, message, field, missing, limit, oldest_cursor, reason, header } = *self.0;
+        let Parts { code, message, field, missing, limit, oldest_cursor, reason, approval, header } = *self.0;
         let error = ErrorBody {
             code,
             message,
@@ -104,6 +106,7 @@ impl Fault {
             limit,
             oldest_cursor,
             reason: reason.map(str::to_owned),
+            approval,
         };
         let mut response = reply::json(&ErrorReply { error });
         *response.status_mut() = status(code);

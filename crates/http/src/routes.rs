@@ -1,5 +1,6 @@
 //! The routes, each of which asks the runtime one thing.
 
+mod approvals;
 mod blobs;
 mod commands;
 mod events;
@@ -26,6 +27,8 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Interrupt => commands::interrupt(call).await,
         RouteId::Stop => commands::stop(call).await,
         RouteId::Cancel => commands::cancel(call).await,
+        RouteId::Approvals => approvals::list(call).await,
+        RouteId::Decide => approvals::decide(call).await,
         RouteId::Transcript => workers::transcript(call).await,
         RouteId::Blob => blobs::blob(call).await,
         RouteId::Events => events::page(call).await,

@@ -33,6 +33,8 @@ pub enum TokenScope {
     Observe,
     /// Say something to workers and end them.
     Drive,
+    /// Decide what workers ask.
+    Approve,
     /// Everything.
     Admin,
 }
@@ -66,6 +68,7 @@ impl Token {
             TokenScope::Admin => true,
             TokenScope::Observe => wanted == Scope::Observe,
             TokenScope::Drive => wanted == Scope::Drive,
+            TokenScope::Approve => wanted == Scope::Approve,
         })
     }
 }
@@ -120,6 +123,7 @@ impl Caller {
         let scope = match wanted {
             Scope::Observe => "observe",
             Scope::Drive => "drive",
+            Scope::Approve => "approve",
         };
         Err(Fault::new(ErrorCode::Forbidden, format!("this needs a token with the scope `{scope}`")))
     }

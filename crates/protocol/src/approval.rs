@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{ApprovalId, BlobRef, ToolCallId, TurnId, WorkerId};
 
 /// A question that a worker must have answered before it acts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
     /// The approval.
     pub approval_id: ApprovalId,
@@ -127,7 +127,7 @@ pub enum Permission {
 pub struct DecisionRequest {
     /// The decision.
     pub decision: Permission,
-    /// What to tell the worker with it.
+    /// What to tell the worker with a denial; with an allowance a note in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// What the tool is to be called with instead; only with `allow`.
@@ -139,7 +139,7 @@ pub struct DecisionRequest {
     /// Whether a denial also ends the turn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupt: bool,
-    /// What is allowed from now on without asking; only with `allow` of a tool.
+    /// What is allowed from now on without asking; only with `allow` of a tool or a plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remember: Option<Remember>,
     /// Who, for the log, beside the token's name.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, RequestId};
+use crate::{Approval, Cursor, RequestId};
 
 /// The body of every error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,9 @@ pub struct ErrorBody {
     /// Why a cursor no longer holds: `history_changed` when its event is another one now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The approval, when it takes no decision, or another one than it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Box<Approval>>,
 }
 
 macro_rules! codes {
@@ -93,6 +96,8 @@ codes! {
     WorkerNotFound = 404,
     /// No event of the worker names such a body.
     BlobNotFound = 404,
+    /// The worker never asked for such an approval, or its log keeps it no longer.
+    ApprovalNotFound = 404,
     /// There is no such route.
     RouteNotFound = 404,
     /// The route has no such method.
@@ -117,6 +122,8 @@ codes! {
     Overloaded = 429,
     /// The worker is still running.
     WorkerRunning = 409,
+    /// The approval takes no decision any more; it comes with the error.
+    ApprovalNotPending = 409,
     /// The store failed.
     StoreIo = 500,
     /// What is stored of the worker is damaged.

@@ -222,6 +222,9 @@ pub enum Payload {
         /// What the tool is to be called with instead.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         updated_input: Option<Value>,
+        /// The JSON text of the whole `updated_input`, where that is large.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobRef>,
         /// Answers to its questions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answers: Option<Answers>,

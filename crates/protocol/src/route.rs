@@ -3,9 +3,9 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AckReply, CommandRequest, CreateWorker, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply,
-    InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery,
-    TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
+    AckReply, ApprovalsReply, CommandRequest, CreateWorker, DecisionReply, DecisionRequest, DiagnosticsReply,
+    ErrorCode, EventsQuery, EventsReply, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery,
+    RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -35,6 +35,10 @@ pub enum RouteId {
     Stop,
     /// An end at once.
     Cancel,
+    /// What a worker waits for to be decided.
+    Approvals,
+    /// A decision about an approval.
+    Decide,
     /// A page of a transcript.
     Transcript,
     /// A large body.
@@ -63,6 +67,8 @@ pub enum Scope {
     Observe,
     /// Say something to workers and end them.
     Drive,
+    /// Decide what workers ask.
+    Approve,
 }
 
 /// A type of the wire, by its schema.
@@ -192,6 +198,18 @@ const INPUT: &[ErrorCode] = &[
     ErrorCode::WorkerExecutionUnavailable,
     ErrorCode::WorkerExecutionRejected,
     ErrorCode::IdempotencyMismatch,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+    ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
+];
+const DECIDE: &[ErrorCode] = &[
+    ErrorCode::InvalidRequest,
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
+    ErrorCode::ApprovalNotFound,
+    ErrorCode::ApprovalNotPending,
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
@@ -349,6 +367,31 @@ pub const ROUTES: &[Route] = &[
         ReplyBody::Json(wire::<AckReply>()),
         END,
     ),
+    Route {
+        errors: &[
+            ErrorCode::InvalidWorkerId,
+            ErrorCode::WorkerNotFound,
+            ErrorCode::StoreIo,
+            ErrorCode::StoreCorrupt,
+        ],
+        ..get(
+            RouteId::Approvals,
+            "/v1/workers/{worker_id}/approvals",
+            "Lists what a worker waits for to be decided, oldest first.",
+            ReplyBody::Json(wire::<ApprovalsReply>()),
+        )
+    },
+    Route {
+        scope: Some(Scope::Approve),
+        ..post(
+            RouteId::Decide,
+            "/v1/workers/{worker_id}/approvals/{approval_id}",
+            "Decides an approval. The answer follows when the decision is durable.",
+            RequestBody::Required(wire::<DecisionRequest>()),
+            ReplyBody::Json(wire::<DecisionReply>()),
+            DECIDE,
+        )
+    },
     Route {
         query: Some(wire::<TranscriptQuery>()),
         errors: PAGE,

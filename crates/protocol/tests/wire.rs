@@ -273,6 +273,7 @@ fn payloads() -> Vec<Payload> {
             decision: Decision::Allow,
             message: Some("go".into()),
             updated_input: Some(json!({})),
+            blob: Some(blob()),
             answers: Some([("Which?".into(), vec!["red".into()])].into()),
             interrupt: true,
             remember: Some(Remember::Tool),
@@ -472,6 +473,7 @@ fn replies() {
             limit: Some(256),
             oldest_cursor: Some(cursor()),
             reason: Some("history_changed".into()),
+            approval: Some(Box::new(approval())),
         },
     };
     assert_json_snapshot!("reply_runtime", runtime);
@@ -480,6 +482,10 @@ fn replies() {
     assert_json_snapshot!("reply_ack", ack);
     assert_json_snapshot!("reply_input", input);
     assert_json_snapshot!("reply_transcript", transcript);
+    let approvals = ApprovalsReply { approvals: vec![approval()] };
+    let decision = DecisionReply { approval: approval(), duplicate: true };
+    assert_json_snapshot!("reply_approvals", approvals);
+    assert_json_snapshot!("reply_decision", decision);
     assert_json_snapshot!("reply_events", events);
     assert_json_snapshot!("reply_error", error);
     round_trip(&runtime);
@@ -488,6 +494,8 @@ fn replies() {
     round_trip(&ack);
     round_trip(&input);
     round_trip(&transcript);
+    round_trip(&approvals);
+    round_trip(&decision);
     round_trip(&events);
     round_trip(&error);
 }
@@ -521,6 +529,17 @@ fn requests() {
     };
     let command = CommandRequest { reason: Some("enough".into()), actor: Some("ada".into()) };
     let stop = StopRequest { reason: Some("enough".into()), actor: Some("ada".into()), grace_secs: Some(5) };
+    let decision = DecisionRequest {
+        decision: Permission::Allow,
+        message: Some("go on".into()),
+        updated_input: Some(json!({ "command": "make" })),
+        answers: Some([("Which?".into(), vec!["Red".into(), "Blue".into()])].into()),
+        interrupt: true,
+        remember: Some(Remember::Input),
+        actor: Some("ada".into()),
+    };
+    assert_json_snapshot!("request_decision", decision);
+    round_trip(&decision);
     assert_json_snapshot!("request_create", create);
     assert_json_snapshot!("request_input", input);
     assert_json_snapshot!("request_command", command);

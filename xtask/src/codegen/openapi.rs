@@ -231,6 +231,7 @@ fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Observe => "observe",
         Scope::Drive => "drive",
+        Scope::Approve => "approve",
     }
 }
 

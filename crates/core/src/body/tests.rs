@@ -131,10 +131,22 @@ fn a_large_input_of_a_tool_becomes_the_beginning_of_its_json_text() {
         input: input.clone(),
         blob: None,
     };
-    for mut payload in [call, Payload::ApprovalRequested(Box::new(approval(input.clone())))] {
+    let decided = Payload::ApprovalResolved {
+        approval_id: id("apr_1"),
+        decision: musher_protocol::Decision::Allow,
+        message: None,
+        updated_input: Some(input.clone()),
+        blob: None,
+        answers: None,
+        interrupt: false,
+        remember: None,
+        by: Actor::rule("test"),
+    };
+    let asked = Payload::ApprovalRequested(Box::new(approval(input.clone())));
+    for (mut payload, field) in [(call, "input"), (asked, "input"), (decided, "updated_input")] {
         let mut bodies = Bodies::default();
         assert_eq!(bodies.take(&mut payload, &mut []), None);
-        assert_eq!(shown(&payload, "input", "blob"), (json!(text[..PREVIEW]), named(&text)));
+        assert_eq!(shown(&payload, field, "blob"), (json!(text[..PREVIEW]), named(&text)));
         assert_eq!(bodies.into_blobs(), [Blob::of(text.clone().into())]);
     }
     let row = without_body(approval(input));

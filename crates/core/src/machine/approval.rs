@@ -62,7 +62,7 @@ impl Step<'_> {
                 (Verdict::deny("the profile of this worker denies what needs leave"), "profile")
             }
         };
-        self.decided(approval_id, verdict, None, Actor::rule(rule));
+        self.decided(approval_id, verdict, None, None, Actor::rule(rule));
     }
 
     pub(super) fn approval_withdrawn(&mut self, approval_id: ApprovalId) {
@@ -75,6 +75,7 @@ impl Step<'_> {
         &mut self,
         approval_id: &ApprovalId,
         verdict: Verdict,
+        note: Option<String>,
         remember: Option<Remember>,
         by: Actor,
         token: Token,
@@ -85,10 +86,10 @@ impl Step<'_> {
             return self.answer(token, Err(Refusal::StoreFull));
         }
         if !open || (allows && self.state.is_ending()) {
-            return self.answer(token, Err(Refusal::ApprovalNotPending));
+            return self.answer(token, Err(Refusal::ApprovalNotPending(approval_id.clone())));
         }
         self.state.last_activity = self.now;
-        self.decided(approval_id.clone(), verdict, remember, by);
+        self.decided(approval_id.clone(), verdict, note, remember, by);
         self.answer(token, Ok(Answer::Done { event_id: None }));
     }
 
@@ -112,6 +113,7 @@ impl Step<'_> {
             decision,
             message: Some(message.to_owned()),
             updated_input: None,
+            blob: None,
             answers: None,
             interrupt: false,
             remember: None,
@@ -119,10 +121,17 @@ impl Step<'_> {
         });
     }
 
-    fn decided(&mut self, approval_id: ApprovalId, verdict: Verdict, remember: Option<Remember>, by: Actor) {
+    fn decided(
+        &mut self,
+        approval_id: ApprovalId,
+        verdict: Verdict,
+        note: Option<String>,
+        remember: Option<Remember>,
+        by: Actor,
+    ) {
         let (decision, message, updated_input, answers, interrupt) = match verdict.clone() {
             Verdict::Allow { updated_input, answers } => {
-                (Decision::Allow, None, updated_input, answers, false)
+                (Decision::Allow, note, updated_input, answers, false)
             }
             Verdict::Deny { message, interrupt } => (Decision::Deny, Some(message), None, None, interrupt),
         };
@@ -131,6 +140,7 @@ impl Step<'_> {
             decision,
             message,
             updated_input,
+            blob: None,
             answers,
             interrupt,
             remember,

@@ -31,8 +31,8 @@ impl Step<'_> {
             Command::Interrupt(request) => self.interrupt(request, token),
             Command::Stop(request, grace) => self.stop(request, grace, token),
             Command::Cancel(request) => self.cancel(request, token),
-            Command::Decide { approval_id, verdict, remember, by } => {
-                self.decide(&approval_id, verdict, remember, by, token)
+            Command::Decide { approval_id, verdict, note, remember, by } => {
+                self.decide(&approval_id, verdict, note, remember, by, token)
             }
         }
     }

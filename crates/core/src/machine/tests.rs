@@ -162,7 +162,7 @@ impl Bench {
                     _ => None,
                 };
                 let by = Actor::rule("test");
-                self.command(Command::Decide { approval_id, verdict, remember, by });
+                self.command(Command::Decide { approval_id, verdict, note: None, remember, by });
             }
             "connected" | "resumed" => {
                 let token = self.token();

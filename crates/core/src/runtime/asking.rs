@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use musher_backend::Verdict;
-use musher_protocol::{Ack, Actor, ApprovalId, InputAck, InputId, InputRequest, Remember, WorkerId};
+use musher_protocol::{Ack, Actor, InputAck, InputId, InputRequest, WorkerId};
 use tokio::sync::oneshot;
 
 use super::{Live, Runtime, check_actor};
@@ -95,24 +94,7 @@ impl Runtime {
         self.end(worker, Command::Cancel(request)).await
     }
 
-    /// Answers an approval.
-    ///
-    /// # Errors
-    ///
-    /// When the approval is not pending.
-    pub async fn decide(
-        &self,
-        worker: &WorkerId,
-        approval_id: ApprovalId,
-        verdict: Verdict,
-        remember: Option<Remember>,
-        by: Actor,
-    ) -> Result<Ack, Error> {
-        check_actor(&by)?;
-        self.ask(worker, Command::Decide { approval_id, verdict, remember, by }).await
-    }
-
-    async fn ask(&self, worker: &WorkerId, command: Command) -> Result<Ack, Error> {
+    pub(super) async fn ask(&self, worker: &WorkerId, command: Command) -> Result<Ack, Error> {
         let live = self.live(worker).await?;
         let (reply, answer) = oneshot::channel();
         if live.asked.send(Asked::Command(command, reply)).await.is_ok()

@@ -68,12 +68,13 @@ impl Runtime {
     }
 
     /// A row says what its log did; of a log that is damaged nothing runs, whatever was the last that could be written.
-    fn as_it_is(&self, mut row: WorkerRow) -> WorkerRow {
+    pub(super) fn as_it_is(&self, mut row: WorkerRow) -> WorkerRow {
         if !row.status().is_terminal() && self.0.damaged().contains(&row.worker_id) {
             let execution = &mut row.facts.execution;
             execution.connection = Connection::Unconnected;
             execution.run_state = RunState::Errored;
             (execution.turn_id, execution.until) = (None, None);
+            row.facts.approvals.clear();
         }
         row
     }

@@ -77,7 +77,8 @@ impl Task {
             Refusal::OtherContent(input_id) => Error::InputIdReused(input_id),
             Refusal::LimitReached(which) => Error::LimitReached { worker, which },
             Refusal::StoreFull => StoreError::Full.into(),
-            Refusal::ApprovalNotPending => Error::ApprovalNotPending,
+            // Whether it ever was is in the log, for whoever asked to look there.
+            Refusal::ApprovalNotPending(approval_id) => Error::ApprovalNotFound { worker, approval_id },
             Refusal::Survivors(survivors) => Error::ProcessesSurvived { worker, survivors },
         }
     }

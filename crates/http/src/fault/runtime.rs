@@ -12,7 +12,13 @@ impl From<Error> for Fault {
         match error {
             Error::WorkerNotFound(_) => plain(ErrorCode::WorkerNotFound),
             Error::BlobNotFound { .. } => plain(ErrorCode::BlobNotFound),
-            Error::NotRunning(_) | Error::ApprovalNotPending => plain(ErrorCode::InvalidRequest),
+            Error::NotRunning(_) => plain(ErrorCode::InvalidRequest),
+            Error::ApprovalNotFound { .. } => plain(ErrorCode::ApprovalNotFound),
+            Error::ApprovalNotPending(approval) => {
+                let mut fault = plain(ErrorCode::ApprovalNotPending);
+                fault.0.approval = Some(approval);
+                fault
+            }
             Error::Forbidden { field, .. } => plain(ErrorCode::Forbidden).at(field),
             Error::Busy(_) | Error::LimitReached { .. } => plain(ErrorCode::WorkerExecutionRejected),
             Error::StillRunning(_) => plain(ErrorCode::WorkerRunning),
@@ -103,13 +109,23 @@ fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
 mod tests {
     use std::io;
 
-    use musher_protocol::{Digest, Survivor, WorkerId};
+    use musher_protocol::{Approval, Digest, Survivor, WorkerId};
+    use serde_json::json;
 
     use super::super::Parts;
     use super::*;
 
     fn parts(code: ErrorCode, message: &str) -> Parts {
         *Fault::new(code, message).0
+    }
+
+    fn approval() -> Approval {
+        let approval = json!({
+            "approval_id": "apr_1", "worker_id": "wrk_1", "turn_id": "trn_1", "kind": "tool", "tool": "shell",
+            "input": {}, "state": "pending", "requested_at": "2026-11-20T10:00:00Z",
+            "deadline_at": "2026-11-20T10:10:00Z",
+        });
+        serde_json::from_value(approval).unwrap()
     }
 
     #[test]
@@ -143,7 +159,20 @@ mod tests {
                 Error::InputIdReused("k".parse().unwrap()),
                 parts(ErrorCode::IdempotencyMismatch, "input `k` was accepted before with another content"),
             ),
-            (Error::ApprovalNotPending, parts(ErrorCode::InvalidRequest, "the approval is not pending")),
+            (
+                Error::ApprovalNotFound { worker: worker.clone(), approval_id: "apr_1".parse().unwrap() },
+                parts(ErrorCode::ApprovalNotFound, "no approval `apr_1` of worker `wrk_1`"),
+            ),
+            (
+                Error::ApprovalNotPending(Box::new(approval())),
+                Parts {
+                    approval: Some(Box::new(approval())),
+                    ..parts(
+                        ErrorCode::ApprovalNotPending,
+                        "the turn that asks is being ended; nothing more is allowed in it",
+                    )
+                },
+            ),
             (
                 Error::InvalidRequest { field: "/content", message: "an input needs words".into() },
                 Parts {

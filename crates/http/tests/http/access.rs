@@ -9,11 +9,15 @@ use serde_json::json;
 
 use crate::{
     client::{Ask, Client, Reply},
-    world::{DRIVES, LOOKS, ROOT, World},
+    world::{APPROVES, DRIVES, LOOKS, ROOT, World},
 };
 
 fn ask(route: &Route) -> Ask {
-    let path = route.path.replace("{worker_id}", "wrk_1").replace("{digest}", &"ab".repeat(32));
+    let path = route
+        .path
+        .replace("{worker_id}", "wrk_1")
+        .replace("{digest}", &"ab".repeat(32))
+        .replace("{approval_id}", "apr_1");
     match route.method {
         Method::Get => Ask::get(path),
         // No route takes this, so whoever is let in gets no further than the body.
@@ -29,14 +33,15 @@ fn is_let_in(reply: &Reply) -> bool {
 #[tokio::test]
 async fn every_route_asks_for_its_scope() {
     let world = World::new().await;
-    let tokens: [(Option<&str>, &[Scope]); 7] = [
+    let tokens: [(Option<&str>, &[Scope]); 8] = [
         (None, &[]),
         (Some(""), &[]),
         (Some("wrong"), &[]),
         (Some("root-tokenx"), &[]),
         (Some(LOOKS), &[Scope::Observe]),
         (Some(DRIVES), &[Scope::Drive]),
-        (Some(ROOT), &[Scope::Observe, Scope::Drive]),
+        (Some(APPROVES), &[Scope::Approve]),
+        (Some(ROOT), &[Scope::Observe, Scope::Drive, Scope::Approve]),
     ];
     for (token, scopes) in tokens {
         let client = Client::new(world.address, token);

@@ -20,6 +20,7 @@ const ELSEWHERE: &[(ErrorCode, &str)] = &[
 ];
 
 const ASSISTANT: &str = r#"{"intent":{"kind":"assistant"}}"#;
+const ALLOW: &str = r#"{"decision":"allow"}"#;
 const HELLO: &str = r#"{"kind":"user","content":"hello"}"#;
 
 #[tokio::test]
@@ -39,6 +40,10 @@ async fn every_code_is_answered_where_it_belongs() {
         let body = json!({ "kind": "user", "content": words, "input_id": words });
         world.client().post(&format!("/v1/workers/{busy}/input"), &body).await.ok();
     }
+    let (_, tool) = world.asking("ask").await;
+    let (_, question) = world.asking("which").await;
+    let (_, decided) = world.asking("ask").await;
+    world.client().post(&decided, &json!({"decision": "allow"})).await.ok();
     let to_busy = |body: &str| Ask::post(format!("/v1/workers/{busy}/input"), body);
     let future = Cursor::new(&idle, 1 << 40, 7);
     let foreign = Cursor::new(&other, 1, 7);
@@ -100,6 +105,19 @@ async fn every_code_is_answered_where_it_belongs() {
         (Code::InvalidRequest, Ask::post(at("/stop"), r#"{"grace_secs":61}"#)),
         (Code::InvalidRequest, Ask::post(at("/stop"), r#"{"reason":"a\u001bb"}"#)),
         (Code::InvalidRequest, Ask::get(at("/events/ws"))),
+        (Code::InvalidJson, Ask::post(&tool, r#"{"decision":"maybe"}"#)),
+        (Code::InvalidJson, Ask::post(&tool, r#"{"decision":"allow","why":"x"}"#)),
+        (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow","interrupt":true}"#)),
+        (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow","actor":""}"#)),
+        (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow"}"#).with("idempotency-key", "a")),
+        (Code::InvalidRequest, Ask::post(&question, r#"{"decision":"allow"}"#)),
+        (Code::ApprovalNotFound, Ask::post(at("/approvals/apr_1"), ALLOW)),
+        (Code::ApprovalNotFound, Ask::post(at("/approvals/a%20b"), ALLOW)),
+        (Code::WorkerNotFound, Ask::post("/v1/workers/wrk_1/approvals/apr_1", ALLOW)),
+        (Code::WorkerNotFound, Ask::post("/v1/workers/wrk_1/approvals/a%20b", ALLOW)),
+        (Code::WorkerNotFound, Ask::get("/v1/workers/wrk_1/approvals")),
+        (Code::InvalidWorkerId, Ask::get("/v1/workers//approvals")),
+        (Code::ApprovalNotPending, Ask::post(&decided, r#"{"decision":"deny"}"#)),
         (Code::LimitTooLarge, Ask::get("/v1/workers?limit=1001")),
         (Code::LimitTooLarge, Ask::get(at("/transcript?limit=257"))),
         (Code::LimitTooLarge, Ask::get(at("/events?limit=257"))),

@@ -1,6 +1,7 @@
 //! The adapter over real sockets and a real runtime.
 
 mod access;
+mod approvals;
 mod blobs;
 mod commands;
 mod connections;

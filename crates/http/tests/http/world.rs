@@ -22,6 +22,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) const ROOT: &str = "root-token";
 pub(crate) const LOOKS: &str = "looks-token";
 pub(crate) const DRIVES: &str = "drives-token";
+pub(crate) const APPROVES: &str = "approves-token";
 
 /// A served runtime.
 pub(crate) struct World {
@@ -75,6 +76,17 @@ impl World {
         self.runtime.wait_worker(worker, Until::Idle, LIMIT).await.expect("a worker");
     }
 
+    /// A worker that waits for a decision, and the path of its approval.
+    pub(crate) async fn asking(&self, words: &str) -> (WorkerId, String) {
+        let worker = self.worker("narrow").await.worker_id;
+        let here = format!("/v1/workers/{worker}");
+        self.client().post(&format!("{here}/input"), &json!({"kind": "user", "content": words})).await.ok();
+        let asked = format!("{here}/events?types=approval_requested&wait=20");
+        let asked = self.client().get(&asked).await.ok().json();
+        let approval = asked["events"][0]["payload"]["approval_id"].as_str().expect("an approval").to_owned();
+        (worker, format!("{here}/approvals/{approval}"))
+    }
+
     /// Lets a worker have more to tell than a connection holds between its two ends.
     pub(crate) async fn say_much(&self, worker: &WorkerId) {
         let words = "much".repeat(400_000);
@@ -96,8 +108,14 @@ impl World {
 
 /// A script for every state that the tests need; whatever it does not know is echoed.
 fn script() -> Map<String, Value> {
-    let script = json!({ "turns": [ { "match": "^hang", "steps": [ {"text": "well"}, {"hang": true} ] } ],
-                         "otherwise": "echo" });
+    let question = json!({ "question": "Which?", "options": [{"label": "Red"}, {"label": "Blue"}] });
+    let script = json!({ "turns": [
+        { "match": "^hang", "steps": [ {"text": "well"}, {"hang": true} ] },
+        { "match": "^ask", "steps": [ {"approval": {"tool": "shell", "input": {"command": "make"}}}, {"text": "done"} ] },
+        { "match": "^which", "steps": [
+            {"approval": {"tool": "ask", "input": {}, "questions": [question]}}, {"text": "done"}
+        ] },
+    ], "otherwise": "echo" });
     Map::from_iter([("script".to_owned(), script)])
 }
 
@@ -118,6 +136,7 @@ pub(crate) fn options() -> HttpOptions {
         Token::admin("root", &ROOT.into()),
         token("looks", LOOKS, &[TokenScope::Observe]),
         token("drives", DRIVES, &[TokenScope::Drive]),
+        token("approves", APPROVES, &[TokenScope::Approve]),
     ])
 }
 

@@ -1,0 +1,152 @@
+//! Approvals: what is open, and how it is decided, once.
+
+use musher_protocol::{
+    Actor, Approval, ApprovalId, ApprovalState, DecisionReply, DecisionRequest, Payload, WorkerId,
+};
+
+use super::{Runtime, check_actor};
+use crate::{
+    decision::Ruling,
+    error::Error,
+    load::read_payload,
+    store::{Extent, Most, Store, StoreError, WorkerRow},
+};
+
+/// What is read of a log at once while an old approval is looked for: a retry finds its approval in the first page, and
+/// a long log costs time, not memory.
+const PAGE: u64 = 512;
+const PAGE_BYTES: usize = 4 << 20;
+
+/// What a log says of an approval.
+struct History {
+    asked: Approval,
+    /// The event that resolved it.
+    resolved: Option<Payload>,
+}
+
+impl Runtime {
+    /// What a worker waits for to be decided, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such worker, or the store cannot be read.
+    pub async fn approvals(&self, worker: &WorkerId) -> Result<Vec<Approval>, Error> {
+        Ok(self.as_it_is(self.row(worker).await?).facts.approvals)
+    }
+
+    /// Decides an approval; returns when the decision is durable. The same decision again is answered as the first one
+    /// was, whenever that was and whoever made it.
+    ///
+    /// `by` says who decides; the request's own `actor` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the decision makes no sense, or the approval was decided otherwise. A full store takes no allowance.
+    pub async fn decide(
+        &self,
+        worker: &WorkerId,
+        approval_id: &ApprovalId,
+        request: DecisionRequest,
+        by: Actor,
+    ) -> Result<DecisionReply, Error> {
+        check_actor(&by)?;
+        let ruling = Ruling::of(request)?;
+        let row = self.as_it_is(self.row(worker).await?);
+        if let Some(open) = row.facts.approvals.iter().find(|open| open.approval_id == *approval_id) {
+            ruling.check(open)?;
+            match self.ask(worker, ruling.command(approval_id.clone(), by)).await {
+                Ok(_) => {
+                    let approval = self.history(worker, approval_id).await?.shown();
+                    return Ok(DecisionReply { approval, duplicate: false });
+                }
+                // Somebody, the deadline or the worker's end was faster.
+                Err(Error::ApprovalNotFound { .. } | Error::NotRunning(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let history = self.history(worker, approval_id).await?;
+        let duplicate = history.resolved.as_ref().is_some_and(|resolved| ruling.is(resolved));
+        let approval = history.shown();
+        if duplicate {
+            Ok(DecisionReply { approval, duplicate })
+        } else {
+            Err(Error::ApprovalNotPending(Box::new(approval)))
+        }
+    }
+
+    async fn row(&self, worker: &WorkerId) -> Result<WorkerRow, Error> {
+        self.0.store.worker(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))
+    }
+
+    /// What the log says of an approval.
+    async fn history(&self, worker: &WorkerId, approval_id: &ApprovalId) -> Result<History, Error> {
+        let found = find(&*self.0.store, worker, approval_id).await?;
+        found.ok_or_else(|| Error::ApprovalNotFound {
+            worker: worker.clone(),
+            approval_id: approval_id.clone(),
+        })
+    }
+}
+
+impl History {
+    /// The approval as it is now.
+    fn shown(self) -> Approval {
+        let Self { mut asked, resolved } = self;
+        if let Some(Payload::ApprovalResolved { decision, message, by, .. }) = resolved {
+            asked.state = ApprovalState::Resolved;
+            (asked.decision, asked.message, asked.by) = (Some(decision), message, Some(by));
+        }
+        asked
+    }
+}
+
+/// Looks for an approval from the end of a log backwards. `None` where the log has none of that name, or no longer.
+async fn find(
+    store: &dyn Store,
+    worker: &WorkerId,
+    approval_id: &ApprovalId,
+) -> Result<Option<History>, Error> {
+    let extent = store.extent(worker).await?;
+    let Extent { oldest, head } = extent.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
+    let mut resolved = None;
+    let mut end = head.seq;
+    while end > oldest.seq {
+        let begin = end.saturating_sub(PAGE).max(oldest.seq);
+        let mut asked = None;
+        let mut after = begin;
+        while after < end {
+            let events = usize::try_from(end - after).unwrap_or(usize::MAX);
+            let events = match store.events(worker, after, Most { events, bytes: PAGE_BYTES }).await {
+                // Forgotten since, and everything before it.
+                Err(StoreError::Pruned { .. }) => return Ok(None),
+                events => events?,
+            };
+            let Some(last) = events.last() else { return Err(Error::WorkerNotFound(worker.clone())) };
+            after = last.seq;
+            for event in &events {
+                match event.type_name {
+                    "approval_requested" => {
+                        if let Payload::ApprovalRequested(approval) = read_payload(worker, event)?
+                            && approval.approval_id == *approval_id
+                        {
+                            asked = Some(*approval);
+                        }
+                    }
+                    "approval_resolved" => {
+                        let payload = read_payload(worker, event)?;
+                        if matches!(&payload, Payload::ApprovalResolved { approval_id: of, .. } if of == approval_id)
+                        {
+                            resolved = Some(payload);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if let Some(asked) = asked {
+            return Ok(Some(History { asked, resolved }));
+        }
+        end = begin;
+    }
+    Ok(None)
+}
