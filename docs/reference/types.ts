@@ -90,6 +90,69 @@ export interface ApprovalsReply {
   approvals: Array<Approval>;
 }
 
+export type AttentionId = string;
+
+/** Something that waits for a person. */
+export interface AttentionItem {
+  /** The approval. What is large in it is left out; the worker's list of approvals has all of it. */
+  approval?: Approval | null;
+  /** The item: the same for as long as it is open. */
+  attention_id: AttentionId;
+  /** When it will be denied by itself. */
+  deadline_at?: string | null;
+  /** The worker's name for people. */
+  display_name?: string | null;
+  /** What kind of thing waits. */
+  kind: AttentionKind;
+  /** The worker's labels. */
+  labels: { [key: string]: string };
+  /** What is wanted, for a person. */
+  message: string;
+  /** Since when it waits. */
+  since_at: string;
+  /** When it goes on by itself. */
+  until?: string | null;
+  /** The worker. */
+  worker_id: WorkerId;
+}
+
+/** What kind of thing waits for a person. */
+export type AttentionKind =
+  /** A tool or a plan waits for a decision. */
+  | "approval"
+  /** A question waits for its answers. */
+  | "question"
+  /** The vendor did not accept the worker's login. */
+  | "login"
+  /** A rate limit holds the worker up; it goes on by itself. */
+  | "parked"
+  /** The worker does not go on by itself, or could not be ended whole. */
+  | "stuck"
+  /** A kind that this version does not know. */
+  | "unknown";
+
+/** Query of what waits for a person. */
+export interface AttentionQuery {
+  /** The `next` of an earlier answer to the same query: wait until the list is another one, or until the time is up. */
+  after?: Digest | null;
+  /** Only items of this kind. */
+  kind?: AttentionKind | null;
+  /** Only workers with this label, written `key=value`. */
+  label?: string | null;
+  /** Whole seconds to wait, 60 at most and when absent; only with `after`. */
+  wait?: number | null;
+}
+
+/** Answer to what waits for a person: always the whole list, oldest first. */
+export interface AttentionReply {
+  /** The list: 1000 items or 4 MiB at most. It has the oldest then, and the others come as these are dealt with. */
+  attention: Array<AttentionItem>;
+  /** What to give as `after` to wait until the list is another one. */
+  next: Digest;
+  /** How many are left out above these bounds. */
+  omitted?: number;
+}
+
 /**
  * Where the whole of a large body is: beside each field that may be large.
  *

@@ -220,7 +220,7 @@ impl Sealed {
     }
 }
 
-fn is_delta(payload: &Payload) -> bool {
+pub(crate) fn is_delta(payload: &Payload) -> bool {
     matches!(
         payload,
         Payload::TextDelta { .. } | Payload::ThinkingDelta { .. } | Payload::ToolCallDelta { .. }

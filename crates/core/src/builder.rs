@@ -13,6 +13,7 @@ use musher_protocol::{RuntimeId, RuntimeLimits};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
+    attention::Board,
     diagnostics::Diagnostics,
     error::Error,
     profile::Profile,
@@ -208,6 +209,7 @@ impl Builder {
             limits,
             retention,
             diagnostics,
+            board: Board::new(),
             damaged: Mutex::default(),
             left_behind,
             temporary,
@@ -216,6 +218,7 @@ impl Builder {
             tasks: Mutex::new(JoinSet::new()),
         });
         runtime.recover().await.map_err(StartError::Recover)?;
+        runtime.remember_needs().await.map_err(StartError::Recover)?;
         runtime.keep_house().map_err(StartError::Recover)?;
         Ok(runtime)
     }

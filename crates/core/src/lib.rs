@@ -42,6 +42,7 @@ mod fold;
 mod machine;
 
 mod absent;
+mod attention;
 mod decision;
 mod diagnostics;
 mod load;
@@ -60,6 +61,7 @@ mod memory_store;
 mod store;
 
 pub use self::{
+    attention::AttentionFilter,
     builder::{Builder, StartError},
     error::{CursorProblem, Error, ReadError},
     frame::Frame,

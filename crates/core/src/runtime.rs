@@ -1,6 +1,7 @@
 //! The runtime: the door to every worker.
 
 mod asking;
+mod attending;
 mod deciding;
 mod housekeeping;
 mod loading;
@@ -24,6 +25,7 @@ use tokio::{
 };
 
 use crate::{
+    attention::{Board, Post},
     builder::{Builder, Catalog},
     create::{check_line, first_inputs, make_scratch, resolve},
     diagnostics::Diagnostics,
@@ -63,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) limits: RuntimeLimits,
     pub(crate) retention: Retention,
     pub(crate) diagnostics: Diagnostics,
+    /// What waits for a person.
+    pub(crate) board: Arc<Board>,
     /// Workers whose logs were found damaged: nothing of them runs, whatever their rows say. Protects the set for single
     /// look-ups and inserts.
     pub(crate) damaged: Mutex<BTreeSet<WorkerId>>,
@@ -190,7 +194,8 @@ impl Runtime {
             last_event_id: None,
             uncovered: 0,
         };
-        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at));
+        let post = Post::of(&self.0.board, &spec);
+        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at, post));
         let seat = Seat { worker: worker.clone(), spec, backend, epoch: Commit::FIRST_EPOCH, created_at };
         let (task, live) = self.seat(seat, place, view);
         self.0.workers().insert(worker.clone(), Slot::new(Some(Ok(live))));
@@ -316,6 +321,8 @@ impl Shared {
         if matches!(error, StoreError::Corrupt { .. }) && self.damaged().insert(worker.clone()) {
             let message =
                 format!("{error}; the worker can be read where it is whole, and takes nothing more");
+            // Nothing can be decided about what is damaged.
+            self.board.remove(worker);
             self.diagnostics.report("store.worker_damaged", message, Some(worker.clone()));
         }
     }

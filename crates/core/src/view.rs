@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
+    attention::{Needs, Post},
+    batch::is_delta,
     fold::{Decided, Fold, prefix},
     frame::Frame,
     machine::Draft,
@@ -25,12 +27,14 @@ const SNAPSHOT_BYTES: usize = 120 << 10;
 /// How much of a text in flight a snapshot shows: its end, which what follows continues.
 const IN_FLIGHT_BYTES: usize = 16 << 10;
 /// How much of a long text a snapshot shows.
-const PREVIEW_BYTES: usize = 4 << 10;
+pub(crate) const PREVIEW_BYTES: usize = 4 << 10;
 
 /// What observers of a worker share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     worker: WorkerId,
+    /// Where the worker shows that it needs a person.
+    post: Post,
     /// Protects the ring and the view while a commit is published or a reader takes its frames; nothing awaits
     /// under it.
     inner: Mutex<Inner>,
@@ -58,18 +62,24 @@ struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new(fold: Fold, at: Timestamp) -> Self {
-        Self::at(fold, Head::EMPTY, at, Vec::new())
+    pub(crate) fn new(fold: Fold, at: Timestamp, post: Post) -> Self {
+        Self::at(fold, Head::EMPTY, at, Vec::new(), post)
     }
 
     /// A worker up to a place of its log, with the newest entries of its transcript.
-    pub(crate) fn at(fold: Fold, head: Head, at: Timestamp, entries: Vec<TranscriptEntry>) -> Self {
+    pub(crate) fn at(
+        fold: Fold,
+        head: Head,
+        at: Timestamp,
+        entries: Vec<TranscriptEntry>,
+        post: Post,
+    ) -> Self {
         let worker = fold.worker_ref.worker_id.clone();
         let progress = watch::Sender::new(Progress { seq: head.seq, over: false });
         let ring = Ring::default();
         let mut inner = Inner { fold, head, at, ring, entries: VecDeque::new(), entry_bytes: 0 };
         inner.remember(entries);
-        Self { worker, inner: Mutex::new(inner), progress }
+        Self { worker, post, inner: Mutex::new(inner), progress }
     }
 
     /// Shows a commit that is durable.
@@ -89,8 +99,21 @@ impl Shared {
             }
             inner.at = last.at;
             inner.head = head;
+            if drafts.iter().any(|draft| !is_delta(&draft.payload)) {
+                self.post_needs(&inner);
+            }
         }
         self.progress.send_modify(|progress| progress.seq = last.seq);
+    }
+
+    /// Shows what the worker needs of a person, as publishing does: for what was durable before.
+    pub(crate) fn show_needs(&self) {
+        self.post_needs(&self.lock());
+    }
+
+    /// Under the lock, so that the newest comes last.
+    fn post_needs(&self, inner: &Inner) {
+        self.post.show(&self.worker, Needs::of_fold(&inner.fold), inner.fold.approvals.values());
     }
 
     /// Says that nothing more will come. Who is behind reads the store; the ring's memory is for those who work.
@@ -208,7 +231,7 @@ fn tail(mut open: InFlight) -> InFlight {
     InFlight { omitted_bytes: omitted as u64, ..open }
 }
 
-fn without_large_input(approval: Approval) -> Approval {
+pub(crate) fn without_large_input(approval: Approval) -> Approval {
     match approval.blob {
         Some(_) => approval,
         None => Approval { input: without_large(approval.input), ..approval },
@@ -223,7 +246,7 @@ fn without_large(input: Value) -> Value {
     }
 }
 
-fn size(value: &impl serde::Serialize) -> usize {
+pub(crate) fn size(value: &impl serde::Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
 }
 
@@ -247,7 +270,9 @@ mod tests {
     fn snapshot(payloads: Vec<Payload>) -> (usize, Snapshot) {
         let at = Timestamp::UNIX_EPOCH;
         let worker_ref = WorkerRef { runtime_id: id("rt_1"), worker_id: id("wrk_1") };
-        let shared = Shared::new(Fold::new(worker_ref, at), at);
+        let post =
+            Post { board: crate::attention::Board::new(), display_name: None, labels: Default::default() };
+        let shared = Shared::new(Fold::new(worker_ref, at), at, post);
         let drafts: Vec<_> = payloads
             .into_iter()
             .map(|payload| Draft {

@@ -5,10 +5,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use musher_core::{
-    CursorProblem, Error, From, MemoryStore, OnRestart, Profile, ReadError, Retention, Runtime, Store,
+    AttentionFilter, CursorProblem, Error, From, MemoryStore, OnRestart, Profile, ReadError, Retention,
+    Runtime, Store,
 };
 use musher_protocol::{
-    Actor, CreateWorker, Cursor, Delivery, Envelope, InputKind, InputRequest, Intent, Payload,
+    Actor, CreateWorker, Cursor, Decision, Delivery, Envelope, InputKind, InputRequest, Intent, Payload,
     ProfileSelector, RunState, TurnOutcome, Until, WorkerDetail, WorkerId, WorkerStatus,
 };
 use musher_scripted::Scripted;
@@ -38,16 +39,21 @@ impl Place {
         let script = json!({ "turns": [
             { "match": "^hang", "steps": [ {"text": "well"}, {"hang": true} ] },
             { "match": "^tool", "steps": [ {"tool_call": {"name": "shell", "input": {}, "result": "x", "takes_ms": 600_000}} ] },
+            { "match": "^login", "steps": [ {"fail": {"code": "authentication_failed", "message": "no key"}} ] },
             { "match": "^ask", "steps": [ {"approval": {"tool": "shell", "input": {}}}, {"hang": true} ] },
         ], "otherwise": "echo" });
         let mut profile = Profile::of("scripted");
         profile.approval.mode = musher_core::ApprovalMode::Ask;
         profile.options.insert("script".to_owned(), script);
         let waits = Profile { on_restart: OnRestart::Wait, ..profile.clone() };
+        let mut hangs = profile.clone();
+        let hang = json!({ "otherwise": { "steps": [ {"text": "well"}, {"hang": true} ] } });
+        hangs.options.insert("script".to_owned(), hang);
         Runtime::builder_on(self.store.clone())
             .backend("scripted", Scripted)
             .profile("script", profile)
             .profile("waits", waits)
+            .profile("hangs", hangs)
             .scratch(self.scratch().to_owned())
             .retention(self.retention)
             .start()
@@ -286,4 +292,76 @@ async fn old_events_go_and_what_follows_from_them_stays() {
     let later = idle(&second, &worker).await;
     assert_eq!((later.transcript_len, &later.usage), (detail.transcript_len, &detail.usage));
     assert!(say(&second, &worker, "input 0").await.duplicate, "ids are remembered longer than events");
+}
+
+/// The ids of everything that waits for a person.
+fn attention(runtime: &Runtime) -> Vec<String> {
+    let list = runtime.attention(&AttentionFilter::default());
+    list.attention.iter().map(|item| item.attention_id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_is_known_again_and_what_was_withdrawn_is_not() {
+    let place = Place::new();
+    let first = place.runtime().await;
+    let (asks, locked_out) = (create(&first, "waits").await, create(&first, "script").await);
+    let well = create(&first, "script").await;
+    say(&first, &asks, "ask").await;
+    let asked = until(&first, &asks, 0, "approval_requested").await;
+    say(&first, &locked_out, "login").await;
+    let turn = idle(&first, &locked_out).await.outcome.unwrap().turn_id;
+    say(&first, &well, "hello").await;
+    idle(&first, &well).await;
+    let approval = asked.iter().find_map(|event| {
+        let Payload::ApprovalRequested(approval) = &event.payload else { return None };
+        Some(approval.approval_id.clone())
+    });
+    let approval = approval.unwrap();
+    let login = format!("att_login_{turn}");
+    assert_eq!(attention(&first), [format!("att_approval_{approval}"), login.clone()]);
+    drop(first);
+
+    let second = place.runtime().await;
+    assert_eq!(attention(&second), [login], "nobody has asked for this worker in this life");
+    for decision in ["allow", "deny"] {
+        let request = serde_json::from_value(json!({ "decision": decision })).unwrap();
+        match second.decide(&asks, &approval, request, me()).await {
+            Err(Error::ApprovalNotPending(withdrawn)) => {
+                let (decision, message) = (withdrawn.decision, withdrawn.message.as_deref());
+                let why = "the runtime ended while the question was open";
+                assert_eq!((decision, message), (Some(Decision::Withdrawn), Some(why)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    say(&second, &locked_out, "hello").await;
+    idle(&second, &locked_out).await;
+    assert_eq!(attention(&second), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_worker_that_restarts_cut_off_too_often_waits_for_a_person() {
+    let place = Place::new();
+    let runtime = place.runtime().await;
+    let worker = create(&runtime, "hangs").await;
+    say(&runtime, &worker, "go").await;
+    let mut seen = until(&runtime, &worker, 0, "text_done").await.last().unwrap().seq;
+    drop(runtime);
+    for _ in 0..2 {
+        let runtime = place.runtime().await;
+        assert_eq!(attention(&runtime), Vec::<String>::new(), "it goes on by itself");
+        seen = until(&runtime, &worker, seen, "text_done").await.last().unwrap().seq;
+        drop(runtime);
+    }
+    let stuck = |turn: &str| vec![format!("att_stuck_{turn}")];
+    for life in ["third", "fourth"] {
+        let runtime = place.runtime().await;
+        let turn = runtime.worker_detail(&worker).await.unwrap().outcome.unwrap().turn_id;
+        assert_eq!(attention(&runtime), stuck(turn.as_str()), "{life}");
+        drop(runtime);
+    }
+    let runtime = place.runtime().await;
+    say(&runtime, &worker, "go on").await;
+    until(&runtime, &worker, seen, "text_done").await;
+    assert_eq!(attention(&runtime), Vec::<String>::new());
 }

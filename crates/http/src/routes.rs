@@ -1,6 +1,7 @@
 //! The routes, each of which asks the runtime one thing.
 
 mod approvals;
+mod attention;
 mod blobs;
 mod commands;
 mod events;
@@ -19,6 +20,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Readyz => ready(call).await,
         RouteId::Runtime => runtime(call).await,
         RouteId::Diagnostics => Ok(diagnostics(&call)),
+        RouteId::Attention => attention::list(call).await,
         RouteId::ListWorkers => workers::list(call).await,
         RouteId::CreateWorker => workers::create(call).await,
         RouteId::Worker => workers::show(call).await,

@@ -6,6 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
+use crate::AttentionKind;
+
 /// Long enough for every id that the project mints, short enough for a log line and a path segment.
 const MAX_ID: usize = 128;
 /// The longest `Idempotency-Key` that is accepted, which may serve as an [`InputId`].
@@ -108,6 +110,7 @@ id!(/** An event; unique over the runtime, the same in logs, acks and replays. *
 id!(/** An approval that a worker waits for. */ ApprovalId, check_plain, PLAIN);
 id!(/** One HTTP request, for finding it in the server's log. */ RequestId, check_plain, PLAIN);
 id!(/** An input; the client's own id for it, or the `Idempotency-Key` of its request. */ InputId, check_visible, VISIBLE);
+id!(/** Something that waits for a person. */ AttentionId, check_visible, VISIBLE);
 id!(/** A tool call, as the vendor names it. */ ToolCallId, check_visible, VISIBLE);
 id!(/** A session, as the backend names it. */ SessionId, check_visible, VISIBLE);
 
@@ -124,6 +127,14 @@ impl EventId {
     #[must_use]
     pub fn of_snapshot(cursor: crate::Cursor) -> Self {
         Self(format!("snapshot:{cursor}").into())
+    }
+}
+
+impl AttentionId {
+    /// The item of this kind about that: one and the same for as long as it is open.
+    #[must_use]
+    pub fn of(kind: AttentionKind, subject: &str) -> Self {
+        Self(format!("att_{}_{subject}", kind.name()).into())
     }
 }
 

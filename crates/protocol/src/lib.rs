@@ -19,6 +19,7 @@
 //! ```
 
 mod approval;
+mod attention;
 mod blob;
 mod capability;
 mod create;
@@ -43,6 +44,7 @@ pub use self::{
         Answers, Approval, ApprovalKind, ApprovalState, ApprovalsReply, Decision, DecisionReply,
         DecisionRequest, Permission, Question, QuestionOption, Remember,
     },
+    attention::{AttentionItem, AttentionKind, AttentionReply},
     blob::{BlobRef, Digest, DigestError},
     capability::{Capability, CapabilityError},
     create::{
@@ -57,14 +59,17 @@ pub use self::{
     },
     frame::{Diagnostic, DiagnosticCode, Frame},
     id::{
-        ApprovalId, EventId, IdError, InputId, RequestId, RuntimeId, SessionId, ToolCallId, TurnId, WorkerId,
+        ApprovalId, AttentionId, EventId, IdError, InputId, RequestId, RuntimeId, SessionId, ToolCallId,
+        TurnId, WorkerId,
     },
     input::{
         Ack, AckReply, CommandRequest, Delivery, InputAck, InputAckReply, InputKind, InputRequest,
         StopRequest,
     },
     limits::WorkerLimits,
-    query::{EventsQuery, ListWorkersQuery, ObserveQuery, TranscriptQuery, Until, WorkerQuery},
+    query::{
+        AttentionQuery, EventsQuery, ListWorkersQuery, ObserveQuery, TranscriptQuery, Until, WorkerQuery,
+    },
     runtime::{
         DiagnosticsReply, RuntimeDiagnostic, RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary,
         StoreKind,

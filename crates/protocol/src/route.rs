@@ -3,9 +3,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AckReply, ApprovalsReply, CommandRequest, CreateWorker, DecisionReply, DecisionRequest, DiagnosticsReply,
-    ErrorCode, EventsQuery, EventsReply, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery,
-    RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
+    AckReply, ApprovalsReply, AttentionQuery, AttentionReply, CommandRequest, CreateWorker, DecisionReply,
+    DecisionRequest, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply, InputAckReply, InputRequest,
+    ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply,
+    WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -19,6 +20,8 @@ pub enum RouteId {
     Runtime,
     /// What the runtime itself has to report.
     Diagnostics,
+    /// What waits for a person.
+    Attention,
     /// The list of workers.
     ListWorkers,
     /// A new worker.
@@ -289,6 +292,15 @@ pub const ROUTES: &[Route] = &[
         "Shows what the runtime itself has to report, the newest last.",
         ReplyBody::Json(wire::<DiagnosticsReply>()),
     ),
+    Route {
+        query: Some(wire::<AttentionQuery>()),
+        ..get(
+            RouteId::Attention,
+            "/v1/attention",
+            "Lists what waits for a person, over all workers; waits for another list when asked to.",
+            ReplyBody::Json(wire::<AttentionReply>()),
+        )
+    },
     Route {
         query: Some(wire::<ListWorkersQuery>()),
         errors: &[ErrorCode::LimitTooLarge, ErrorCode::StoreIo],

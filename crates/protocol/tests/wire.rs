@@ -482,6 +482,21 @@ fn replies() {
     assert_json_snapshot!("reply_ack", ack);
     assert_json_snapshot!("reply_input", input);
     assert_json_snapshot!("reply_transcript", transcript);
+    let item = AttentionItem {
+        attention_id: AttentionId::of(AttentionKind::Question, "apr_1"),
+        kind: AttentionKind::Question,
+        worker_id: id("wrk_1"),
+        display_name: Some("Ada".into()),
+        labels: [("team".into(), "a".into())].into(),
+        message: "asks: Which?".into(),
+        since_at: at(3),
+        deadline_at: Some(at(603)),
+        until: Some(at(60)),
+        approval: Some(approval()),
+    };
+    let attention = AttentionReply { attention: vec![item], omitted: 7, next: Digest([0xab; 32]) };
+    assert_json_snapshot!("reply_attention", attention);
+    round_trip(&attention);
     let approvals = ApprovalsReply { approvals: vec![approval()] };
     let decision = DecisionReply { approval: approval(), duplicate: true };
     assert_json_snapshot!("reply_approvals", approvals);

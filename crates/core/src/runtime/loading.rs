@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Live, Runtime, Shared};
 use crate::{
     absent::Absent,
+    attention::Post,
     error::Error,
     load::{Loaded, load},
     machine::Input,
@@ -129,7 +130,10 @@ impl Runtime {
                 let (reply, begun) = oneshot::channel();
                 let shown = async {
                     let filled = match begun.await {
-                        Ok(Ok(())) => Ok(live),
+                        Ok(Ok(())) => {
+                            live.view.show_needs();
+                            Ok(live)
+                        }
                         Ok(Err(Error::Store(error))) => {
                             shared_too.upgrade().inspect(|shared| shared.note_damage(&worker_too, &error));
                             Err(Missing::Store(error))
@@ -165,7 +169,8 @@ impl Runtime {
         let survivors = self.left_behind(&row).await;
         let WorkerRow { spec, created_at, updated_at, .. } = row;
         let Loaded { fold, head, last_event_id, uncovered, entries } = loaded;
-        let view = Arc::new(view::Shared::at(fold.clone(), head.clone(), updated_at, entries));
+        let post = Post::of(&self.0.board, &spec);
+        let view = Arc::new(view::Shared::at(fold.clone(), head.clone(), updated_at, entries, post));
         let Some(epoch) = epoch else {
             view.close();
             let (asked, _nobody_listens) = mpsc::channel(1);

@@ -2,6 +2,7 @@
 
 mod access;
 mod approvals;
+mod attention;
 mod blobs;
 mod commands;
 mod connections;

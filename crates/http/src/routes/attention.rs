@@ -1,0 +1,36 @@
+//! What waits for a person.
+
+use axum::response::Response;
+use musher_core::AttentionFilter;
+use musher_protocol::{AttentionKind, AttentionQuery};
+
+use crate::{
+    call::Call,
+    fault::Fault,
+    query::{self, MAX_WAIT},
+    reply,
+};
+
+pub(super) async fn list(call: Call) -> Result<Response, Fault> {
+    let AttentionQuery { kind, label, after, wait } = call.query()?;
+    if kind == Some(AttentionKind::Unknown) {
+        return Err(Fault::invalid_query("`kind` is `approval`, `question`, `login`, `parked` or `stuck`"));
+    }
+    let label = match label.as_deref().map(|label| label.split_once('=')) {
+        None => None,
+        Some(Some((key, value))) => Some((key.to_owned(), value.to_owned())),
+        Some(None) => return Err(Fault::invalid_query("`label` is written `key=value`")),
+    };
+    let wait = query::wait(wait)?;
+    let wanted = AttentionFilter { kind, label };
+    let runtime = &call.adapter.runtime;
+    let list = match (after, wait) {
+        (None, None) => runtime.attention(&wanted),
+        (None, Some(_)) => return Err(Fault::invalid_query("`wait` needs `after`")),
+        (Some(seen), wait) => tokio::select! {
+            list = runtime.wait_attention(&wanted, seen, wait.unwrap_or(MAX_WAIT)) => list,
+            () = call.adapter.leaving() => runtime.attention(&wanted),
+        },
+    };
+    Ok(reply::json(&list))
+}
