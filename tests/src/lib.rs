@@ -15,6 +15,7 @@ mod fleet;
 mod kennel;
 mod parts;
 mod server;
+mod terminal;
 pub mod torture;
 
 pub use self::{
@@ -23,6 +24,7 @@ pub use self::{
     kennel::{Kennel, types},
     parts::{Claude, binary},
     server::{Finished, Home, Server, musher},
+    terminal::Terminal,
 };
 
 use std::time::Duration;

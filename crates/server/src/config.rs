@@ -265,7 +265,7 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 
 #[cfg(test)]
 mod tests {
-    use musher_core::{Limits, OnRestart};
+    use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart};
     use musher_protocol::Capability;
 
     use super::*;
@@ -312,7 +312,7 @@ mod tests {
             model = "sonnet"
             instructions = "be brief"
             settings_sources = ["user", "project"]
-            approval = { mode = "allow", deadline_secs = 5 }
+            approval = { mode = "ask", deadline_secs = 5 }
             capabilities = ["read", "mcp:tickets"]
             limits = { turns = 50, tokens = 2000000, cost_usd = 5.0, wall_secs = 7200, inactivity_secs = 7, tool_rounds = 100, background_secs = 60, queued_inputs = 2 }
             on_rate_limit = "park"
@@ -353,6 +353,8 @@ mod tests {
         };
         assert_eq!(careful.limits, limits);
         assert_eq!(careful.capabilities, [Capability::Read, Capability::Mcp("tickets".to_owned())].into());
+        let asks = ApprovalPolicy { mode: ApprovalMode::Ask, deadline: Duration::from_secs(5) };
+        assert_eq!(careful.approval, asks);
         assert_eq!(
             careful.rate_limit,
             musher_core::RateLimitPolicy::Park { at_most: Duration::from_secs(9) }

@@ -111,7 +111,8 @@ impl Display {
         self.end_line() + &harmless(text) + "\n"
     }
 
-    fn end_line(&mut self) -> String {
+    /// What ends the line that text of the model stands on.
+    pub(crate) fn end_line(&mut self) -> String {
         if std::mem::take(&mut self.mid_line) { "\n".to_owned() } else { String::new() }
     }
 }
@@ -159,15 +160,20 @@ pub(crate) fn harmless(text: &str) -> String {
         .collect()
 }
 
+/// The beginning of a text.
 fn preview(text: &str) -> String {
+    beginning(text, PREVIEW_LINES, PREVIEW_CHARS)
+}
+
+/// So much of a text, and how much is left out.
+pub(crate) fn beginning(text: &str, max_lines: usize, max_chars: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
-    let shown: String =
-        lines[..lines.len().min(PREVIEW_LINES)].join("\n").chars().take(PREVIEW_CHARS).collect();
+    let shown: String = lines[..lines.len().min(max_lines)].join("\n").chars().take(max_chars).collect();
     let more = text.trim_end().len().saturating_sub(shown.len());
     if more > 0 { format!("{shown} … {more} bytes more") } else { shown }
 }
 
-fn indent(text: &str, mark: &str) -> String {
+pub(crate) fn indent(text: &str, mark: &str) -> String {
     text.lines().map(|line| format!("{mark}{line}")).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,11 +1,14 @@
 //! The `musher` binary: config, composition, command line. What it runs is in the libraries.
 
+mod asking;
 mod cli;
 mod compose;
 mod config;
 mod display;
 mod failure;
+mod keyboard;
 mod paths;
+mod person;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod run;

@@ -2,7 +2,7 @@
 
 use std::{env, future::pending, process::ExitCode, time::Duration};
 
-use musher_core::{Error, Observation, Profile, Runtime};
+use musher_core::{ApprovalMode, Error, Observation, Profile, Runtime};
 use musher_protocol::{
     Actor, CreateWorker, Cursor, Envelope, Frame, Intent, OnIdle, Outcome, Payload, ProfileSelector,
     RunState, TurnOutcome, WorkerId, WorkspaceRef,
@@ -20,6 +20,7 @@ use crate::{
     display::{Display, ending},
     failure::Failure,
     paths,
+    person::{CLEAR_LINE, Person},
     store::StoreUrl,
     terminal::{self, Printer},
     waiting::Waiting,
@@ -53,6 +54,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let file = arguments.config.clone().or_else(paths::default_config);
     let mut config = Config::load(file.as_deref()).map_err(Failure::usage)?;
     let profile = profile(&mut config, &arguments)?;
+    let asks = config.profiles[&profile].approval.mode == ApprovalMode::Ask;
     let here = env::current_dir().map_err(|error| Failure::other("find the current directory", error))?;
     let interrupts =
         signal(SignalKind::interrupt()).map_err(|error| Failure::other("catch signals", error))?;
@@ -68,8 +70,8 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     };
     let ran = match composed.runtime.create_worker(request, me()).await {
         Ok(worker) => {
-            let run =
-                Run { runtime: composed.runtime.clone(), worker: worker.worker_id, json: arguments.json };
+            let (runtime, json) = (composed.runtime.clone(), arguments.json);
+            let run = Run { runtime, worker: worker.worker_id, asks, json };
             run.follow(Signals { interrupts, terminate }, Duration::from_secs(arguments.max_wait)).await
         }
         Err(error @ Error::Unavailable { .. }) => Err(Failure::other("run", error)
@@ -101,7 +103,7 @@ fn backticked(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-fn me() -> Actor {
+pub(crate) fn me() -> Actor {
     Actor::rule("run")
 }
 
@@ -113,6 +115,8 @@ struct Signals {
 struct Run {
     runtime: Runtime,
     worker: WorkerId,
+    /// Whoever is at the terminal decides what the worker asks.
+    asks: bool,
     json: bool,
 }
 
@@ -176,15 +180,23 @@ impl Run {
         let mut display = Display::default();
         let mut printed = Printed { outcome: None, gave_up: false };
         let mut waiting = Waiting::new();
+        let mut person = Person::new();
         loop {
             let frames = tokio::select! {
                 frames = observation.next() => frames.map_err(|error| Failure::other("read the log", error))?,
-                () = waiting.pause(), if !display.is_mid_line() => {
+                () = waiting.pause(), if !display.is_mid_line() && !person.is_asked() => {
                     printer.err(waiting.show()).await;
+                    continue;
+                }
+                line = person.line() => {
+                    let heard = person.hear(line, &self.runtime, &self.worker, printer).await;
+                    heard.map_err(|error| Failure::other("decide what the worker asks", error))?;
+                    self.put(&mut person, printer, false).await?;
                     continue;
                 }
             };
             let Some(frames) = frames else { break };
+            let mut said = false;
             for frame in frames {
                 let event = event(&frame).map_err(|error| Failure::other("read the log", error))?;
                 if matches!(event.payload, Payload::Snapshot(_)) {
@@ -196,21 +208,43 @@ impl Run {
                 } else {
                     display.show(&event)
                 };
-                if !text.is_empty() {
+                let was_asked = person.is_asked();
+                let aside = if self.asks { person.follow(&event.payload) } else { None };
+                if !text.is_empty() || aside.is_some() {
                     if let Some(room) = waiting.clear() {
                         printer.err(room).await;
                     }
+                    said = true;
+                }
+                // What is said, and what is asked next, begins on a line of its own.
+                if was_asked && (said || !person.is_asked()) {
+                    printer.err(CLEAR_LINE.to_owned()).await;
+                }
+                if !text.is_empty() {
                     printer.out(text).await;
+                }
+                if let Some(aside) = aside {
+                    printer.err(display.end_line() + &aside).await;
                 }
                 if let Payload::WorkerStopped(ended) | Payload::WorkerCancelled(ended) = event.payload {
                     printed.outcome = ended.outcome;
                 }
             }
+            if person.is_waited_for() {
+                let room = waiting.clear().unwrap_or_default() + &display.end_line();
+                printer.err(room).await;
+            }
+            self.put(&mut person, printer, said).await?;
         }
         if let Some(room) = waiting.clear() {
             printer.err(room).await;
         }
         if observation.is_complete() { Ok(printed) } else { Err(Failure::other("run", RunError::Cut)) }
+    }
+
+    async fn put(&self, person: &mut Person, printer: &Printer, said: bool) -> Result<(), Failure> {
+        let put = person.put(printer, said).await;
+        put.map_err(|error| Failure::other("ask at the terminal", error))
     }
 
     /// Stops a worker that is parked for longer than anybody at the terminal wants to wait.

@@ -51,6 +51,8 @@ pub(crate) struct Printer {
 enum Piece {
     Out(String),
     Err(String),
+    /// Everything before it is printed.
+    Done(oneshot::Sender<()>),
 }
 
 impl Printer {
@@ -62,6 +64,8 @@ impl Printer {
                 match piece {
                     Piece::Out(text) => put(io::stdout(), &text),
                     Piece::Err(text) => put(io::stderr(), &text),
+                    // Whoever waited may have gone.
+                    Piece::Done(printed) => drop(printed.send(())),
                 }
             }
             drop(prints);
@@ -78,6 +82,13 @@ impl Printer {
     /// Prints to stderr; waits while the queue is full.
     pub(crate) async fn err(&self, text: String) {
         self.print(Piece::Err(text)).await;
+    }
+
+    /// Waits until what was given before is printed.
+    pub(crate) async fn done(&self) {
+        let (prints, printed) = oneshot::channel();
+        self.print(Piece::Done(prints)).await;
+        printed.await.expect("the thread ends after its queue");
     }
 
     async fn print(&self, piece: Piece) {

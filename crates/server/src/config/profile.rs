@@ -70,10 +70,10 @@ struct ApprovalTable {
     deadline_secs: Option<u64>,
 }
 
-/// `ask` comes with the routes that let a person answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ModeKey {
+    Ask,
     Allow,
     Deny,
 }
@@ -103,6 +103,7 @@ impl ProfileTable {
         profile.instructions = self.instructions;
         if let Some(ApprovalTable { mode, deadline_secs }) = self.approval {
             let mode = match mode {
+                ModeKey::Ask => ApprovalMode::Ask,
                 ModeKey::Allow => ApprovalMode::Allow,
                 ModeKey::Deny => ApprovalMode::Deny,
             };
