@@ -21,7 +21,7 @@ pub mod torture;
 pub use self::{
     client::{Answer, Broken, Client, Ended, Stream},
     fleet::Fleet,
-    kennel::{Kennel, types},
+    kennel::{ALLOW, ASK, Credential, DENY, Kennel, claude_config, types},
     parts::{Claude, binary},
     server::{Finished, Home, Server, musher},
     terminal::Terminal,

@@ -2,81 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
-use musher_e2e::{Claude, Client, Finished, Fleet, Home, PATIENCE, Server, musher};
+use musher_e2e::{
+    ALLOW, Claude, DENY, Finished, Fleet, Home, Kennel, PATIENCE, claude_config, musher, on_both_versions,
+    types,
+};
 use musher_protocol::{Envelope, Payload, RunState, TurnOutcome};
 use musher_testkit::messages_api::MessagesApi;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 /// How long processes may live on after their server was killed.
 const AFTER_KILL: Duration = Duration::from_secs(5);
-
-/// A server whose workers are Claude Code, a model server that it talks to, and a directory to work in.
-struct Kennel {
-    server: Server,
-    client: Client,
-    api: MessagesApi,
-    fleet: Fleet,
-    work: TempDir,
-    _home: TempDir,
-}
-
-impl Kennel {
-    async fn open(claude: Claude) -> Self {
-        Self::open_with(claude.program().to_str().unwrap(), "allow").await
-    }
-
-    async fn open_with(program: &str, mode: &str) -> Self {
-        let api = MessagesApi::start().await;
-        let (home, work, fleet) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Fleet::new());
-        let server = Server::start(&config(program, mode, &api, &fleet, home.path(), work.path())).await;
-        let client = server.client();
-        Self { server, client, api, fleet, work, _home: home }
-    }
-
-    async fn worker(&self) -> String {
-        let shop = json!([{"name": "main", "reference": "shop"}]);
-        self.client.create(&json!({"intent": {"kind": "assistant"}, "workspace_refs": shop})).await
-    }
-
-    /// The outcome of one turn.
-    async fn turn(&self, worker: &str, content: &str) -> Value {
-        self.client.say(worker, content).await;
-        self.client.idle(worker).await["outcome"].clone()
-    }
-
-    async fn stop(&self, worker: &str) -> Value {
-        let ack = self.client.post(&format!("/v1/workers/{worker}/stop"), &json!({})).await.good();
-        assert_eq!(self.fleet.alive(), Vec::<String>::new(), "a stop returns when nothing is left");
-        ack
-    }
-
-    /// What the model was asked last.
-    fn last_prompt(&self) -> String {
-        self.api.requests().last().unwrap().prompt()
-    }
-
-    fn close(self) {
-        assert_eq!(self.api.violations(), []);
-    }
-}
-
-/// A config whose coder is this program, with nothing of the tester's own settings.
-fn config(program: &str, mode: &str, api: &MessagesApi, fleet: &Fleet, home: &Path, work: &Path) -> String {
-    format!(
-        "[profiles.coder]\nbackend = \"claude-pty\"\napproval = {{ mode = \"{mode}\" }}\n\
-         [workspaces.shop]\npath = \"{}\"\n\
-         [backends.claude-pty]\nprogram = \"{program}\"\n\
-         env = {{ HOME = \"{home}\", CLAUDE_CONFIG_DIR = \"{home}/config\", ANTHROPIC_BASE_URL = \"{}\", ANTHROPIC_API_KEY = \"{}\", {} }}\n",
-        work.display(),
-        api.url(),
-        api.api_key(),
-        fleet.env(),
-        home = home.display(),
-    )
-}
 
 /// The place of the first event of a type.
 fn place(log: &[Envelope], name: &str) -> usize {
@@ -151,7 +88,7 @@ async fn a_tool_turn_and_a_second_turn_in_the_same_session(claude: Claude) {
 }
 
 async fn a_denied_tool_does_not_run(claude: Claude) {
-    let kennel = Kennel::open_with(claude.program().to_str().unwrap(), "deny").await;
+    let kennel = Kennel::open_with(claude.program().to_str().unwrap(), DENY).await;
     let worker = kennel.worker().await;
     let file = kennel.work.path().join("made.txt");
     let outcome = kennel.turn(&worker, &format!("@@write:{}@@", file.display())).await;
@@ -226,16 +163,11 @@ async fn a_killed_server_leaves_no_process(claude: Claude) {
     fleet.is_gone_within(AFTER_KILL).await;
 }
 
-/// The types of events, those left out that come as often as they like.
-fn types(log: &[Envelope]) -> Vec<&'static str> {
-    log.iter().map(|event| event.payload.type_name()).filter(|name| !name.ends_with("_delta")).collect()
-}
-
 async fn a_worker_killed_in_the_middle_of_a_tool_comes_back_in_its_session(claude: Claude) {
     let (api, fleet) = (MessagesApi::start().await, Fleet::new());
     let (vendor, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let program = claude.program();
-    let config = config(program.to_str().unwrap(), "allow", &api, &fleet, vendor.path(), work.path());
+    let config = claude_config(program.to_str().unwrap(), ALLOW, &api, &fleet, vendor.path(), work.path());
     let home = Home::new(&config);
     let server = home.start().await;
     let client = server.client();
@@ -310,7 +242,7 @@ async fn a_run_streams_a_tool_turn_readably(claude: Claude) {
     let file = home.path().join("musher.toml");
     fs::write(
         &file,
-        config(claude.program().to_str().unwrap(), "allow", &api, &fleet, home.path(), work.path()),
+        claude_config(claude.program().to_str().unwrap(), ALLOW, &api, &fleet, home.path(), work.path()),
     )
     .unwrap();
     let mut command = musher(home.path());
@@ -331,23 +263,6 @@ async fn a_run_streams_a_tool_turn_readably(claude: Claude) {
     assert_eq!((api.violations(), fleet.alive()), (Vec::new(), Vec::<String>::new()));
 }
 
-macro_rules! on_both_versions {
-    ($($name:ident),* $(,)?) => {
-        mod latest {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(musher_e2e::Claude::Latest).await;
-            })*
-        }
-        mod old {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(musher_e2e::Claude::Old).await;
-            })*
-        }
-    };
-}
-
 on_both_versions!(
     a_tool_turn_and_a_second_turn_in_the_same_session,
     a_denied_tool_does_not_run,
@@ -365,7 +280,7 @@ async fn a_cli_that_dies_before_its_first_event_is_told_with_its_last_words() {
     let program = directory.path().join("claude");
     fs::write(&program, "#!/bin/sh\necho 'license expired' >&2\nexit 3\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let kennel = Kennel::open_with(program.to_str().unwrap(), "allow").await;
+    let kennel = Kennel::open_with(program.to_str().unwrap(), ALLOW).await;
     let worker = kennel.worker().await;
     let outcome = kennel.turn(&worker, "hello").await;
     assert_eq!(

@@ -5,14 +5,17 @@
 
 use std::{fs, path::Path};
 
-use musher_e2e::{Claude, Kennel, types};
+use musher_e2e::{ALLOW, Claude, Credential, Kennel, on_both_versions, types};
 use musher_protocol::{Envelope, LimitKind, Payload, RunState};
 use serde_json::{Value, json};
 
-const ALLOW: &str = "approval = { mode = \"allow\" }";
-
 async fn open(claude: Claude, profile: &str) -> Kennel {
-    Kennel::open(&claude.program(), &format!("{ALLOW}\n{profile}")).await
+    open_as(claude, profile, Credential::Key).await
+}
+
+async fn open_as(claude: Claude, profile: &str, credential: Credential) -> Kennel {
+    let profile = format!("approval = {ALLOW}\n{profile}");
+    Kennel::open_as(claude.program().to_str().unwrap(), &profile, credential).await
 }
 
 fn find<'a, T>(log: &'a [Envelope], pick: impl Fn(&'a Payload) -> Option<T>) -> Vec<T> {
@@ -98,7 +101,7 @@ async fn a_worker_may_begin_in_a_session_that_is_there_or_is_not(claude: Claude)
 }
 
 async fn a_usage_limit_parks_the_turn_which_goes_on_by_itself(claude: Claude) {
-    let kennel = Kennel::open_with_login(&claude.program(), ALLOW).await;
+    let kennel = open_as(claude, "", Credential::Login).await;
     let worker = kennel.worker().await;
     let outcome = kennel.turn(&worker, "@@limit:five_hour,1,2@@").await;
     assert_eq!(outcome["outcome"], "completed", "{outcome}");
@@ -247,23 +250,6 @@ async fn a_worker_has_no_tool_beyond_what_it_asked_for(claude: Claude) {
     assert_eq!(refused.len(), 1, "a refused tool call is an event: {refused:?}");
     kennel.stop(&worker).await;
     kennel.close();
-}
-
-macro_rules! on_both_versions {
-    ($($name:ident),* $(,)?) => {
-        mod latest {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(musher_e2e::Claude::Latest).await;
-            })*
-        }
-        mod old {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(musher_e2e::Claude::Old).await;
-            })*
-        }
-    };
 }
 
 on_both_versions!(

@@ -18,6 +18,7 @@
 //! | `two` | a text and two calls of `Bash` in one message |
 //! | `loop` | `Bash`, again in every step |
 //! | `tool:NAME\|JSON` | the tool NAME with this input |
+//! | `tools:JSON` | calls in one message, `[["NAME", {…}], …]` |
 //! | `slow:N,MS` | N words, with MS milliseconds after each |
 //! | `giant:BYTES` | one text of this length |
 //! | `utf8` | characters of up to four bytes, split at odd places |

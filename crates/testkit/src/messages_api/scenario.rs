@@ -46,7 +46,7 @@ pub(super) fn script(turn: &Turn, attempt: usize, now: u64) -> Result<Script, Vi
     };
     let Marker { name, argument } = marker;
     let unknown = || Violation::Scenario(format!("@@{name}:{argument}@@"));
-    let is_tool = matches!(name, "bash" | "write" | "read" | "edit" | "two" | "tool");
+    let is_tool = matches!(name, "bash" | "write" | "read" | "edit" | "two" | "tool" | "tools");
     if is_tool && turn.step > 0 {
         return Ok(text(format!("FAKE-DONE {name} step={}", turn.step)));
     }
@@ -66,6 +66,10 @@ pub(super) fn script(turn: &Turn, attempt: usize, now: u64) -> Result<Script, Vi
             let (tool_name, input) = argument.split_once('|').unwrap_or((argument, "{}"));
             let input = serde_json::from_str(input).ok().ok_or_else(unknown)?;
             calls(vec![tool(tool_name, input)])
+        }
+        "tools" => {
+            let wanted: Vec<(String, Value)> = serde_json::from_str(argument).ok().ok_or_else(unknown)?;
+            calls(wanted.into_iter().map(|(name, input)| tool(&name, input)).collect())
         }
         "slow" => {
             let [count, millis] = numbers(argument).ok_or_else(unknown)?;

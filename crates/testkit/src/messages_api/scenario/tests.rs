@@ -60,6 +60,16 @@ fn the_prompt_says_what_the_model_does() {
         ),
         ("@@two@@", 0, &format!("text(Two tools.) {} {} -> ToolUse", bash("echo one"), bash("echo two"))),
         ("@@two@@", 1, "text(FAKE-DONE two step=1) -> EndTurn"),
+        (
+            r#"@@tools:[["Read",{"file_path":"/a"}],["Glob",{}]]@@"#,
+            0,
+            r#"Read{"file_path":"/a"} Glob{} -> ToolUse"#,
+        ),
+        (
+            r#"@@tools:[["Read",{"file_path":"/a"}],["Glob",{}]]@@"#,
+            1,
+            "text(FAKE-DONE tools step=1) -> EndTurn",
+        ),
         ("@@loop@@", 7, &format!("{} -> ToolUse", bash("echo loop-7"))),
         (r#"@@tool:Grep|{"pattern":"x|y"}@@"#, 0, r#"Grep{"pattern":"x|y"} -> ToolUse"#),
         ("@@tool:ListFiles@@", 0, "ListFiles{} -> ToolUse"),
@@ -114,6 +124,8 @@ fn a_marker_that_says_nothing_is_a_violation() {
         ("@@limit@@", "@@limit:@@"),
         ("@@limit:five\nhour@@", "@@limit:five\nhour@@"),
         ("@@tool:Grep|{@@", "@@tool:Grep|{@@"),
+        ("@@tools:Grep@@", "@@tools:Grep@@"),
+        (r#"@@tools:[["Grep"]]@@"#, r#"@@tools:[["Grep"]]@@"#),
     ] {
         check(prompt, 0, 1, &format!("violation: no such scenario: {marker}"));
     }
