@@ -1,7 +1,7 @@
 //! What waits for a person, over all workers: kept current by every commit, so that nobody has to look for it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{
     fold::{End, Fold, prefix},
     profile::WorkerSpec,
-    store::{Blob, WorkerFacts},
+    store::{Blob, StoreError, WorkerFacts},
     view::{PREVIEW_BYTES, size, without_large_input},
 };
 
@@ -30,10 +30,19 @@ const LOGIN_FAILED: &str = "authentication_failed";
 /// Everything that waits for a person.
 #[derive(Debug)]
 pub(crate) struct Board {
-    /// Protects the map for single changes and for copies of pointers. A worker has at most an item for each approval
-    /// that is open, or one.
-    items: Mutex<BTreeMap<WorkerId, Vec<Arc<AttentionItem>>>>,
+    /// Protects the map for single changes and for copies of pointers.
+    inner: Mutex<Inner>,
     changes: watch::Sender<u64>,
+    /// How the reading of what an earlier life left ended.
+    recalled: watch::Sender<Option<Result<(), Arc<StoreError>>>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// A worker has at most an item for each approval that is open, or one.
+    items: BTreeMap<WorkerId, Vec<Arc<AttentionItem>>>,
+    /// While rows of an earlier life are read: the workers of which newer things are known, as many as act meanwhile.
+    known: Option<BTreeSet<WorkerId>>,
 }
 
 /// Which items somebody wants to see.
@@ -66,7 +75,12 @@ pub(crate) struct Needs<'a> {
 
 impl Board {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { items: Mutex::default(), changes: watch::Sender::new(0) })
+        let inner = Inner { items: BTreeMap::new(), known: Some(BTreeSet::new()) };
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            changes: watch::Sender::new(0),
+            recalled: watch::Sender::new(None),
+        })
     }
 
     /// Wakes whenever anything on it changes.
@@ -75,15 +89,26 @@ impl Board {
     }
 
     pub(crate) fn remove(&self, worker: &WorkerId) {
-        if self.lock().remove(worker).is_some() {
-            self.changed();
-        }
+        self.set(worker, Vec::new());
+    }
+
+    /// Says that all rows of an earlier life were read, or why not.
+    pub(crate) fn recalled(&self, result: Result<(), Arc<StoreError>>) {
+        self.lock().known = None;
+        self.recalled.send_replace(Some(result));
+    }
+
+    /// Waits until that was said.
+    pub(crate) async fn is_whole(&self) -> Result<(), Arc<StoreError>> {
+        let mut recalled = self.recalled.subscribe();
+        let said = recalled.wait_for(Option::is_some).await.expect("the board has the sender");
+        said.clone().expect("it was waited for")
     }
 
     /// The oldest of what is wanted.
     pub(crate) fn list(&self, wanted: &AttentionFilter) -> AttentionReply {
         let mut all: Vec<_> =
-            self.lock().values().flatten().filter(|item| wanted.takes(item)).map(Arc::clone).collect();
+            self.lock().items.values().flatten().filter(|item| wanted.takes(item)).map(Arc::clone).collect();
         all.sort_by(|one, two| (one.since_at, &one.attention_id).cmp(&(two.since_at, &two.attention_id)));
         let (mut attention, mut bytes) = (Vec::new(), 0);
         for item in &all {
@@ -99,26 +124,40 @@ impl Board {
     }
 
     fn set(&self, worker: &WorkerId, items: Vec<Arc<AttentionItem>>) {
-        let mut all = self.lock();
+        let mut inner = self.lock();
+        if let Some(known) = &mut inner.known {
+            known.insert(worker.clone());
+        }
+        let all = &mut inner.items;
         let old =
             if items.is_empty() { all.remove(worker) } else { all.insert(worker.clone(), items.clone()) };
-        drop(all);
+        drop(inner);
         if old.unwrap_or_default() != items {
             self.changed();
         }
     }
 
+    /// What a row of an earlier life says, unless the worker has said something since.
+    fn recall(&self, worker: &WorkerId, item: AttentionItem) {
+        let mut inner = self.lock();
+        if inner.known.as_ref().is_some_and(|known| !known.contains(worker)) {
+            inner.items.insert(worker.clone(), vec![Arc::new(item)]);
+            drop(inner);
+            self.changed();
+        }
+    }
+
     fn of(&self, worker: &WorkerId) -> Vec<Arc<AttentionItem>> {
-        self.lock().get(worker).cloned().unwrap_or_default()
+        self.lock().items.get(worker).cloned().unwrap_or_default()
     }
 
     fn changed(&self) {
         self.changes.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Vec<Arc<AttentionItem>>>> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every change is whole before anything could panic.
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,6 +224,13 @@ impl Post {
             asked
         };
         self.board.set(worker, items);
+    }
+
+    /// Shows what a worker needs that nothing has been under way of since an earlier life.
+    pub(crate) fn recall(&self, worker: &WorkerId, needs: Needs<'_>) {
+        if let Some(item) = self.other(worker, needs) {
+            self.board.recall(worker, item);
+        }
     }
 
     /// What waits besides approvals.

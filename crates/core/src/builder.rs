@@ -218,7 +218,7 @@ impl Builder {
             tasks: Mutex::new(JoinSet::new()),
         });
         runtime.recover().await.map_err(StartError::Recover)?;
-        runtime.remember_needs().await.map_err(StartError::Recover)?;
+        runtime.recall_needs().map_err(StartError::Recover)?;
         runtime.keep_house().map_err(StartError::Recover)?;
         Ok(runtime)
     }

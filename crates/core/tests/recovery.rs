@@ -295,8 +295,8 @@ async fn old_events_go_and_what_follows_from_them_stays() {
 }
 
 /// The ids of everything that waits for a person.
-fn attention(runtime: &Runtime) -> Vec<String> {
-    let list = runtime.attention(&AttentionFilter::default());
+async fn attention(runtime: &Runtime) -> Vec<String> {
+    let list = runtime.attention(&AttentionFilter::default()).await.unwrap();
     list.attention.iter().map(|item| item.attention_id.to_string()).collect()
 }
 
@@ -318,11 +318,11 @@ async fn what_waits_for_a_person_is_known_again_and_what_was_withdrawn_is_not() 
     });
     let approval = approval.unwrap();
     let login = format!("att_login_{turn}");
-    assert_eq!(attention(&first), [format!("att_approval_{approval}"), login.clone()]);
+    assert_eq!(attention(&first).await, [format!("att_approval_{approval}"), login.clone()]);
     drop(first);
 
     let second = place.runtime().await;
-    assert_eq!(attention(&second), [login], "nobody has asked for this worker in this life");
+    assert_eq!(attention(&second).await, [login], "nobody has asked for this worker in this life");
     for decision in ["allow", "deny"] {
         let request = serde_json::from_value(json!({ "decision": decision })).unwrap();
         match second.decide(&asks, &approval, request, me()).await {
@@ -336,7 +336,7 @@ async fn what_waits_for_a_person_is_known_again_and_what_was_withdrawn_is_not() 
     }
     say(&second, &locked_out, "hello").await;
     idle(&second, &locked_out).await;
-    assert_eq!(attention(&second), Vec::<String>::new());
+    assert_eq!(attention(&second).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -349,7 +349,7 @@ async fn a_worker_that_restarts_cut_off_too_often_waits_for_a_person() {
     drop(runtime);
     for _ in 0..2 {
         let runtime = place.runtime().await;
-        assert_eq!(attention(&runtime), Vec::<String>::new(), "it goes on by itself");
+        assert_eq!(attention(&runtime).await, Vec::<String>::new(), "it goes on by itself");
         seen = until(&runtime, &worker, seen, "text_done").await.last().unwrap().seq;
         drop(runtime);
     }
@@ -357,11 +357,11 @@ async fn a_worker_that_restarts_cut_off_too_often_waits_for_a_person() {
     for life in ["third", "fourth"] {
         let runtime = place.runtime().await;
         let turn = runtime.worker_detail(&worker).await.unwrap().outcome.unwrap().turn_id;
-        assert_eq!(attention(&runtime), stuck(turn.as_str()), "{life}");
+        assert_eq!(attention(&runtime).await, stuck(turn.as_str()), "{life}");
         drop(runtime);
     }
     let runtime = place.runtime().await;
     say(&runtime, &worker, "go on").await;
     until(&runtime, &worker, seen, "text_done").await;
-    assert_eq!(attention(&runtime), Vec::<String>::new());
+    assert_eq!(attention(&runtime).await, Vec::<String>::new());
 }

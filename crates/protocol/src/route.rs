@@ -294,6 +294,7 @@ pub const ROUTES: &[Route] = &[
     ),
     Route {
         query: Some(wire::<AttentionQuery>()),
+        errors: &[ErrorCode::StoreIo, ErrorCode::RuntimeStopped, ErrorCode::Draining],
         ..get(
             RouteId::Attention,
             "/v1/attention",

@@ -250,3 +250,28 @@ fn what_is_large_in_an_approval_is_left_out() {
     };
     assert_eq!(shown, expected);
 }
+
+#[tokio::test]
+async fn what_a_worker_says_itself_is_newer_than_any_row_of_an_earlier_life() {
+    let board = Board::new();
+    let ours = post(&board, &[]);
+    let idle = execution(RunState::Idle, None);
+    let login = outcome(None, Some("authentication_failed"));
+    let needs =
+        Needs { is_terminal: false, execution: &idle, outcome: Some(&login), end: None, is_held: false };
+    let well = Needs { outcome: None, ..needs };
+    let (silent, busy, deleted, late) = (id("wrk_1"), id("wrk_2"), id("wrk_3"), id("wrk_4"));
+    ours.show(&busy, well, std::iter::empty());
+    board.remove(&deleted);
+    for worker in [&silent, &busy, &deleted] {
+        ours.recall(worker, needs);
+    }
+    board.recalled(Ok(()));
+    board.is_whole().await.unwrap();
+    ours.recall(&late, needs);
+    let list = board.list(&everything());
+    let workers: Vec<_> = list.attention.iter().map(|item| &item.worker_id).collect();
+    assert_eq!(workers, [&silent]);
+    ours.show(&silent, well, std::iter::empty());
+    assert_eq!(board.list(&everything()).attention, []);
+}

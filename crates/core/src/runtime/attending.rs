@@ -1,64 +1,99 @@
 //! What waits for a person, over all workers.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use musher_protocol::{AttentionReply, Digest};
 
-use super::Runtime;
+use super::{Phase, Runtime, Shared};
 use crate::{
     attention::{AttentionFilter, Needs, Post},
     error::Error,
+    store::StoreError,
 };
 
-/// Rows that are read at once at the start.
+/// Rows that are read at once, beside whatever else the store is asked at the start.
 const PAGE: usize = 256;
 
 impl Runtime {
     /// What waits for a person, oldest first: the whole list up to the bounds that [`AttentionReply`] names. No worker
-    /// is looked at for it.
-    #[must_use]
-    pub fn attention(&self, wanted: &AttentionFilter) -> AttentionReply {
-        self.0.board.list(wanted)
+    /// is looked at for it. Soon after the start it waits until what an earlier life left has been read.
+    ///
+    /// # Errors
+    ///
+    /// When that could not be read, or the runtime ends before it was.
+    pub async fn attention(&self, wanted: &AttentionFilter) -> Result<AttentionReply, Error> {
+        tokio::select! {
+            biased;
+            whole = self.0.board.is_whole() => whole.map_err(Error::Store)?,
+            () = self.draining() => return Err(self.check_running().err().unwrap_or(Error::Draining)),
+        }
+        Ok(self.0.board.list(wanted))
     }
 
     /// Waits until the list is another one than the one that `seen` was the end of, or until the time is up, and answers
     /// with the list then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::attention`].
     pub async fn wait_attention(
         &self,
         wanted: &AttentionFilter,
         seen: Digest,
         at_most: Duration,
-    ) -> AttentionReply {
+    ) -> Result<AttentionReply, Error> {
         let mut changes = self.0.board.watch();
         let differs = async {
             loop {
                 changes.mark_unchanged();
-                let list = self.attention(wanted);
+                let list = self.attention(wanted).await?;
                 // The board lives as long as the runtime that is asked here.
                 if list.next != seen || changes.changed().await.is_err() {
-                    return list;
+                    return Ok(list);
                 }
             }
         };
-        let waited = tokio::time::timeout(at_most, differs).await;
-        waited.unwrap_or_else(|_the_time_is_up| self.attention(wanted))
-    }
-
-    /// Puts workers on the board that need a person and that nothing is under way of: those with something under way
-    /// have been read before, and show what they need themselves.
-    pub(crate) async fn remember_needs(&self) -> Result<(), Error> {
-        let mut after = None;
-        loop {
-            let rows = self.0.store.workers(None, after.as_ref(), PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = Some(last.worker_id.clone());
-            for row in rows {
-                if row.unsettled() || self.0.workers().contains_key(&row.worker_id) {
-                    continue;
-                }
-                let post = Post::of(&self.0.board, &row.spec);
-                post.show(&row.worker_id, Needs::of_settled(&row.facts), std::iter::empty());
-            }
+        match tokio::time::timeout(at_most, differs).await {
+            Ok(list) => list,
+            Err(_the_time_is_up) => self.attention(wanted).await,
         }
     }
+
+    /// Begins to put workers on the board that need a person and that nothing is under way of. Those with something
+    /// under way have been read before, and show what they need themselves.
+    pub(crate) fn recall_needs(&self) -> Result<(), Error> {
+        let shared = Arc::downgrade(&self.0);
+        let mut phase = self.0.phase.subscribe();
+        self.0.spawn(async move {
+            let result = tokio::select! {
+                () = async { drop(phase.wait_for(|phase| *phase != Phase::Running).await) } => return,
+                result = recall(&shared) => result,
+            };
+            if let Err(error) = &result {
+                tracing::error!(error = &**error as &dyn std::error::Error, "read what waits for a person");
+            }
+            if let Some(shared) = shared.upgrade() {
+                shared.board.recalled(result);
+            }
+        })
+    }
+}
+
+/// Reads all rows once, in pages.
+async fn recall(shared: &Weak<Shared>) -> Result<(), Arc<StoreError>> {
+    let mut after = None;
+    while let Some(shared) = shared.upgrade() {
+        let rows = shared.store.workers(None, after.as_ref(), PAGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.worker_id.clone());
+        for row in rows.iter().filter(|row| !row.unsettled()) {
+            Post::of(&shared.board, &row.spec).recall(&row.worker_id, Needs::of_settled(&row.facts));
+        }
+        // A store in memory answers without a pause, and requests must not wait for all of it.
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }

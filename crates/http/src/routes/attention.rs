@@ -25,11 +25,11 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     let wanted = AttentionFilter { kind, label };
     let runtime = &call.adapter.runtime;
     let list = match (after, wait) {
-        (None, None) => runtime.attention(&wanted),
+        (None, None) => runtime.attention(&wanted).await?,
         (None, Some(_)) => return Err(Fault::invalid_query("`wait` needs `after`")),
         (Some(seen), wait) => tokio::select! {
-            list = runtime.wait_attention(&wanted, seen, wait.unwrap_or(MAX_WAIT)) => list,
-            () = call.adapter.leaving() => runtime.attention(&wanted),
+            list = runtime.wait_attention(&wanted, seen, wait.unwrap_or(MAX_WAIT)) => list?,
+            () = call.adapter.leaving() => runtime.attention(&wanted).await?,
         },
     };
     Ok(reply::json(&list))

@@ -255,6 +255,9 @@ fn a_full_store_ends_what_runs_and_begins_nothing() {
         "input_delivered(b) user_message turn_started >input(b) [busy]",
     );
     check(&format!("{BUSY}; full"), "stop", "stop_requested >end(10)");
+    let asked = format!("{BUSY}; asks tool; full");
+    check(&asked, "allow", "no:StoreFull");
+    check(&asked, "deny no", "approval_resolved(deny) >deny ok [busy]");
 }
 
 #[test]
