@@ -207,7 +207,8 @@ impl Post {
         approvals: impl Iterator<Item = &'a Approval>,
     ) {
         // What an approval shows never changes, and making it anew is not for free.
-        let known = self.board.of(worker);
+        let mut approvals = approvals.peekable();
+        let known = if approvals.peek().is_some() { self.board.of(worker) } else { Vec::new() };
         let asked = approvals.map(|open| {
             let (kind, message) = question(open);
             let id = AttentionId::of(kind, open.approval_id.as_str());
