@@ -199,7 +199,8 @@ impl Conversation {
                 was_open.then_some(Output::Withdraw { request_id }).into_iter().collect()
             }
             Line::OtherRequest { request_id, subtype } => {
-                let remark = self.remarks.unknown_event(&format!("control_request/{subtype}")).map(event);
+                let remark =
+                    self.remarks.unknown_event(&format!("control_request/{subtype}"), line).map(event);
                 [Output::Say(say::unsupported(&request_id))].into_iter().chain(remark).collect()
             }
             Line::Response(response) => self.response(response),
@@ -224,7 +225,7 @@ impl Conversation {
                 vec![event(Event::Diagnostic { code, message: crate::bounded(&message, 512) })]
             }
             Line::Notice(text) => vec![event(self.remarks.notice(&text))],
-            Line::Unknown(name) => self.remarks.unknown_event(&name).map(event).into_iter().collect(),
+            Line::Unknown(name) => self.remarks.unknown_event(&name, line).map(event).into_iter().collect(),
             Line::Quiet => Vec::new(),
         }
     }
@@ -255,6 +256,9 @@ impl Conversation {
                 outputs.push(event(Event::TurnStarted));
             }
         }
+        let version = init.claude_code_version.as_deref();
+        let untested = version.and_then(|version| self.remarks.version(version));
+        outputs.extend(untested.map(event));
         let environment = self.environment_of(init);
         if self.environment.as_ref() != Some(&environment) {
             self.environment = Some(environment.clone());

@@ -36,8 +36,10 @@
 //!
 //! # Versions
 //!
-//! Tested with 2.1.197 and 2.1.329, which differ in much that matters here: what they count, how they take an
-//! interrupt, what they leave running when they are terminated. What comes out of this crate does not.
+//! The [`TESTED_VERSIONS`] differ in much that matters here: what they count, how they take an interrupt, what
+//! they leave running when they are terminated. What comes out of this crate does not. Any other version runs,
+//! with one diagnostic `claude.untested_version`; an event that is not understood is one `claude.unknown_event`,
+//! with the event as it came.
 //!
 //! # Errors
 //!
@@ -84,6 +86,9 @@ pub use crate::{
     options::ClaudeOptions,
     profile::{ClaudeProfile, ClaudeProfileError, SettingsSource},
 };
+
+/// The versions of Claude Code that this crate is tested with: the oldest and the newest.
+pub const TESTED_VERSIONS: [&str; 2] = ["2.1.197", "2.1.329"];
 
 /// A text, cut at the end of a character to at most so many bytes.
 fn bounded(text: &str, most: usize) -> String {

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use musher_backend::Event;
 
-use crate::{bounded, wire::Denial};
+use crate::{TESTED_VERSIONS, bounded, wire::Denial};
 
 /// Types that we do not know and remember by name. A program that makes up more than this gets no more notice.
 const MAX_KNOWN: usize = 64;
 /// Enough of a line to recognize it by.
 const EXCERPT: usize = 256;
+/// Enough of a line to see what a new version means by it. All of them together stay below what one turn of a
+/// busy worker adds to its log.
+const RAW: usize = 2048;
 
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
@@ -18,13 +21,27 @@ pub(super) struct Remarks {
 }
 
 impl Remarks {
-    /// An event of a type that we do not know, or cannot read.
-    pub(super) fn unknown_event(&mut self, name: &str) -> Option<Event> {
+    /// An event of a type that we do not know, or cannot read; the first of each is kept as it came.
+    pub(super) fn unknown_event(&mut self, name: &str, line: &[u8]) -> Option<Event> {
         let name = bounded(name, EXCERPT);
+        let raw = bounded(&String::from_utf8_lossy(line), RAW);
         self.once(
             "claude.unknown_event",
             &name,
-            format!("Claude Code sent `{name}`, which is not understood"),
+            format!("Claude Code sent `{name}`, which is not understood: {raw}"),
+        )
+    }
+
+    /// The program says which version it is.
+    pub(super) fn version(&mut self, version: &str) -> Option<Event> {
+        if TESTED_VERSIONS.contains(&version) {
+            return None;
+        }
+        let (version, tested) = (bounded(version, EXCERPT), TESTED_VERSIONS.join(" and "));
+        self.once(
+            "claude.untested_version",
+            "",
+            format!("Claude Code is {version}; Musher was tested with {tested}"),
         )
     }
 
@@ -75,4 +92,45 @@ pub(super) fn denied(denial: Denial) -> Event {
 
 fn diagnostic(code: &str, message: String) -> Event {
     Event::Diagnostic { code: code.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(event: Option<Event>) -> Option<(String, String)> {
+        let Event::Diagnostic { code, message } = event? else { panic!("a remark is a diagnostic") };
+        Some((code, message))
+    }
+
+    #[test]
+    fn an_unknown_event_is_kept_raw_once_and_bounded() {
+        let mut remarks = Remarks::default();
+        let (code, message) =
+            said(remarks.unknown_event("dream", br#"{"type":"dream","of":"sheep"}"#)).unwrap();
+        assert_eq!(
+            (code.as_str(), message.as_str()),
+            (
+                "claude.unknown_event",
+                r#"Claude Code sent `dream`, which is not understood: {"type":"dream","of":"sheep"}"#
+            )
+        );
+        assert_eq!(said(remarks.unknown_event("dream", b"{}")), None);
+        let (_, message) = said(remarks.unknown_event("long", "é".repeat(RAW).as_bytes())).unwrap();
+        assert!(message.ends_with(&format!(": {}…", "é".repeat(RAW / 2))), "{message}");
+        let n_more = (0..2 * MAX_KNOWN).filter(|n| remarks.unknown_event(&n.to_string(), b"{}").is_some());
+        assert_eq!(n_more.count(), MAX_KNOWN - 2);
+    }
+
+    #[test]
+    fn a_version_that_was_not_tested_is_told_once() {
+        let mut remarks = Remarks::default();
+        assert_eq!(TESTED_VERSIONS.map(|version| said(remarks.version(version))), [None, None]);
+        let (code, message) = said(remarks.version("3.0.0")).unwrap();
+        assert_eq!(
+            (code.as_str(), message.as_str()),
+            ("claude.untested_version", "Claude Code is 3.0.0; Musher was tested with 2.1.197 and 2.1.329")
+        );
+        assert_eq!(said(remarks.version("3.0.0")), None);
+    }
 }

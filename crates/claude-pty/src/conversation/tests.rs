@@ -262,9 +262,10 @@ fn what_is_not_understood_is_named_once_and_answered_where_it_asks() {
     }
     let asked =
         json!({ "type": "control_request", "request_id": "r1", "request": { "subtype": "hook_callback" } });
-    let outputs = talk.line(asked);
+    let outputs = talk.line(asked.clone());
     assert_eq!(outputs[0], Output::Say(say::unsupported("r1")));
-    let message = "Claude Code sent `control_request/hook_callback`, which is not understood".to_owned();
+    let message =
+        format!("Claude Code sent `control_request/hook_callback`, which is not understood: {asked}");
     let code = "claude.unknown_event".to_owned();
     assert_eq!(outputs[1], event(Event::Diagnostic { code, message }));
     let n = (0..1000).map(|n| talk.line(json!({ "type": format!("made_up_{n}") })).len()).sum::<usize>();
