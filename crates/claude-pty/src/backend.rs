@@ -10,6 +10,7 @@ use musher_process::Program;
 use crate::{
     ClaudeOptions, invocation,
     invocation::Invocation,
+    recording::Recording,
     session::{self, Limits},
     tenancy::Tenancy,
 };
@@ -70,7 +71,9 @@ impl Backend for ClaudePty {
             return Err(BackendError { code: "session_in_use", message, source: None });
         };
         let ClaudeOptions { start_limit, exit_limit, .. } = self.options;
-        session::run(invocation, link, Limits { start: start_limit, exit: exit_limit }).await
+        let recording = Recording::of(&self.options, &launch, &invocation);
+        let limits = Limits { start: start_limit, exit: exit_limit };
+        session::run(invocation, recording, link, limits).await
     }
 }
 

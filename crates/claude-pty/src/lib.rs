@@ -71,6 +71,7 @@ mod options;
 mod profile;
 
 mod invocation;
+mod recording;
 mod session;
 mod tenancy;
 mod tools;

@@ -1,6 +1,6 @@
 //! What an operator decides about the backend.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// The variables that say whom Claude Code talks to and as whom, and where it keeps its sessions.
 const PASS_ENV: [&str; 5] = [
@@ -32,6 +32,10 @@ pub struct ClaudeOptions {
     pub exit_limit: Duration,
     /// How long a command of the model's may run; the program's own ten minutes when absent.
     pub tool_limit: Option<Duration>,
+    /// The directory in which each session is recorded: one file of JSON lines with all that the program was told
+    /// and all that it said, so prompts, files and the output of tools are in it. Values of variables that look
+    /// like secrets are not. None: nothing is recorded.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for ClaudeOptions {
@@ -43,13 +47,14 @@ impl Default for ClaudeOptions {
             start_limit: START_LIMIT,
             exit_limit: EXIT_LIMIT,
             tool_limit: None,
+            record: None,
         }
     }
 }
 
 impl fmt::Debug for ClaudeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit } = self;
+        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit, record } = self;
         f.debug_struct("ClaudeOptions")
             .field("program", program)
             .field("env", &env.keys())
@@ -57,6 +62,7 @@ impl fmt::Debug for ClaudeOptions {
             .field("start_limit", start_limit)
             .field("exit_limit", exit_limit)
             .field("tool_limit", tool_limit)
+            .field("record", record)
             .finish()
     }
 }

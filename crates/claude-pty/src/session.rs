@@ -25,6 +25,7 @@ use crate::{
     conversation::{Conversation, Output, Refusal},
     framing::LineTooLong,
     invocation::{self, Invocation},
+    recording::{self, Recorder, Recording, Tap},
 };
 
 /// A program that ended has written all it will; only what it left running may hold its pipes open.
@@ -45,6 +46,7 @@ pub(crate) struct Limits {
 /// Runs a session to its end.
 pub(crate) async fn run(
     invocation: Invocation,
+    recording: Option<Recording>,
     link: Link,
     limits: Limits,
 ) -> Result<SessionOutcome, BackendError> {
@@ -56,19 +58,24 @@ pub(crate) async fn run(
     };
     let start = |error| BackendError::new("claude_not_started", "start Claude Code", error);
     let spawned = command.spawn().await.map_err(start)?;
-    let (mut child, mut session) = Session::begin(link, Conversation::new(opening), limits, spawned);
+    let recorder = recording.map(Recorder::start);
+    let (mut child, mut session) =
+        Session::begin(link, recorder, Conversation::new(opening), limits, spawned);
     let mut ended = session.live(&mut child).await;
     // The program has this session already: an earlier start got further than anybody knows. So it is continued.
     if let (Ok(exit), Some(command)) = (&ended, continuing)
         && session.id_is_in_use(*exit)
     {
         let spawned = command.spawn().await.map_err(start)?;
-        let Session { link, conversation, .. } = session;
-        (child, session) = Session::begin(link, conversation, limits, spawned);
+        let Session { link, recorder, conversation, .. } = session;
+        (child, session) = Session::begin(link, recorder, conversation, limits, spawned);
         ended = session.live(&mut child).await;
     }
     match ended {
-        Ok(exit) => Ok(session.outcome(exit)),
+        Ok(exit) => {
+            session.finish_recording(exit).await;
+            Ok(session.outcome(exit))
+        }
         Err(failure) => session.fail(&mut child, failure).await,
     }
 }
@@ -76,6 +83,8 @@ pub(crate) async fn run(
 /// Everything but the process itself, which is waited for and ended beside it.
 struct Session {
     link: Link,
+    /// What writes down all that goes over the pipes, when somebody wants it.
+    recorder: Option<Recorder>,
     stdin: Stdin,
     pipes: Pipes,
     conversation: Conversation,
@@ -131,12 +140,20 @@ enum Happened {
 }
 
 impl Session {
-    fn begin(link: Link, conversation: Conversation, limits: Limits, spawned: Spawned) -> (Child, Self) {
+    fn begin(
+        link: Link,
+        recorder: Option<Recorder>,
+        conversation: Conversation,
+        limits: Limits,
+        spawned: Spawned,
+    ) -> (Child, Self) {
         let Spawned { child, stdin, stdout, stderr } = spawned;
+        let tap = recorder.as_ref().map_or_else(Tap::default, Recorder::tap);
         let mut session = Self {
             link,
-            stdin: Stdin::new(stdin),
-            pipes: Pipes::new(stdout, stderr),
+            recorder,
+            stdin: Stdin::new(stdin, tap.clone()),
+            pipes: Pipes::new(stdout, stderr, tap),
             conversation,
             approvals: BTreeMap::new(),
             exit: None,
@@ -183,6 +200,10 @@ impl Session {
                 }
                 Happened::Deadline if self.is_starting() => return Err(Failure::Silent),
                 Happened::Deadline => return Ok(()),
+            }
+            if let Some(failure) = self.recorder.as_mut().and_then(Recorder::failure) {
+                self.recorder = None;
+                self.link.emit(recording::remark(&failure)).await?;
             }
             if self.exit.is_some() && self.pipes.are_over() {
                 return Ok(());
@@ -315,6 +336,15 @@ impl Session {
         Ok(())
     }
 
+    /// Ends the recording, and says what is missing in it. That changes nothing about the session.
+    async fn finish_recording(&mut self, exit: Option<Exit>) {
+        let Some(recorder) = self.recorder.take() else { return };
+        if let Err(failure) = recorder.finish(exit).await {
+            // When nobody listens any more, nobody misses it; the file has no end, and shows it.
+            let _unheard = self.link.emit(recording::remark(&failure)).await;
+        }
+    }
+
     fn outcome(&self, exit: Option<Exit>) -> SessionOutcome {
         let was_asked = self.ending.is_some();
         let is_good = exit.is_some_and(|exit| exit.code == Some(0)) && !self.conversation.has_open_turn();
@@ -337,6 +367,8 @@ impl Session {
         // What was used is told whatever happened; when nobody listens any more, nobody misses it.
         let outputs = self.conversation.over();
         drop(self.perform(outputs).await);
+        let exit = self.exit.or_else(|| ended.as_ref().ok().and_then(|ended| ended.exit));
+        self.finish_recording(exit).await;
         let said =
             self.pipes.stderr_tail().map_or_else(String::new, |said| format!("; it said last: {said}"));
         let error = |code, message| BackendError { code, message, source: None };

@@ -3,7 +3,10 @@
 use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver};
 
 use super::tail::Tail;
-use crate::framing::{LineTooLong, Lines};
+use crate::{
+    framing::{LineTooLong, Lines},
+    recording::{Tap, Track},
+};
 
 /// As much as a pipe holds.
 const STDOUT_BUFFER: usize = 64 * 1024;
@@ -21,6 +24,7 @@ pub(super) struct Pipes {
     stderr_is_over: bool,
     lines: Lines,
     tail: Tail,
+    tap: Tap,
 }
 
 /// What has come.
@@ -35,7 +39,7 @@ pub(super) enum Chunk {
 }
 
 impl Pipes {
-    pub(super) fn new(stdout: Receiver, stderr: Receiver) -> Self {
+    pub(super) fn new(stdout: Receiver, stderr: Receiver, tap: Tap) -> Self {
         Self {
             stdout,
             stdout_buffer: vec![0; STDOUT_BUFFER],
@@ -45,6 +49,7 @@ impl Pipes {
             stderr_is_over: false,
             lines: Lines::default(),
             tail: Tail::default(),
+            tap,
         }
     }
 
@@ -53,11 +58,13 @@ impl Pipes {
         tokio::select! {
             n = read(&mut self.stdout, &mut self.stdout_buffer), if reads_stdout && !self.stdout_is_over => {
                 self.stdout_is_over = n == 0;
+                self.tap.bytes(Track::Stdout, &self.stdout_buffer[..n]);
                 self.lines.push(&self.stdout_buffer[..n]);
                 if n == 0 { Chunk::StdoutOver } else { Chunk::Stdout }
             }
             n = read(&mut self.stderr, &mut self.stderr_buffer), if !self.stderr_is_over => {
                 self.stderr_is_over = n == 0;
+                self.tap.bytes(Track::Stderr, &self.stderr_buffer[..n]);
                 self.tail.push(&self.stderr_buffer[..n]);
                 Chunk::Stderr
             }

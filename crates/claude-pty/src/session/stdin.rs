@@ -4,7 +4,10 @@ use std::{collections::VecDeque, future, io};
 
 use tokio::{io::AsyncWriteExt, net::unix::pipe::Sender};
 
-use crate::say::Said;
+use crate::{
+    recording::{Tap, Track},
+    say::Said,
+};
 
 /// Answers that may wait before nothing more is read from the program. It asks for a few at a time; one that
 /// asks and asks and reads no answer must wait itself.
@@ -19,11 +22,12 @@ pub(super) struct Stdin {
     /// How much of the first line is written.
     written: usize,
     closes: bool,
+    tap: Tap,
 }
 
 impl Stdin {
-    pub(super) fn new(pipe: Sender) -> Self {
-        Self { pipe: Some(pipe), lines: VecDeque::new(), written: 0, closes: false }
+    pub(super) fn new(pipe: Sender, tap: Tap) -> Self {
+        Self { pipe: Some(pipe), lines: VecDeque::new(), written: 0, closes: false, tap }
     }
 
     pub(super) fn push(&mut self, line: Said) {
@@ -39,8 +43,8 @@ impl Stdin {
     /// The end of input, behind what waits.
     pub(super) fn close(&mut self) {
         self.closes = true;
-        if self.lines.is_empty() {
-            self.pipe = None;
+        if self.lines.is_empty() && self.pipe.take().is_some() {
+            self.tap.stdin_closed();
         }
     }
 
@@ -53,8 +57,12 @@ impl Stdin {
         let (Some(pipe), Some(line)) = (&mut self.pipe, self.lines.front()) else {
             return future::pending().await;
         };
-        match pipe.write(&line.as_bytes()[self.written..]).await {
-            Ok(n) => self.written += n,
+        let rest = &line.as_bytes()[self.written..];
+        match pipe.write(rest).await {
+            Ok(n) => {
+                self.tap.bytes(Track::Stdin, &rest[..n]);
+                self.written += n;
+            }
             Err(error) => {
                 self.pipe = None;
                 self.lines.clear();

@@ -1,0 +1,281 @@
+//! A session's raw streams on a file of their own, so that what went wrong at somebody's place can be played again.
+//!
+//! The file is a cassette: JSON lines, first a header, then what went over stdin, stdout and stderr with the time
+//! since the beginning, and how the program ended. A task of its own writes it. The session never waits for that
+//! task: one that falls behind or fails costs the recording, which then says so, and nothing else.
+
+mod line;
+mod secrets;
+mod tape;
+
+use std::{
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use musher_backend::{Event, Launch};
+use musher_process::Exit;
+use tokio::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::AsyncWriteExt as _,
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use self::{line::Header, secrets::Secrets, tape::Tape};
+use crate::{ClaudeOptions, invocation::Invocation};
+
+/// Pieces that may wait for the disk. Each is at most what a pipe holds, so that 16 MiB may wait; a disk that is
+/// further behind than that would cost the session memory.
+const QUEUE: usize = 256;
+
+/// A disk that needs longer for what waits is none that a session's end waits for.
+const FINISH_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is recorded, and where.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    directory: PathBuf,
+    file: String,
+    header: Header,
+    secrets: Secrets,
+}
+
+/// Why there is no recording, or not all of it. No message has a path: it goes into the worker's log.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordingError {
+    #[error("the session is not recorded: its file cannot be made")]
+    Create(#[source] io::Error),
+    #[error("the recording ends early: its file cannot be written")]
+    Write(#[source] io::Error),
+    #[error("the recording ends early: {0}")]
+    Cut(Cut),
+    #[error("the recording may lack its end: the disk did not take it within {} s", FINISH_LIMIT.as_secs())]
+    Slow,
+}
+
+/// Why a cassette has no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It is as long as it may be.
+    Full,
+    /// A line is longer than the session itself would take.
+    LineTooLong,
+    /// The disk was slower than the session.
+    Behind,
+    /// Nobody was there any more to say how the session ended.
+    Abandoned,
+}
+
+/// What there is to record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Bytes(Track, Vec<u8>),
+    /// Nothing more is written to the program.
+    StdinClosed,
+    /// The session is over, and the program ended like this as far as anybody knows.
+    Over(Option<Exit>),
+}
+
+/// One of the program's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Track {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+/// Something, and when it was, in milliseconds since the recording began.
+#[derive(Debug)]
+struct Timed {
+    at_ms: u64,
+    taken: Taken,
+}
+
+/// Where a stream is listened to; one that is off forgets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tap(Option<Feed>);
+
+#[derive(Clone, Debug)]
+struct Feed {
+    began: Instant,
+    sender: mpsc::Sender<Timed>,
+    /// Something could not be recorded, so nothing behind it must be: a gap would tell of something that never was.
+    is_behind: Arc<AtomicBool>,
+}
+
+/// A recording that runs. Dropped, it ends where it is.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    feed: Feed,
+    writing: JoinSet<Result<(), RecordingError>>,
+}
+
+impl Recording {
+    /// The recording of a session, when the options want one.
+    pub(crate) fn of(options: &ClaudeOptions, launch: &Launch, invocation: &Invocation) -> Option<Self> {
+        let directory = options.record.clone()?;
+        let environment = &invocation.command.environment;
+        let names = options.pass_env.iter().chain(options.env.keys());
+        let secrets = Secrets::of(names.filter_map(|name| Some((name.as_str(), environment.get(name)?))));
+        let recorded_at = Timestamp::now();
+        let args = &invocation.command.args;
+        let header = Header::new(
+            args.iter().map(|arg| secrets.redact(arg.as_encoded_bytes())),
+            &invocation.opening.env_keys,
+            recorded_at,
+        );
+        let moment = recorded_at.strftime("%Y%m%dT%H%M%S.%3fZ");
+        let file = format!("{}_{moment}_{}.jsonl", launch.worker_id, invocation.session_id);
+        Some(Self { directory, file, header, secrets })
+    }
+}
+
+impl Recorder {
+    /// Begins; whatever goes wrong is told by [`Recorder::failure`] and [`Recorder::finish`].
+    pub(crate) fn start(recording: Recording) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let feed = Feed { began: Instant::now(), sender, is_behind: Arc::default() };
+        let mut writing = JoinSet::new();
+        writing.spawn(write(recording, receiver, Arc::clone(&feed.is_behind)));
+        Self { feed, writing }
+    }
+
+    pub(crate) fn tap(&self) -> Tap {
+        Tap(Some(self.feed.clone()))
+    }
+
+    /// What went wrong, once something has. Never waits.
+    pub(crate) fn failure(&mut self) -> Option<RecordingError> {
+        self.writing.try_join_next()?.map_or_else(|error| Some(abandoned(&error)), Result::err)
+    }
+
+    /// Records the end, and waits until all is in the file.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing in the file.
+    pub(crate) async fn finish(mut self, exit: Option<Exit>) -> Result<(), RecordingError> {
+        let over = self.feed.timed(Taken::Over(exit));
+        let finished = async {
+            // Refused when the task has ended, and then it says why.
+            let _refused = self.feed.sender.send(over).await;
+            self.writing.join_next().await
+        };
+        match timeout(FINISH_LIMIT, finished).await {
+            Ok(Some(Ok(written))) => written,
+            Ok(Some(Err(error))) => Err(abandoned(&error)),
+            // Its failure was told before.
+            Ok(None) => Ok(()),
+            Err(_late) => Err(RecordingError::Slow),
+        }
+    }
+}
+
+/// Only a bug ends the task like this.
+fn abandoned(error: &tokio::task::JoinError) -> RecordingError {
+    tracing::error!(%error, "the recorder ended without a result");
+    RecordingError::Cut(Cut::Abandoned)
+}
+
+impl Tap {
+    /// Records some bytes of a stream. Never waits.
+    pub(crate) fn bytes(&self, track: Track, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.take(|| Taken::Bytes(track, bytes.to_vec()));
+        }
+    }
+
+    /// Records that nothing more is written to the program. Never waits.
+    pub(crate) fn stdin_closed(&self) {
+        self.take(|| Taken::StdinClosed);
+    }
+
+    fn take(&self, taken: impl FnOnce() -> Taken) {
+        let Some(feed) = self.0.as_ref().filter(|feed| !feed.is_behind.load(Ordering::Relaxed)) else {
+            return;
+        };
+        match feed.sender.try_send(feed.timed(taken())) {
+            // Closed: the task has ended, and its end says why.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => feed.is_behind.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Feed {
+    fn timed(&self, taken: Taken) -> Timed {
+        // A session does not last for the 500 million years that do not fit.
+        Timed { at_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), taken }
+    }
+}
+
+/// A failure as the worker's log has it.
+pub(crate) fn remark(failure: &RecordingError) -> Event {
+    let cause = failure.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    Event::Diagnostic { code: "claude.recording_failed".to_owned(), message: format!("{failure}{cause}") }
+}
+
+/// Writes a cassette until its session is over.
+async fn write(
+    recording: Recording,
+    mut queue: mpsc::Receiver<Timed>,
+    is_behind: Arc<AtomicBool>,
+) -> Result<(), RecordingError> {
+    let Recording { directory, file, header, secrets } = recording;
+    let mut file = create(&directory, &file).await.map_err(RecordingError::Create)?;
+    let mut tape = Tape::new(secrets);
+    let mut text = tape.begin(&header);
+    let mut batch = Vec::new();
+    loop {
+        file.write_all(text.as_bytes()).await.map_err(RecordingError::Write)?;
+        if let Some(cut) = tape.over() {
+            file.flush().await.map_err(RecordingError::Write)?;
+            return cut.map_or(Ok(()), |cut| Err(RecordingError::Cut(cut)));
+        }
+        text.clear();
+        if queue.recv_many(&mut batch, QUEUE).await == 0 {
+            tape.cut(Cut::Abandoned, &mut text);
+        }
+        for Timed { at_ms, taken } in batch.drain(..) {
+            if matches!(taken, Taken::Over(_)) && is_behind.load(Ordering::Relaxed) {
+                tape.cut(Cut::Behind, &mut text);
+            }
+            tape.take(at_ms, taken, &mut text);
+        }
+    }
+}
+
+/// Makes the file, which is this user's alone; a directory that is missing is made, too.
+async fn create(directory: &Path, file: &str) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).await?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(file)).await
+}
+
+impl Cut {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Full => "it is as long as it may be",
+            Self::LineTooLong => "a line is too long",
+            Self::Behind => "the disk was slower than the session",
+            Self::Abandoned => "the session ended without a word",
+        }
+    }
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! What is recorded, line for line. Pure: pieces of streams go in, lines of a cassette come out.
+
+use super::{
+    Cut, Taken, Track,
+    line::{self, Header},
+    secrets::Secrets,
+};
+use crate::framing::MAX_LINE;
+
+/// The longest cassette. A day's work is a tenth of it; a session that was left on must not fill the disk.
+const MAX_LENGTH: usize = 64 * 1024 * 1024;
+
+/// A cassette as far as it is recorded.
+#[derive(Debug)]
+pub(super) struct Tape {
+    secrets: Secrets,
+    /// Of each stream what came behind its last line feed: a secret may be cut anywhere but there.
+    stdin: Vec<u8>,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    at_ms: u64,
+    length: usize,
+    end: Option<Option<Cut>>,
+}
+
+impl Tape {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        let (stdin, stdout, stderr) = Default::default();
+        Self { secrets, stdin, stdout, stderr, at_ms: 0, length: 0, end: None }
+    }
+
+    /// The first line.
+    pub(super) fn begin(&mut self, header: &Header) -> String {
+        let first = header.line();
+        self.length = first.len();
+        first
+    }
+
+    /// Whether nothing more comes, and why when that is too early.
+    pub(super) fn over(&self) -> Option<Option<Cut>> {
+        self.end
+    }
+
+    /// Adds the lines that are complete with this.
+    pub(super) fn take(&mut self, at_ms: u64, taken: Taken, text: &mut String) {
+        if self.end.is_some() {
+            return;
+        }
+        self.at_ms = at_ms;
+        match taken {
+            Taken::Bytes(track, bytes) => self.bytes(track, &bytes, text),
+            Taken::StdinClosed => {
+                self.rest(Track::Stdin, text);
+                self.add(&line::stdin_closed(at_ms), text);
+            }
+            Taken::Over(exit) => {
+                for track in [Track::Stdin, Track::Stdout, Track::Stderr] {
+                    self.rest(track, text);
+                }
+                self.add(&line::exit(at_ms, exit), text);
+                self.end = self.end.or(Some(None));
+            }
+        }
+    }
+
+    /// Ends the cassette here. What is not complete is left out: nobody knows how it would have gone on.
+    pub(super) fn cut(&mut self, cut: Cut, text: &mut String) {
+        if self.end.is_none() {
+            text.push_str(&line::cut(self.at_ms, cut));
+            self.end = Some(Some(cut));
+        }
+    }
+
+    fn bytes(&mut self, track: Track, bytes: &[u8], text: &mut String) {
+        let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+            self.waiting(track).extend_from_slice(bytes);
+            if self.waiting(track).len() > MAX_LINE {
+                self.cut(Cut::LineTooLong, text);
+            }
+            return;
+        };
+        let (whole, rest) = bytes.split_at(last + 1);
+        let mut lines = std::mem::replace(self.waiting(track), rest.to_vec());
+        lines.extend_from_slice(whole);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let line = line::bytes(self.at_ms, track, &self.secrets.redact(line));
+            self.add(&line, text);
+        }
+    }
+
+    /// What a stream ends with, where it is no whole line.
+    fn rest(&mut self, track: Track, text: &mut String) {
+        let rest = std::mem::take(self.waiting(track));
+        if !rest.is_empty() {
+            let line = line::bytes(self.at_ms, track, &self.secrets.redact_broken(&rest));
+            self.add(&line, text);
+        }
+    }
+
+    fn add(&mut self, line: &str, text: &mut String) {
+        if self.end.is_some() {
+            return;
+        }
+        self.length += line.len();
+        if self.length > MAX_LENGTH {
+            self.cut(Cut::Full, text);
+        } else {
+            text.push_str(line);
+        }
+    }
+
+    fn waiting(&mut self, track: Track) -> &mut Vec<u8> {
+        match track {
+            Track::Stdin => &mut self.stdin,
+            Track::Stdout => &mut self.stdout,
+            Track::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use musher_process::Exit;
+
+    use super::*;
+
+    fn tape() -> Tape {
+        Tape::new(Secrets::of([("A_KEY", OsStr::new("sk-ant-12345"))].into_iter()))
+    }
+
+    fn check(taken: Vec<Taken>, expected: &[&str]) {
+        let (mut tape, mut text) = (tape(), String::new());
+        for (at_ms, taken) in (0..).zip(taken) {
+            tape.take(at_ms, taken, &mut text);
+        }
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    }
+
+    fn out(bytes: &[u8]) -> Taken {
+        Taken::Bytes(Track::Stdout, bytes.to_vec())
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_come() {
+        let stdin = Taken::Bytes(Track::Stdin, b"ask\n".to_vec());
+        let exit = Taken::Over(Some(Exit { code: Some(0), signal: None }));
+        check(
+            vec![out(b"a\nb"), stdin, out(b"c\nd\n"), out(b"e"), Taken::StdinClosed, exit],
+            &[
+                r#"{"at_ms":0,"stdout":"a\n"}"#,
+                r#"{"at_ms":1,"stdin":"ask\n"}"#,
+                r#"{"at_ms":2,"stdout":"bc\n"}"#,
+                r#"{"at_ms":2,"stdout":"d\n"}"#,
+                r#"{"at_ms":4,"closed":"stdin"}"#,
+                r#"{"at_ms":5,"stdout":"e"}"#,
+                r#"{"at_ms":5,"exit":{"code":0,"signal":null}}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_text_is_kept_byte_for_byte() {
+        check(vec![out(b"\xff\x00\n")], &[r#"{"at_ms":0,"stdout_bytes":[255,0,10]}"#]);
+        // A character that is cut on the way is whole in its line.
+        check(vec![out(b"\xc3"), out(b"\xa9\n")], &[r#"{"at_ms":1,"stdout":"é\n"}"#]);
+    }
+
+    #[test]
+    fn a_secret_that_comes_in_pieces_is_hidden() {
+        check(vec![out(b"x sk-an"), out(b"t-12345\n")], &[r#"{"at_ms":1,"stdout":"x [A_KEY]\n"}"#]);
+        check(
+            vec![out(b"x sk-an"), Taken::Over(None)],
+            &[r#"{"at_ms":1,"stdout":"x [A_KEY]"}"#, r#"{"at_ms":1,"exit":{"code":null,"signal":null}}"#],
+        );
+    }
+
+    #[test]
+    fn a_cassette_that_is_full_says_so_and_takes_no_more() {
+        let (mut tape, mut text) = (Tape::new(Secrets::of(std::iter::empty())), String::new());
+        let mut line = vec![b'x'; MAX_LINE / 2];
+        line.push(b'\n');
+        for _ in 0..MAX_LENGTH / line.len() + 2 {
+            tape.take(7, out(&line), &mut text);
+        }
+        tape.take(8, Taken::Over(None), &mut text);
+        assert!(text.len() < MAX_LENGTH + 100, "{}", text.len());
+        assert_eq!(text.lines().last(), Some(r#"{"at_ms":7,"cut":"it is as long as it may be"}"#));
+        assert_eq!(tape.over(), Some(Some(Cut::Full)));
+    }
+
+    #[test]
+    fn a_line_without_end_cuts_the_cassette() {
+        let (mut tape, mut text) = (tape(), String::new());
+        for _ in 0..3 {
+            tape.take(7, out(&vec![b'x'; MAX_LINE / 2]), &mut text);
+        }
+        tape.take(8, out(b"\nmore\n"), &mut text);
+        assert_eq!(text, "{\"at_ms\":7,\"cut\":\"a line is too long\"}\n");
+    }
+}
