@@ -22,6 +22,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  musher run \"fix the failing test\"\n  musher run --profile echo \"hello\"      needs neither a CLI nor a key"
     )]
     Run(RunArguments),
+    /// Runs one worker as `run` does, and records all that Claude Code is told and says, for a bug report.
+    ///
+    /// The recording is a file of JSON lines. It holds prompts, answers, files and the output of tools: read it
+    /// before you share it. Values of variables whose names look like secrets are left out.
+    #[command(after_help = "Example:\n  musher record --out bug.jsonl \"the prompt that goes wrong\"")]
+    Record(RecordArguments),
     /// Serves workers over HTTP.
     #[command(
         after_help = "Examples:\n  musher serve\n  musher serve --listen 127.0.0.1:0 --ready-file ready.json"
@@ -62,6 +68,15 @@ pub(crate) struct RunArguments {
     /// How many seconds of a rate limit to wait for.
     #[arg(long, default_value_t = 600)]
     pub(crate) max_wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// The file to record to; by default one in the user's data directory.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -241,6 +241,8 @@ impl Config {
             })?;
             workspaces.insert(workspace, absolute);
         }
+        let mut claude = file.backends.claude_pty;
+        claude.record = claude.record.map(|record| directory.join(record));
         Ok(Self {
             listen: file.server.listen,
             allowed_hosts: file.server.allowed_hosts,
@@ -250,7 +252,7 @@ impl Config {
             limits,
             retention,
             profiles,
-            claude: file.backends.claude_pty,
+            claude,
             workspaces,
             tokens: file.tokens,
         })
@@ -328,6 +330,7 @@ mod tests {
             start_secs = 30
             exit_secs = 4
             tool_secs = 900
+            record = "recordings"
             [workspaces.here]
             path = "."
             isolation = "direct"
@@ -368,6 +371,9 @@ mod tests {
         );
         assert_eq!(config.profiles["slow"].options["word_delay_ms"], 3);
         assert!(config.workspaces["here"].is_absolute());
+        assert!(
+            config.claude.record.is_some_and(|record| record.is_absolute() && record.ends_with("recordings"))
+        );
         assert_eq!(config.tokens[0].scopes, [TokenScope::Observe, TokenScope::Drive]);
     }
 

@@ -11,6 +11,7 @@ mod paths;
 mod person;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod record;
 mod run;
 mod scratch;
 mod serve;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             match command {
                 Command::Serve(arguments) => serve::serve(arguments).await,
                 Command::Run(arguments) => run::run(arguments).await,
+                Command::Record(arguments) => record::record(arguments).await,
                 Command::Sql(arguments) => sql::sql(&arguments),
                 Command::Guard { .. } => unreachable!("a guard never comes here"),
             }

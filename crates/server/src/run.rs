@@ -51,9 +51,24 @@ enum RunError {
 }
 
 pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
+    let (config, profile) = resolve(&arguments)?;
+    run_as(&config, profile, &arguments).await
+}
+
+/// The config of a run, and the profile of it that runs.
+pub(crate) fn resolve(arguments: &RunArguments) -> Result<(Config, String), Failure> {
     let file = arguments.config.clone().or_else(paths::default_config);
     let mut config = Config::load(file.as_deref()).map_err(Failure::usage)?;
-    let profile = profile(&mut config, &arguments)?;
+    let profile = profile(&mut config, arguments)?;
+    Ok((config, profile))
+}
+
+/// Runs one worker of a profile of the config.
+pub(crate) async fn run_as(
+    config: &Config,
+    profile: String,
+    arguments: &RunArguments,
+) -> Result<ExitCode, Failure> {
     let asks = config.profiles[&profile].approval.mode == ApprovalMode::Ask;
     let here = env::current_dir().map_err(|error| Failure::other("find the current directory", error))?;
     let interrupts =
@@ -61,7 +76,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let terminate =
         signal(SignalKind::terminate()).map_err(|error| Failure::other("catch signals", error))?;
 
-    let composed = compose(&config, &StoreUrl::Memory, [(HERE.to_owned(), here)]).await?;
+    let composed = compose(config, &StoreUrl::Memory, [(HERE.to_owned(), here)]).await?;
     let request = CreateWorker {
         profile: ProfileSelector::Named { value: profile },
         workspace_refs: vec![WorkspaceRef { name: "main".to_owned(), reference: HERE.to_owned() }],

@@ -1,6 +1,6 @@
 //! `[backends.claude-pty]`.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use musher_claude_pty::ClaudeOptions;
 use serde::Deserialize;
@@ -22,11 +22,13 @@ pub(crate) struct ClaudeTable {
     exit_secs: Option<NonZeroU32>,
     /// How long a command of the model's may run.
     tool_secs: Option<NonZeroU32>,
+    /// The directory in which sessions are recorded.
+    pub(crate) record: Option<PathBuf>,
 }
 
 impl ClaudeTable {
     pub(crate) fn options(&self) -> ClaudeOptions {
-        let Self { program, env, pass_env, start_secs, exit_secs, tool_secs } = self.clone();
+        let Self { program, env, pass_env, start_secs, exit_secs, tool_secs, record } = self.clone();
         let default = ClaudeOptions::default();
         let duration = |secs: NonZeroU32| Duration::from_secs(secs.get().into());
         ClaudeOptions {
@@ -36,6 +38,7 @@ impl ClaudeTable {
             start_limit: start_secs.map_or(default.start_limit, duration),
             exit_limit: exit_secs.map_or(default.exit_limit, duration),
             tool_limit: tool_secs.map(duration),
+            record,
         }
     }
 }

@@ -1,0 +1,169 @@
+//! `musher record`: a run whose sessions are recorded, and where the recording is.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    cli::RecordArguments,
+    failure::{Chain, Failure},
+    paths, run, terminal,
+};
+
+/// The only backend that has something to record.
+const RECORDED: &str = "claude-pty";
+
+/// What a person must know before the file goes anywhere.
+const CONTENT: &str = "It holds the prompts, all that Claude Code said, and what its tools read and wrote. Read it \
+                       before you share it.";
+
+/// Why there is no recording.
+#[derive(Debug, thiserror::Error)]
+enum RecordError {
+    #[error("profile `{profile}` runs `{backend}`; only sessions of `claude-pty` can be recorded")]
+    Backend { profile: String, backend: String },
+    #[error("`{}` exists; name another file", .0.display())]
+    Exists(PathBuf),
+    #[error("`{}` names no file", .0.display())]
+    NoFile(PathBuf),
+    #[error("put the recording in its place; it stays in `{}`", .kept.display())]
+    Place { kept: PathBuf, source: io::Error },
+}
+
+pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failure> {
+    let RecordArguments { run: arguments, out } = arguments;
+    let (mut config, profile) = run::resolve(&arguments)?;
+    let backend = &config.profiles[&profile].backend;
+    if backend != RECORDED {
+        return Err(Failure::usage(RecordError::Backend { profile, backend: backend.clone() }));
+    }
+    let shelf = Shelf::new(out)?;
+    config.claude.record = Some(shelf.desk.path().to_owned());
+    let ran = run::run_as(&config, profile, &arguments).await;
+    // What went wrong is in the recording, if anywhere: it is kept however the run ended.
+    match shelf.place() {
+        Ok(files) if files.is_empty() => terminal::say("nothing was recorded: no session began"),
+        Ok(files) => {
+            for file in files {
+                terminal::say(format!("recorded in {}", file.display()));
+            }
+            terminal::say(CONTENT);
+        }
+        Err(error) => return ran.and(Err(Failure::other("record", error))),
+    }
+    ran
+}
+
+/// Where recordings are put when they are complete.
+#[derive(Debug)]
+struct Shelf {
+    /// Where they are written, on the same file system.
+    desk: TempDir,
+    /// The file that somebody wants; without one they keep their names.
+    out: Option<PathBuf>,
+    directory: PathBuf,
+}
+
+impl Shelf {
+    /// A shelf for a file that does not exist yet, or for files with names of their own.
+    fn new(out: Option<PathBuf>) -> Result<Self, Failure> {
+        let directory = match &out {
+            None => paths::state_dir().map_err(Failure::usage)?.join("recordings"),
+            Some(file) if file.file_name().is_none() => {
+                return Err(Failure::usage(RecordError::NoFile(file.clone())));
+            }
+            Some(file) if fs::symlink_metadata(file).is_ok() => {
+                return Err(Failure::usage(RecordError::Exists(file.clone())));
+            }
+            Some(file) => {
+                let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+                parent.unwrap_or(Path::new(".")).to_owned()
+            }
+        };
+        let made = std::path::absolute(&directory).and_then(|directory| {
+            fs::create_dir_all(&directory)?;
+            let desk = tempfile::Builder::new().prefix(".musher-recording-").tempdir_in(&directory)?;
+            Ok(Self { desk, out, directory })
+        });
+        made.map_err(|error| Failure::other(format!("make a file in {}", directory.display()), error))
+    }
+
+    /// Puts what was recorded where it belongs, and answers with it. What cannot be put there stays where it is.
+    fn place(self) -> Result<Vec<PathBuf>, RecordError> {
+        match self.link() {
+            Ok(files) => {
+                if let Err(error) = self.desk.close() {
+                    tracing::warn!(error = %Chain(&error), "a temporary directory of the recording stays");
+                }
+                Ok(files)
+            }
+            Err(source) => Err(RecordError::Place { kept: self.desk.keep(), source }),
+        }
+    }
+
+    /// There may be several sessions in one run: their names begin with the moment, so that they come in order.
+    fn link(&self) -> io::Result<Vec<PathBuf>> {
+        let names = fs::read_dir(self.desk.path())?.map(|entry| Ok(entry?.file_name()));
+        let mut names: Vec<OsString> = names.collect::<io::Result<_>>()?;
+        names.sort_unstable();
+        let place = |(number, name): (u32, OsString)| {
+            let to =
+                self.out.as_ref().map_or_else(|| self.directory.join(&name), |out| numbered(out, number));
+            // Never over a file that has come meanwhile: a link fails where a rename would replace.
+            fs::hard_link(self.desk.path().join(&name), &to).map(|()| to)
+        };
+        (1..).zip(names).map(place).collect()
+    }
+}
+
+/// The file itself for the first session, one beside it for each further one.
+fn numbered(out: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return out.to_owned();
+    }
+    let mut name = out.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shelf(out: &Path) -> Result<Shelf, String> {
+        Shelf::new(Some(out.to_owned())).map_err(|failure| format!("{failure:?}"))
+    }
+
+    #[test]
+    fn each_session_has_a_file_and_nothing_else_is_left() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("new/bug.jsonl");
+        let shelf = shelf(&out).unwrap();
+        for name in ["wrk_1_20260102_b.jsonl", "wrk_1_20260101_a.jsonl"] {
+            fs::write(shelf.desk.path().join(name), name).unwrap();
+        }
+        let files = shelf.place().unwrap();
+        assert_eq!(files, [out.clone(), home.path().join("new/bug.jsonl.2")]);
+        assert_eq!(fs::read_to_string(&out).unwrap(), "wrk_1_20260101_a.jsonl");
+        assert_eq!(fs::read_dir(home.path().join("new")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_exists_is_never_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("bug.jsonl");
+        let waiting = shelf(&out).unwrap();
+        fs::write(waiting.desk.path().join("a.jsonl"), "new").unwrap();
+        fs::write(&out, "old").unwrap();
+        assert!(shelf(&out).unwrap_err().contains("Exists"));
+        let Err(RecordError::Place { kept, source }) = waiting.place() else { panic!("it is replaced") };
+        assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
+        let read = |file: &Path| fs::read_to_string(file).unwrap();
+        assert_eq!((read(&out).as_str(), read(&kept.join("a.jsonl")).as_str()), ("old", "new"));
+    }
+}
