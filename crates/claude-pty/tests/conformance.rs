@@ -1,4 +1,5 @@
-//! The real Claude Code passes the suite that every backend must pass, on the newest and the oldest version.
+//! The real Claude Code passes the suite that every backend must pass, on the newest and the oldest version; and so
+//! does the fake, or it would not be one.
 
 #[expect(unused_macros, unused_imports, dead_code, reason = "other tests use the rest of the stage")]
 mod stage;
@@ -38,4 +39,12 @@ mod old {
     use super::{stage::OLD, subject};
 
     musher_testkit::backend_suite!(subject(OLD).await);
+}
+
+mod fake {
+    use musher_testkit::fake_claude::PROGRAM;
+
+    use super::subject;
+
+    musher_testkit::backend_suite!(subject(PROGRAM).await);
 }

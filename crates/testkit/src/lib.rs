@@ -1,4 +1,4 @@
-//! What tests of Musher stand on: fakes at the network edge, and the suites every backend and
+//! What tests of Musher stand on: fakes at the edge of the network and of processes, and the suites every backend and
 //! store must pass.
 //!
 //! Invariant: a fake speaks the real protocol over a real socket; no product code knows that it
@@ -22,5 +22,7 @@
 //! ```
 
 pub mod backend_suite;
+pub mod cassette;
+pub mod fake_claude;
 pub mod messages_api;
 pub mod store_suite;

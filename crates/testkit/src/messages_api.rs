@@ -36,7 +36,7 @@
 
 mod answer;
 mod playback;
-mod prompt;
+pub(crate) mod prompt;
 mod request;
 mod scenario;
 mod server;

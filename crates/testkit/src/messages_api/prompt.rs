@@ -47,13 +47,13 @@ fn is_note(text: &str) -> bool {
 
 /// `@@name@@` or `@@name:argument@@`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Marker<'a> {
-    pub(super) name: &'a str,
-    pub(super) argument: &'a str,
+pub(crate) struct Marker<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) argument: &'a str,
 }
 
 impl<'a> Marker<'a> {
-    pub(super) fn last_in(text: &'a str) -> Option<Self> {
+    pub(crate) fn last_in(text: &'a str) -> Option<Self> {
         let mut last = None;
         let mut rest = text;
         while let Some((_before, after)) = rest.split_once("@@") {
@@ -78,7 +78,7 @@ impl<'a> Marker<'a> {
 }
 
 /// The texts of a message, whose content may also be one text.
-pub(super) fn texts(message: &Value) -> Vec<&str> {
+pub(crate) fn texts(message: &Value) -> Vec<&str> {
     let content = &message["content"];
     let blocks = content.as_array().into_iter().flatten().filter(|block| block["type"] == "text");
     content.as_str().into_iter().chain(blocks.filter_map(|block| block["text"].as_str())).collect()
