@@ -1,4 +1,4 @@
-//! A session, driven from outside; it allows what it is asked.
+//! A session, driven from outside; it allows what it is asked, unless it is told otherwise.
 
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Run {
     pub(crate) session: Option<(SessionId, bool)>,
     /// The question that was asked last.
     pub(crate) asked: Option<serde_json::Value>,
+    /// What every question is answered with.
+    pub(crate) verdict: Verdict,
 }
 
 impl Run {
@@ -36,7 +38,7 @@ impl Run {
         let (link, runtime) = Link::pair();
         let mut task = JoinSet::new();
         task.spawn(async move { backend.run(launch, link).await });
-        Self { runtime, task, session: None, asked: None }
+        Self { runtime, task, session: None, asked: None, verdict: Verdict::allow() }
     }
 
     pub(crate) async fn say(&self, content: &str) {
@@ -89,10 +91,20 @@ impl Run {
     }
 
     /// Waits for the session's own end.
-    pub(crate) async fn ended(mut self) -> Result<SessionOutcome, BackendError> {
-        let rest = async { while self.next().await.is_some() {} };
+    pub(crate) async fn ended(self) -> Result<SessionOutcome, BackendError> {
+        self.rest().await.1
+    }
+
+    /// The same, and all that happens until then.
+    pub(crate) async fn rest(mut self) -> (Vec<Event>, Result<SessionOutcome, BackendError>) {
+        let mut events = Vec::new();
+        let rest = async {
+            while let Some(event) = self.next().await {
+                events.push(event);
+            }
+        };
         timeout(PATIENCE, rest).await.expect("the session ends");
-        self.task.join_next().await.expect("one session").expect("it does not panic")
+        (events, self.task.join_next().await.expect("one session").expect("it does not panic"))
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -108,7 +120,7 @@ impl Run {
                     let approval_id = ApprovalId::mint();
                     self.asked = Some(request.input);
                     recorded.send(approval_id.clone()).expect("the session waits for it");
-                    let verdict = Verdict::allow();
+                    let verdict = self.verdict.clone();
                     self.tell(Command::Decision(DecisionGiven { approval_id, verdict })).await;
                 }
                 Report::ApprovalWithdrawn(_) => {}
