@@ -22,7 +22,7 @@ pub use self::{
     client::{Answer, Broken, Client, Ended, Stream},
     fleet::Fleet,
     kennel::{ALLOW, ASK, Credential, DENY, Kennel, claude_config, types},
-    parts::{Claude, binary},
+    parts::{Claude, binary, fake_claude},
     server::{Finished, Home, Server, musher},
     terminal::Terminal,
 };

@@ -28,6 +28,12 @@ pub fn binary() -> PathBuf {
     part("MUSHER_TEST_BINARY")
 }
 
+/// The built program in the place of Claude Code.
+#[must_use]
+pub fn fake_claude() -> PathBuf {
+    part(musher_testkit::fake_claude::PROGRAM)
+}
+
 fn part(variable: &str) -> PathBuf {
     let path = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_file());
     path.unwrap_or_else(|| {

@@ -10,3 +10,4 @@ pub mod power;
 pub mod readers;
 pub mod report;
 pub mod seed;
+pub mod workers;

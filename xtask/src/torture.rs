@@ -1,18 +1,24 @@
 //! Builds what tortures, and what is tortured, and lets it run.
 
 use std::{
+    env,
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crate::{
+    parts,
     program::{self, wait},
     repo::{self, Workspace},
 };
 
 /// The program in `tests` that does it.
 const PROGRAM: &str = "torture";
+/// The program in the place of Claude Code.
+const FAKE: &str = "musher-fake-claude";
+/// Where it finds the real ones.
+const REAL: [&str; 2] = ["MUSHER_TEST_CLAUDE_LATEST", "MUSHER_TEST_CLAUDE_OLD"];
 /// The feature that plants bugs, so that a part can prove that it finds them.
 const PLANTED: &str = "planted-bugs";
 
@@ -21,6 +27,8 @@ const PLANTED: &str = "planted-bugs";
 pub(crate) enum Error {
     #[error("look at the repository")]
     Repo(#[from] repo::Error),
+    #[error("find the parts")]
+    Parts(#[from] parts::Error),
     #[error(transparent)]
     Program(#[from] program::Error),
 }
@@ -47,6 +55,8 @@ enum Part {
     Faults,
     /// Lets readers stall and come back.
     Readers,
+    /// Interrupts, denies and kills many workers at once.
+    Workers,
 }
 
 /// Builds and runs; what was found is on stdout, and that something was is an error.
@@ -57,13 +67,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     let profile = if arguments.release { "release" } else { "debug" };
     let program = |target: &Path, name: &str| target.join(profile).join(name);
-    wait(
-        Command::new(program(&target, PROGRAM))
-            .arg(arguments.part.name())
-            .args(&arguments.rest)
-            .env("MUSHER_TEST_BINARY", program(&target, "musher"))
-            .env("MUSHER_TEST_PLANTED", program(&planted(&target), "musher")),
-    )?;
+    let mut torture = Command::new(program(&target, PROGRAM));
+    torture
+        .arg(arguments.part.name())
+        .args(&arguments.rest)
+        .env("MUSHER_TEST_BINARY", program(&target, "musher"))
+        .env("MUSHER_TEST_PLANTED", program(&planted(&target), "musher"));
+    if arguments.part == Part::Workers {
+        torture.env("MUSHER_TEST_FAKE_CLAUDE", program(&target, FAKE));
+        torture.envs(real_parts(&target)?);
+    }
+    wait(&mut torture)?;
     Ok(())
 }
 
@@ -74,8 +88,19 @@ impl Part {
             Self::Power => "power",
             Self::Faults => "faults",
             Self::Readers => "readers",
+            Self::Workers => "workers",
         }
     }
+}
+
+/// Where both versions of the real CLI are; what the environment already names is taken.
+fn real_parts(target: &Path) -> Result<Vec<(&'static str, PathBuf)>, Error> {
+    let mut parts = parts::test_environment(target)?.0;
+    parts.retain(|(name, _)| REAL.contains(name) && env::var_os(name).is_none());
+    if !parts.is_empty() {
+        parts::install_claude(target)?;
+    }
+    Ok(parts)
 }
 
 /// The arguments of each cargo that has to run first.
@@ -86,6 +111,9 @@ fn builds(arguments: &Arguments, target: &Path) -> Vec<Vec<OsString>> {
     };
     let mut builds: Vec<Vec<OsString>> =
         vec![build(&["-p", "musher"]), build(&["-p", "musher-e2e", "--bin", PROGRAM])];
+    if arguments.part == Part::Workers {
+        builds.push(build(&["-p", "musher-testkit", "--bin", FAKE]));
+    }
     if arguments.part == Part::Power {
         // In a directory of its own, for the same name with other features would replace the real one.
         let mut words = build(&["-p", "musher", "--features", PLANTED, "--target-dir"]);
@@ -141,6 +169,15 @@ mod tests {
             "--release readers",
             &["build --locked -p musher --release", "build --locked -p musher-e2e --bin torture --release"],
             &[],
+        );
+        check(
+            "workers --fake 5 --real 0",
+            &[
+                "build --locked -p musher",
+                "build --locked -p musher-e2e --bin torture",
+                "build --locked -p musher-testkit --bin musher-fake-claude",
+            ],
+            &["--fake", "5", "--real", "0"],
         );
         check(
             "power --release --seeds 1 --from 7",

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use musher_e2e::torture::{faults, kill, power, readers};
+use musher_e2e::torture::{faults, kill, power, readers, workers};
 
 /// Tries to make a server lose, double or reorder something. Ends with 1 when it did.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ enum Part {
     Power(power::Arguments),
     /// Makes the disk fail, run full and forget.
     Faults(faults::Arguments),
+    /// Interrupts, denies and kills many workers at once.
+    Workers(workers::Arguments),
 }
 
 #[tokio::main]
@@ -26,6 +28,7 @@ async fn main() -> ExitCode {
         Part::Readers(arguments) => readers::run(arguments).await,
         Part::Power(arguments) => power::run(arguments).await,
         Part::Faults(arguments) => faults::run(arguments).await,
+        Part::Workers(arguments) => workers::run(arguments).await,
     };
     print!("{report}");
     if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

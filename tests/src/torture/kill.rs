@@ -1,13 +1,13 @@
 //! Kills a server under load, again and again, on one store: nothing may be lost, doubled or reordered.
 
 mod figures;
-mod finding;
+pub(super) mod finding;
 mod ledger;
 mod load;
-mod look;
+pub(super) mod look;
 mod observer;
 mod promise;
-mod reading;
+pub(super) mod reading;
 mod round;
 mod sighting;
 #[cfg(test)]

@@ -7,7 +7,7 @@ const SHOWN: usize = 400;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(in crate::torture) enum Kind {
     /// Something promised or shown is not there.
     Lost,
     /// Something that happens once happened again.
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Finding {
+pub(in crate::torture) struct Finding {
     pub(super) kind: Kind,
     pub(super) worker: String,
     pub(super) seq: Option<u64>,

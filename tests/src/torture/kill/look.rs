@@ -31,7 +31,11 @@ pub(super) async fn list(client: &Client) -> Result<Vec<Listed>, String> {
 }
 
 /// The rest of a log, as it is now.
-pub(super) async fn tail(client: &Client, worker: &str, cursor: Option<&str>) -> Result<Vec<Event>, String> {
+pub(in crate::torture) async fn tail(
+    client: &Client,
+    worker: &str,
+    cursor: Option<&str>,
+) -> Result<Vec<Event>, String> {
     let mut events = Vec::new();
     let mut after = cursor.map(|cursor| format!("?after={cursor}")).unwrap_or_default();
     loop {

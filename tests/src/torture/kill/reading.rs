@@ -18,7 +18,7 @@ const RESTARTED: &str = "restarted";
 ///
 /// Invariant: it only grows; what was read once is compared with whatever comes later by its digest.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(in crate::torture) struct Reading {
     worker: String,
     /// By number, from 1; `None` where a number is missing.
     digests: Vec<Option<u64>>,
@@ -33,7 +33,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(worker: &str) -> Self {
+    pub(in crate::torture) fn new(worker: &str) -> Self {
         Self {
             worker: worker.to_owned(),
             digests: Vec::new(),
@@ -64,7 +64,7 @@ impl Reading {
     }
 
     /// Whether it has its last event.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::torture) fn is_over(&self) -> bool {
         self.is_over
     }
 
@@ -86,7 +86,7 @@ impl Reading {
     }
 
     /// Reads what comes next.
-    pub(super) fn read(&mut self, events: &[Event]) -> Vec<Finding> {
+    pub(in crate::torture) fn read(&mut self, events: &[Event]) -> Vec<Finding> {
         let mut findings = Vec::new();
         for event in events {
             self.event(event, &mut findings);
@@ -95,7 +95,7 @@ impl Reading {
     }
 
     /// What must hold once nothing runs any more.
-    pub(super) fn at_rest(&self) -> Vec<Finding> {
+    pub(in crate::torture) fn at_rest(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut lost = |what: String| findings.push(Finding::new(Kind::Lost, &self.worker, None, what));
         if let Some(open) = &self.open {

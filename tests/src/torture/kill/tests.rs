@@ -251,6 +251,26 @@ fn a_turn_ends_once_and_its_text_is_whole() {
 }
 
 #[test]
+fn a_large_text_stands_as_its_beginning_and_its_length() {
+    let digest = "0".repeat(64);
+    for (place, field, expected) in [(8, "text", "one two"), (15, "text_so_far", "thr")] {
+        let check = |text: &str, bytes: usize, expected: &[(Kind, Option<u64>)]| {
+            check(expected, |history| {
+                let mut large = payloads()[place - 1].clone();
+                large[field] = json!(text);
+                large["blob"] = json!({"digest": digest, "bytes": bytes});
+                rewrite(history, place, large);
+            });
+        };
+        let wrong = [(Kind::Changed, Some(place as u64))];
+        check(&expected[..2], expected.len(), &[]);
+        check(&expected[..2], expected.len() + 1, &wrong);
+        check("tw", expected.len(), &wrong);
+        check("", expected.len(), &wrong);
+    }
+}
+
+#[test]
 fn a_stopped_worker_stays_stopped() {
     use Kind::{Lost, Untrue};
 

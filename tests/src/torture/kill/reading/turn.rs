@@ -1,6 +1,6 @@
 //! A turn's way through a log.
 
-use musher_protocol::{Block, Payload, ToolCallId, TurnFinished, TurnId, TurnOutcome};
+use musher_protocol::{BlobRef, Block, Payload, ToolCallId, TurnFinished, TurnId, TurnOutcome};
 
 use super::RESTARTED;
 use crate::torture::kill::finding::{Kind, shown};
@@ -49,12 +49,12 @@ impl OpenTurn {
             self.say(*block, false, text);
         } else if let Payload::ThinkingDelta { block, text, .. } = payload {
             self.say(*block, true, text);
-        } else if let Payload::TextDone { block, text, .. } | Payload::ThinkingDone { block, text, .. } =
-            payload
+        } else if let Payload::TextDone { block, text, blob, .. }
+        | Payload::ThinkingDone { block, text, blob, .. } = payload
         {
             let said = self.blocks.iter().position(|open| open.block == *block);
             let said = said.map(|place| self.blocks.remove(place).text).unwrap_or_default();
-            if said != *text {
+            if !holds(text, blob.as_ref(), &said) {
                 return Some((Kind::Changed, format!("the deltas of block {block} are {:?}", shown(&said))));
             }
         } else if let Payload::Retrying(retrying) = payload {
@@ -83,7 +83,8 @@ impl OpenTurn {
         if is_cut && finished.outcome != TurnOutcome::Interrupted {
             problems.push((Kind::Untrue, "a turn that was cut off is interrupted".to_owned()));
         }
-        if is_cut && finished.text_so_far.as_deref().unwrap_or_default() != so_far {
+        let told = finished.text_so_far.as_deref().unwrap_or_default();
+        if is_cut && !holds(told, finished.blob.as_ref(), &so_far) {
             problems.push((Kind::Changed, format!("the text so far is {:?}", shown(&so_far))));
         }
         problems
@@ -94,5 +95,13 @@ impl OpenTurn {
             Some(open) => open.text.push_str(text),
             None => self.blocks.push(OpenBlock { block, is_thought, text: text.to_owned() }),
         }
+    }
+}
+
+/// Whether a field has a text: all of it, or the beginning of one that is kept beside the log.
+fn holds(field: &str, blob: Option<&BlobRef>, text: &str) -> bool {
+    match blob {
+        None => field == text,
+        Some(blob) => !field.is_empty() && text.starts_with(field) && blob.bytes == text.len() as u64,
     }
 }

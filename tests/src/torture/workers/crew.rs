@@ -1,0 +1,170 @@
+//! Workers on one program, and the server that runs them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use hyper::Method;
+use musher_testkit::messages_api::MessagesApi;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::{life::Life, process, tally::Tally};
+use crate::{Client, Fleet, Home, Server, torture::seed::Seed};
+
+/// Which workers take turns.
+const PROFILES: [&str; 2] = ["allowing", "denying"];
+
+/// A crew before it lives.
+#[derive(Debug)]
+pub(super) struct Crew {
+    pub(super) name: &'static str,
+    pub(super) n: usize,
+    pub(super) rounds: u64,
+    pub(super) seed: Seed,
+    pub(super) program: PathBuf,
+}
+
+/// What is known of a crew that has lived.
+#[derive(Debug)]
+pub(super) struct Mustered {
+    pub(super) name: &'static str,
+    pub(super) n_workers: usize,
+    pub(super) tally: Tally,
+    pub(super) memory: Memory,
+    pub(super) findings: Vec<String>,
+}
+
+/// Resident memory in KiB, while every worker has a session and none does anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memory {
+    n_workers: u64,
+    server_alone: u64,
+    server: u64,
+    programs: u64,
+    /// At the end of everything, which is when it is largest.
+    pub(super) server_at_most: u64,
+}
+
+impl Memory {
+    /// What a worker adds to the server.
+    pub(super) fn server_a_worker(&self) -> u64 {
+        self.server.saturating_sub(self.server_alone).checked_div(self.n_workers).unwrap_or_default()
+    }
+
+    /// What its CLI takes.
+    pub(super) fn program_a_worker(&self) -> u64 {
+        self.programs.checked_div(self.n_workers).unwrap_or_default()
+    }
+}
+
+impl Crew {
+    /// From the server's start to its end.
+    pub(super) async fn live(mut self) -> Mustered {
+        let (api, fleet) = (MessagesApi::start().await, Fleet::new());
+        let vendor = TempDir::with_prefix("musher-torture-").unwrap();
+        let temporary = TempDir::with_prefix("musher-torture-").unwrap();
+        let config = config(&self.program, &api, &fleet, vendor.path());
+        let home = Home::new(&config).env("TMPDIR", temporary.path());
+        let server = home.start().await;
+        let client = server.client();
+
+        let server_alone = server.resident_kib();
+        let workers = self.create(&client).await;
+        let lives = workers.iter().map(|worker| {
+            let seed = self.seed.fork();
+            Life::new(client.clone(), worker.clone(), seed, self.name == "fake").begin()
+        });
+        let lives: Vec<Life> = lives.collect::<JoinSet<_>>().join_all().await;
+        let programs = workers.iter().flat_map(|worker| process::of(worker));
+        let mut memory = Memory {
+            n_workers: workers.len() as u64,
+            server_alone,
+            server: server.resident_kib(),
+            programs: programs.map(|program| program.resident_kib()).sum(),
+            server_at_most: 0,
+        };
+        let lives = lives.into_iter().map(|life| life.live(self.rounds));
+        let lives: Vec<Life> = lives.collect::<JoinSet<_>>().join_all().await;
+        memory.server_at_most = server.resident_kib();
+
+        let (mut tally, mut findings) = (Tally::default(), Vec::new());
+        for life in lives {
+            tally.add(&life.tally);
+            findings.extend(life.findings);
+        }
+        findings.extend(delete(&client, &workers).await);
+        findings.extend(end(server).await);
+        for command in fleet.alive() {
+            tally.left += 1;
+            findings.push(format!("`{command}` is left when the server has ended"));
+        }
+        for directory in [temporary.path(), &home.path().join("store/scratch")] {
+            findings.extend(left_in(directory));
+        }
+        let violations = api.violations();
+        findings.extend(violations.iter().map(|violation| format!("the vendor would refuse: {violation}")));
+        Mustered { name: self.name, n_workers: workers.len(), tally, memory, findings }
+    }
+
+    async fn create(&mut self, client: &Client) -> Vec<String> {
+        let mut workers = Vec::new();
+        for number in 0..self.n {
+            let profile = json!({"kind": "named", "value": PROFILES[number % PROFILES.len()]});
+            workers.push(client.create(&json!({"intent": {"kind": "assistant"}, "profile": profile})).await);
+        }
+        workers
+    }
+}
+
+/// Deletes workers that have ended; their directories go with them.
+async fn delete(client: &Client, workers: &[String]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for worker in workers {
+        let path = format!("/v1/workers/{worker}");
+        let answer = client.send(Method::DELETE, &path, &[], bytes::Bytes::new()).await;
+        if answer.status != 204 {
+            findings.push(format!("DELETE {path} is answered with 204, not so: {answer:?}"));
+        }
+    }
+    findings
+}
+
+async fn end(server: Server) -> Option<String> {
+    let ended = server.terminate().await;
+    (ended.code != Some(0)).then(|| format!("the server drains and ends with 0, not so: {ended:?}"))
+}
+
+/// What is in a directory that should be empty, or not there at all.
+fn left_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| format!("{} is left", entry.path().display())).collect()
+}
+
+/// A config whose CLI is this program, with nothing of the tester's own settings.
+fn config(program: &Path, api: &MessagesApi, fleet: &Fleet, vendor: &Path) -> String {
+    format!(
+        r#"
+[runtime]
+default_profile = "allowing"
+[store]
+url = "sqlite:store"
+[profiles.allowing]
+backend = "claude-pty"
+approval = {{ mode = "allow" }}
+[profiles.denying]
+backend = "claude-pty"
+approval = {{ mode = "deny" }}
+[backends.claude-pty]
+program = "{}"
+env = {{ HOME = "{vendor}", TMPDIR = "{vendor}", CLAUDE_CONFIG_DIR = "{vendor}/config", ANTHROPIC_BASE_URL = "{}", ANTHROPIC_API_KEY = "{}", {} }}
+"#,
+        program.display(),
+        api.url(),
+        api.api_key(),
+        fleet.env(),
+        vendor = vendor.display(),
+    )
+}
