@@ -82,7 +82,10 @@ fn read(file: &std::ffi::OsStr) -> Result<Cassette, Misfit> {
 /// Plays a cassette to its end.
 fn play(cassette: &Cassette) -> Result<ExitCode, Misfit> {
     let pace = match env::var(PACE) {
-        Ok(pace) => pace.parse().map_err(|_no_number| Misfit(format!("{PACE} is a number, not `{pace}`")))?,
+        Ok(pace) => {
+            let factor = pace.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor >= 0.0);
+            factor.ok_or_else(|| Misfit(format!("{PACE} is a factor, not `{pace}`")))?
+        }
         Err(_absent) => 0.0,
     };
     let mut player = Player::new(cassette, &env::args().skip(1).collect::<Vec<_>>())?;

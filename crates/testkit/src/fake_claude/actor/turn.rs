@@ -10,6 +10,9 @@ use crate::{fake_claude::speech::Speech, messages_api::prompt::Marker};
 const MAX_WORDS: usize = 100_000;
 const MAX_BIG: usize = 32 << 20;
 
+/// The longest time behind a word of `slow`: an hour, which no test waits for.
+const MAX_MILLIS: u64 = 3_600_000;
+
 /// The length of the pieces that a big text comes in, as the vendor's do at most.
 const PIECE: usize = 4096;
 
@@ -62,7 +65,8 @@ pub(super) fn script(prompt: &str, speech: &mut Speech) -> Result<Vec<Step>, Str
         "slow" => {
             let (count, millis) = argument.split_once(',').ok_or_else(unknown)?;
             let count = count.parse().ok().filter(|count: &usize| *count <= MAX_WORDS).ok_or_else(unknown)?;
-            let pace = Duration::from_millis(millis.parse().ok().ok_or_else(unknown)?);
+            let millis = millis.parse().ok().filter(|millis| *millis <= MAX_MILLIS).ok_or_else(unknown)?;
+            let pace = Duration::from_millis(millis);
             let words: Vec<_> = (0..count).map(|n| format!("word{n} ")).collect();
             closed(text(words.iter().map(String::as_str), pace, speech))
         }
