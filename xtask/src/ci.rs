@@ -122,7 +122,10 @@ fn steps(tests: TestEnvironment) -> Vec<Step> {
                 "1",
             ],
         ),
-        plain("workers", &["xtask", "torture", "workers", "--fake", "20", "--real", "2", "--rounds", "5"]),
+        plain(
+            "workers",
+            &["xtask", "torture", "workers", "--fake", "20", "--real", "2", "--rounds", "5", "--record"],
+        ),
         Step { name: "doc", work: doc },
         Step { name: "codegen", work: Work::Codegen },
         Step { name: "deny", work: Work::Deny },

@@ -38,6 +38,9 @@ pub struct Arguments {
     /// Chooses what workers are told and what is done to them; timing is the machine's own.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Records every session; each recording must be whole.
+    #[arg(long)]
+    record: bool,
 }
 
 /// Lets all workers live their lives at the same time.
@@ -46,7 +49,7 @@ pub struct Arguments {
 ///
 /// When the harness itself fails, e.g. no server can be started at all.
 pub async fn run(arguments: Arguments) -> Report {
-    let Arguments { fake, real, rounds, seed } = arguments;
+    let Arguments { fake, real, rounds, seed, record } = arguments;
     let begun = Instant::now();
     let mut choices = Seed::new(seed);
     let mut crews = JoinSet::new();
@@ -56,15 +59,16 @@ pub async fn run(arguments: Arguments) -> Report {
         ("old", real / 2, || Claude::Old.program()),
     ] {
         if n > 0 {
-            let crew = Crew { name, n, rounds, seed: choices.fork(), program: program() };
+            let crew = Crew { name, n, rounds, seed: choices.fork(), program: program(), record };
             crews.spawn(crew.live());
         }
     }
     let mut mustered = crews.join_all().await;
     mustered.sort_unstable_by_key(|crew| crew.name);
 
+    let recorded = if record { " --record" } else { "" };
     let mut report =
-        Report::new(format!("workers --fake {fake} --real {real} --rounds {rounds} --seed {seed}"));
+        Report::new(format!("workers --fake {fake} --real {real} --rounds {rounds} --seed {seed}{recorded}"));
     for crew in &mustered {
         show(crew, &mut report);
     }
@@ -79,10 +83,13 @@ pub async fn run(arguments: Arguments) -> Report {
 }
 
 fn show(crew: &Mustered, report: &mut Report) {
-    let Mustered { name, n_workers, tally, memory, .. } = crew;
+    let Mustered { name, n_workers, n_cassettes, tally, memory, .. } = crew;
     report.row(&format!("{name}: workers"), n_workers);
     for (figure, n) in tally.figures() {
         report.row(&format!("{name}: {figure}"), n);
+    }
+    if let Some(n) = n_cassettes {
+        report.row(&format!("{name}: sessions recorded"), n);
     }
     report.row(&format!("{name}: server, KiB a worker"), memory.server_a_worker());
     report.row(&format!("{name}: server, KiB at most"), memory.server_at_most);

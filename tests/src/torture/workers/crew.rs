@@ -6,13 +6,19 @@ use std::{
 };
 
 use hyper::Method;
-use musher_testkit::messages_api::MessagesApi;
+use musher_testkit::{
+    cassette::{Cassette, What},
+    messages_api::MessagesApi,
+};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::{life::Life, process, tally::Tally};
 use crate::{Client, Fleet, Home, Server, torture::seed::Seed};
+
+/// Where recordings are, below the server's own directory.
+const RECORDINGS: &str = "recordings";
 
 /// Which workers take turns.
 const PROFILES: [&str; 2] = ["allowing", "denying"];
@@ -25,6 +31,7 @@ pub(super) struct Crew {
     pub(super) rounds: u64,
     pub(super) seed: Seed,
     pub(super) program: PathBuf,
+    pub(super) record: bool,
 }
 
 /// What is known of a crew that has lived.
@@ -32,6 +39,8 @@ pub(super) struct Crew {
 pub(super) struct Mustered {
     pub(super) name: &'static str,
     pub(super) n_workers: usize,
+    /// Whole ones, when sessions were recorded.
+    pub(super) n_cassettes: Option<usize>,
     pub(super) tally: Tally,
     pub(super) memory: Memory,
     pub(super) findings: Vec<String>,
@@ -66,7 +75,10 @@ impl Crew {
         let (api, fleet) = (MessagesApi::start().await, Fleet::new());
         let vendor = TempDir::with_prefix("musher-torture-").unwrap();
         let temporary = TempDir::with_prefix("musher-torture-").unwrap();
-        let config = config(&self.program, &api, &fleet, vendor.path());
+        let mut config = config(&self.program, &api, &fleet, vendor.path());
+        if self.record {
+            config.push_str(&format!("record = \"{RECORDINGS}\"\n"));
+        }
         let home = Home::new(&config).env("TMPDIR", temporary.path());
         let server = home.start().await;
         let client = server.client();
@@ -104,9 +116,21 @@ impl Crew {
         for directory in [temporary.path(), &home.path().join("store/scratch")] {
             findings.extend(left_in(directory));
         }
+        let mut n_cassettes = None;
+        if self.record {
+            let (n_whole, problems) = cassettes(&home.path().join(RECORDINGS));
+            n_cassettes = Some(n_whole);
+            findings.extend(problems);
+            if n_whole as u64 != tally.sessions {
+                findings.push(format!(
+                    "the logs have {} sessions, and {n_whole} are recorded whole",
+                    tally.sessions
+                ));
+            }
+        }
         let violations = api.violations();
         findings.extend(violations.iter().map(|violation| format!("the vendor would refuse: {violation}")));
-        Mustered { name: self.name, n_workers: workers.len(), tally, memory, findings }
+        Mustered { name: self.name, n_workers: workers.len(), n_cassettes, tally, memory, findings }
     }
 
     async fn create(&mut self, client: &Client) -> Vec<String> {
@@ -135,6 +159,22 @@ async fn delete(client: &Client, workers: &[String]) -> Vec<String> {
 async fn end(server: Server) -> Option<String> {
     let ended = server.terminate().await;
     (ended.code != Some(0)).then(|| format!("the server drains and ends with 0, not so: {ended:?}"))
+}
+
+/// How many recordings are whole, and what is wrong with the others.
+fn cassettes(directory: &Path) -> (usize, Vec<String>) {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let whole = |file: PathBuf| {
+        let name = file.display();
+        let text = fs::read_to_string(&file).map_err(|error| format!("{name}: {error}"))?;
+        let cassette = Cassette::read(&text).map_err(|error| format!("{name}: {error}"))?;
+        match cassette.entries.last().map(|entry| &entry.what) {
+            Some(What::Exit { code: Some(_), .. } | What::Exit { signal: Some(_), .. }) => Ok(()),
+            other => Err(format!("{name} ends with its program, not with {other:?}")),
+        }
+    };
+    let (whole, problems): (Vec<_>, Vec<_>) = files.map(whole).partition(Result::is_ok);
+    (whole.len(), problems.into_iter().filter_map(Result::err).collect())
 }
 
 /// What is in a directory that should be empty, or not there at all.
@@ -167,4 +207,33 @@ env = {{ HOME = "{vendor}", TMPDIR = "{vendor}", CLAUDE_CONFIG_DIR = "{vendor}/c
         fleet.env(),
         vendor = vendor.display(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_recordings_count() {
+        let directory = TempDir::new().unwrap();
+        assert_eq!(cassettes(directory.path()), (0, Vec::new()));
+        let header = r#"{"musher_cassette":1,"args":[],"env_keys":[]}"#;
+        for (name, end) in [
+            ("code", r#"{"at_ms":1,"exit":{"code":0,"signal":null}}"#),
+            ("signal", r#"{"at_ms":1,"exit":{"code":null,"signal":9}}"#),
+            ("unknown", r#"{"at_ms":1,"exit":{"code":null,"signal":null}}"#),
+            ("cut", r#"{"at_ms":1,"cut":"full"}"#),
+            ("torn", r#"{"at_ms":1,"exit":{"co"#),
+            ("open", r#"{"at_ms":1,"stdout":"a"}"#),
+        ] {
+            fs::write(directory.path().join(name), format!("{header}\n{end}\n")).unwrap();
+        }
+        let (n_whole, mut problems) = cassettes(directory.path());
+        problems.sort_unstable();
+        let named: Vec<_> = ["cut", "open", "torn", "unknown"]
+            .map(|name| directory.path().join(name).display().to_string())
+            .into();
+        let starts = problems.iter().zip(&named).all(|(problem, name)| problem.starts_with(name.as_str()));
+        assert!(n_whole == 2 && problems.len() == named.len() && starts, "{n_whole}, {problems:#?}");
+    }
 }
