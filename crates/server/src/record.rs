@@ -2,7 +2,9 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -62,7 +64,7 @@ pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failu
 /// Where recordings are put when they are complete.
 #[derive(Debug)]
 struct Shelf {
-    /// Where they are written, on the same file system.
+    /// Where they are written: a directory that the worker does not come across, as it would beside the file.
     desk: TempDir,
     /// The file that somebody wants; without one they keep their names.
     out: Option<PathBuf>,
@@ -85,17 +87,17 @@ impl Shelf {
                 parent.unwrap_or(Path::new(".")).to_owned()
             }
         };
-        let made = std::path::absolute(&directory).and_then(|directory| {
-            fs::create_dir_all(&directory)?;
-            let desk = tempfile::Builder::new().prefix(".musher-recording-").tempdir_in(&directory)?;
-            Ok(Self { desk, out, directory })
-        });
-        made.map_err(|error| Failure::other(format!("make a file in {}", directory.display()), error))
+        // Before the work rather than after it.
+        fs::create_dir_all(&directory)
+            .map_err(|error| Failure::other(format!("make the directory {}", directory.display()), error))?;
+        let desk = tempfile::Builder::new().prefix("musher-recording-").tempdir();
+        let desk = desk.map_err(|error| Failure::other("make a temporary directory", error))?;
+        Ok(Self { desk, out, directory })
     }
 
     /// Puts what was recorded where it belongs, and answers with it. What cannot be put there stays where it is.
     fn place(self) -> Result<Vec<PathBuf>, RecordError> {
-        match self.link() {
+        match self.copy() {
             Ok(files) => {
                 if let Err(error) = self.desk.close() {
                     tracing::warn!(error = %Chain(&error), "a temporary directory of the recording stays");
@@ -107,18 +109,29 @@ impl Shelf {
     }
 
     /// There may be several sessions in one run: their names begin with the moment, so that they come in order.
-    fn link(&self) -> io::Result<Vec<PathBuf>> {
+    fn copy(&self) -> io::Result<Vec<PathBuf>> {
         let names = fs::read_dir(self.desk.path())?.map(|entry| Ok(entry?.file_name()));
         let mut names: Vec<OsString> = names.collect::<io::Result<_>>()?;
         names.sort_unstable();
         let place = |(number, name): (u32, OsString)| {
             let to =
                 self.out.as_ref().map_or_else(|| self.directory.join(&name), |out| numbered(out, number));
-            // Never over a file that has come meanwhile: a link fails where a rename would replace.
-            fs::hard_link(self.desk.path().join(&name), &to).map(|()| to)
+            copy_new(&self.desk.path().join(&name), &to).map(|()| to)
         };
         (1..).zip(names).map(place).collect()
     }
+}
+
+/// Copies to a file of the user's own, and never over one that has come meanwhile.
+fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let copied = io::copy(&mut from, &mut file).and_then(|_n| file.sync_all());
+    if copied.is_err() {
+        // Half a recording would pass for one; that it cannot be removed changes nothing about the failure.
+        let _stays = fs::remove_file(to);
+    }
+    copied
 }
 
 /// The file itself for the first session, one beside it for each further one.
@@ -165,5 +178,6 @@ mod tests {
         assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
         let read = |file: &Path| fs::read_to_string(file).unwrap();
         assert_eq!((read(&out).as_str(), read(&kept.join("a.jsonl")).as_str()), ("old", "new"));
+        fs::remove_dir_all(kept).unwrap();
     }
 }
