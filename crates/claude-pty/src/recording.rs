@@ -10,7 +10,7 @@ mod tape;
 
 use std::{
     error::Error as _,
-    io,
+    io::{self, SeekFrom},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -24,7 +24,7 @@ use musher_backend::{Event, Launch};
 use musher_process::Exit;
 use tokio::{
     fs::{DirBuilder, File, OpenOptions},
-    io::AsyncWriteExt as _,
+    io::{AsyncSeekExt as _, AsyncWriteExt as _},
     sync::mpsc,
     task::JoinSet,
     time::{Instant, timeout},
@@ -237,6 +237,9 @@ async fn write(
     let mut batch = Vec::new();
     loop {
         file.write_all(text.as_bytes()).await.map_err(RecordingError::Write)?;
+        if let Some(first) = tape.version().and_then(|version| header.line_with(&version)) {
+            replace_first(&mut file, &first).await.map_err(RecordingError::Write)?;
+        }
         if let Some(cut) = tape.over() {
             file.flush().await.map_err(RecordingError::Write)?;
             return cut.map_or(Ok(()), |cut| Err(RecordingError::Cut(cut)));
@@ -252,6 +255,15 @@ async fn write(
             tape.take(at_ms, taken, &mut text);
         }
     }
+}
+
+/// Writes over the first line, which is as long, and goes on at the end.
+async fn replace_first(file: &mut File, first: &str) -> io::Result<()> {
+    file.flush().await?;
+    file.seek(SeekFrom::Start(0)).await?;
+    file.write_all(first.as_bytes()).await?;
+    file.flush().await?;
+    file.seek(SeekFrom::End(0)).await.map(drop)
 }
 
 /// Makes the file, which is this user's alone; a directory that is missing is made, too.

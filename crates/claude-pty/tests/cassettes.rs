@@ -13,7 +13,7 @@ use std::{
 };
 
 use musher_backend::{Command, Event, Input, SessionOutcome, Verdict};
-use musher_claude_pty::ClaudeOptions;
+use musher_claude_pty::{ClaudeOptions, TESTED_VERSIONS};
 use musher_testkit::{cassette::Cassette, fake_claude};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -73,6 +73,10 @@ async fn a_recorded_session_plays_as_it_went(variable: &str) {
         let text = fs::read_to_string(&file).expect("it is recorded");
         let cassette = Cassette::read(&text).expect("a cassette");
         assert!(cassette.session_id().is_some(), "{:?}", cassette.args);
+        let first = text.lines().next().expect("a header");
+        assert!(
+            TESTED_VERSIONS.iter().any(|version| first.contains(&format!("\"cli_version\":\"{version}\"")))
+        );
         keep(scenario.name, &text);
 
         let played = live(&stage, playing(&stage, &file), scenario, false).await;

@@ -1,7 +1,7 @@
 //! Recorded sessions of Claude Code, as `musher record` writes them.
 //!
-//! A cassette is lines of JSON. The first says what was recorded: `{"musher_cassette": 1, "args": […],
-//! "env_keys": […], "recorded_at": "…"}`. Every other has the time in milliseconds since the beginning, `at_ms`, and
+//! A cassette is lines of JSON. The first says what was recorded: `{"musher_cassette": 1, "cli_version"?: "…",
+//! "args": […], "env_keys": […], "recorded_at": "…"}`. Every other has the time in milliseconds since the beginning, `at_ms`, and
 //! one of these:
 //!
 //! | Key | What happened |

@@ -9,10 +9,16 @@ use super::{Cut, Track};
 /// The number of the format: another one means that a reader of this one would misunderstand.
 const FORMAT: u32 = 1;
 
+/// Room for the program's version, which the program tells when the first line has long been written. It is three
+/// numbers; one that does not fit is left out, and stands in the stream all the same.
+const VERSION_ROOM: usize = 64;
+
 /// The first line.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Header {
     musher_cassette: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cli_version: Option<String>,
     args: Vec<String>,
     env_keys: Vec<String>,
     recorded_at: Timestamp,
@@ -57,11 +63,20 @@ impl Header {
         recorded_at: Timestamp,
     ) -> Self {
         let args = args.map(|arg| String::from_utf8_lossy(&arg).into_owned()).collect();
-        Self { musher_cassette: FORMAT, args, env_keys: env_keys.to_vec(), recorded_at }
+        Self { musher_cassette: FORMAT, cli_version: None, args, env_keys: env_keys.to_vec(), recorded_at }
     }
 
+    /// The line, with spaces behind it in the place of what is not known yet.
     pub(super) fn line(&self) -> String {
-        json(self)
+        padded(json(self), VERSION_ROOM)
+    }
+
+    /// The line that takes the place of the first one once the version is known; none when it does not fit.
+    pub(super) fn line_with(&self, cli_version: &str) -> Option<String> {
+        let bare = json(self);
+        let known = json(&Self { cli_version: Some(cli_version.to_owned()), ..self.clone() });
+        let room = (bare.len() + VERSION_ROOM).checked_sub(known.len())?;
+        Some(padded(known, room))
     }
 }
 
@@ -92,8 +107,34 @@ pub(super) fn cut(at_ms: u64, cut: Cut) -> String {
     json(&Entry { at_ms, cut: Some(cut.reason()), ..Entry::default() })
 }
 
+fn padded(mut line: String, room: usize) -> String {
+    line.insert_str(line.len() - 1, &" ".repeat(room));
+    line
+}
+
 fn json(line: &impl Serialize) -> String {
     let mut text = serde_json::to_string(line).expect("numbers and texts are JSON");
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_fits_into_the_first_line_or_is_left_out() {
+        let header = Header::new(["-p".into(), "ä".into()].into_iter(), &[], Timestamp::UNIX_EPOCH);
+        let bare = header.line();
+        let known = header.line_with("2.1.329").unwrap();
+        assert_eq!(known.len(), bare.len(), "what stands behind it stays");
+        assert_eq!(
+            (bare.trim_end(), known.trim_end()),
+            (
+                r#"{"musher_cassette":1,"args":["-p","ä"],"env_keys":[],"recorded_at":"1970-01-01T00:00:00Z"}"#,
+                r#"{"musher_cassette":1,"cli_version":"2.1.329","args":["-p","ä"],"env_keys":[],"recorded_at":"1970-01-01T00:00:00Z"}"#,
+            )
+        );
+        assert_eq!(header.line_with(&"9".repeat(VERSION_ROOM)), None);
+    }
 }

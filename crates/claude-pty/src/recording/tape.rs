@@ -10,6 +10,18 @@ use crate::framing::MAX_LINE;
 /// The longest cassette. A day's work is a tenth of it; a session that was left on must not fill the disk.
 const MAX_LENGTH: usize = 64 * 1024 * 1024;
 
+/// The program's version, which its stream tells once.
+#[derive(Debug, PartialEq, Eq)]
+enum Version {
+    Unknown,
+    Known(String),
+    /// It stands in the header.
+    Told,
+}
+
+/// How the program calls it.
+const VERSION_KEY: &str = "claude_code_version";
+
 /// A cassette as far as it is recorded.
 #[derive(Debug)]
 pub(super) struct Tape {
@@ -20,13 +32,14 @@ pub(super) struct Tape {
     stderr: Vec<u8>,
     at_ms: u64,
     length: usize,
+    version: Version,
     end: Option<Option<Cut>>,
 }
 
 impl Tape {
     pub(super) fn new(secrets: Secrets) -> Self {
         let (stdin, stdout, stderr) = Default::default();
-        Self { secrets, stdin, stdout, stderr, at_ms: 0, length: 0, end: None }
+        Self { secrets, stdin, stdout, stderr, at_ms: 0, length: 0, version: Version::Unknown, end: None }
     }
 
     /// The first line.
@@ -34,6 +47,17 @@ impl Tape {
         let first = header.line();
         self.length = first.len();
         first
+    }
+
+    /// The program's version, the first time after it is known.
+    pub(super) fn version(&mut self) -> Option<String> {
+        match std::mem::replace(&mut self.version, Version::Told) {
+            Version::Known(version) => Some(version),
+            unchanged @ (Version::Unknown | Version::Told) => {
+                self.version = unchanged;
+                None
+            }
+        }
     }
 
     /// Whether nothing more comes, and why when that is too early.
@@ -83,6 +107,9 @@ impl Tape {
         let mut lines = std::mem::replace(self.waiting(track), rest.to_vec());
         lines.extend_from_slice(whole);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if self.version == Version::Unknown && track == Track::Stdout {
+                self.version = version_in(line).map_or(Version::Unknown, Version::Known);
+            }
             let line = line::bytes(self.at_ms, track, &self.secrets.redact(line));
             self.add(&line, text);
         }
@@ -116,6 +143,14 @@ impl Tape {
             Track::Stderr => &mut self.stderr,
         }
     }
+}
+
+/// The version in a line that tells it.
+fn version_in(line: &[u8]) -> Option<String> {
+    // Most lines do not, and need not be read.
+    let line = str::from_utf8(line).ok().filter(|line| line.contains(VERSION_KEY))?;
+    let said: serde_json::Value = serde_json::from_str(line).ok()?;
+    said[VERSION_KEY].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -188,6 +223,20 @@ mod tests {
         assert!(text.len() < MAX_LENGTH + 100, "{}", text.len());
         assert_eq!(text.lines().last(), Some(r#"{"at_ms":7,"cut":"it is as long as it may be"}"#));
         assert_eq!(tape.over(), Some(Some(Cut::Full)));
+    }
+
+    #[test]
+    fn the_version_is_read_once_where_the_program_tells_it() {
+        let (mut tape, mut text) = (tape(), String::new());
+        let told = |version: &str| format!("{{\"claude_code_version\":{version}}}\n").into_bytes();
+        tape.take(0, Taken::Bytes(Track::Stdin, told("\"1\"")), &mut text);
+        tape.take(0, out(&told("7")), &mut text);
+        assert_eq!(tape.version(), None, "neither the program's nor a text");
+        tape.take(0, out(&told("\"2.1.329\"")), &mut text);
+        tape.take(0, out(&told("\"3\"")), &mut text);
+        assert_eq!((tape.version().as_deref(), tape.version()), (Some("2.1.329"), None));
+        tape.take(0, out(&told("\"3\"")), &mut text);
+        assert_eq!(tape.version(), None);
     }
 
     #[test]

@@ -20,20 +20,21 @@ async fn a_recording_is_a_file_of_the_users_own_with_all_that_was_taken() {
     let tap = recorder.tap();
     tap.bytes(Track::Stderr, b"oh\n");
     tap.bytes(Track::Stderr, b"");
+    tap.bytes(Track::Stdout, b"{\"claude_code_version\":\"2.1.329\"}\n");
     recorder.finish(Some(Exit { code: None, signal: Some(9) })).await.unwrap();
     let file = directory.join("a.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
-        text.lines().next(),
+        text.lines().next().map(str::trim_end),
         Some(
-            r#"{"musher_cassette":1,"args":["-p"],"env_keys":["PATH"],"recorded_at":"1970-01-01T00:00:00Z"}"#
+            r#"{"musher_cassette":1,"cli_version":"2.1.329","args":["-p"],"env_keys":["PATH"],"recorded_at":"1970-01-01T00:00:00Z"}"#
         )
     );
     assert_eq!(
-        (&lines[1]["stderr"], &lines[2]["exit"], lines.len()),
-        (&"oh\n".into(), &serde_json::json!({ "code": null, "signal": 9 }), 3)
+        (&lines[1]["stderr"], &lines[3]["exit"], lines.len()),
+        (&"oh\n".into(), &serde_json::json!({ "code": null, "signal": 9 }), 4)
     );
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&file), mode(&directory)), (0o600, 0o700));
