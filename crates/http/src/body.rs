@@ -121,8 +121,9 @@ mod tests {
             (
                 br#"{"intent":{"kind":"assistant"},"bogus":1}"#,
                 Some("/bogus"),
-                "`/bogus`: unknown field `bogus`, expected one of `intent`, `profile`, `workspace_refs`, \
-                 `initial_input`, `on_idle`, `labels`, `display_name` at line 1 column 38",
+                "`/bogus`: unknown field `bogus`, expected one of `intent`, `profile`, \
+                 `requested_capabilities`, `workspace_refs`, `initial_input`, `limits`, `on_idle`, `resume`, `labels`, \
+                 `display_name` at line 1 column 38",
             ),
             (
                 br#"{"intent":{"kind":"assistant","bogus":1}}"#,
