@@ -16,8 +16,11 @@ pub enum Event {
     },
     /// Work that woke by itself begins a turn; only while none is open.
     TurnStarted,
-    /// The open turn is over. Between turns the session idles.
+    /// The turn of an input is over. Between turns the session idles.
     TurnEnded(TurnEnd),
+    /// Work that woke by itself ([`Event::TurnStarted`]) is over, and no input joined it. Whatever turn is open by then
+    /// for an input goes on.
+    WokenEnded(TurnEnd),
     /// More of a text.
     TextDelta {
         /// A number for the text, unique in its turn, also over retries.

@@ -72,9 +72,13 @@ pub(crate) struct Fold {
     /// When the last event was decided.
     #[serde(default)]
     last_at: Timestamp,
-    /// A session has begun.
+    /// A session has begun, or the one that the worker was created for cannot be continued: that one is not looked for
+    /// any more.
     #[serde(default)]
-    pub(crate) connected_once: bool,
+    pub(crate) has_begun: bool,
+    /// A vendor has taken something up.
+    #[serde(default)]
+    pub(crate) was_taken: bool,
     /// The vendor no longer has the session that held what was said; no other one was told yet.
     #[serde(default)]
     pub(crate) lost_session: bool,
@@ -148,7 +152,8 @@ impl Fold {
             ran: Duration::ZERO,
             running_since: None,
             last_at: at,
-            connected_once: false,
+            has_begun: false,
+            was_taken: false,
             lost_session: false,
             last_text: String::new(),
         }
@@ -240,7 +245,7 @@ impl Fold {
                     usage: Usage::zero(),
                 });
                 self.last_session = Some(started.session_id.clone());
-                self.connected_once = true;
+                self.has_begun = true;
                 self.errored = false;
             }
             Payload::SessionEnded(ended) => self.session_ended(ended),
@@ -334,6 +339,7 @@ impl Fold {
             }
             Payload::Diagnostic { code, .. } if code == SESSION_LOST => {
                 self.last_session = None;
+                self.has_begun = true;
                 self.lost_session = true;
             }
             Payload::Diagnostic { code, .. } => {
@@ -387,6 +393,7 @@ impl Fold {
 
     fn taken(&mut self, input_id: &InputId) {
         self.lost_session = false;
+        self.was_taken = true;
         if let Some(session) = &mut self.session {
             session.taken = true;
         }
@@ -441,9 +448,12 @@ impl Fold {
             let role = if open.thinking { Role::Thinking } else { Role::Assistant };
             entries.push(TranscriptEntry { partial: true, ..self.entry(event, role, open.text, None) });
         }
-        let inputs = self.turn.take().map(|turn| turn.inputs).unwrap_or_default();
-        if self.restarted(finished, inputs) {
-            // Between the last event of the life that ended and this one nothing ran.
+        let turn = self.turn.take();
+        // A turn that is being ended is over within seconds; what lies before its end may be a time without a runtime.
+        let was_ending = self.end.is_some()
+            || turn.as_ref().is_some_and(|turn| turn.interrupt.is_some() || turn.limit.is_some());
+        let inputs = turn.map(|turn| turn.inputs).unwrap_or_default();
+        if self.restarted(finished, inputs) || was_ending {
             self.stop_time(self.last_at);
         }
         self.last_result = Some(LastResult { operation: Operation::Turn, outcome: finished.outcome });

@@ -221,6 +221,8 @@ pub(crate) struct State {
     last_activity: Timestamp,
     /// How many tasks live on that a turn left running.
     background: u32,
+    /// The last of them has ended just now: until then it may wake the model.
+    wakes_until: Option<Timestamp>,
     draining: bool,
     /// The store has only space left for endings.
     store_full: bool,
@@ -238,6 +240,8 @@ struct Refusals {
 struct LiveSession {
     /// What it was told last.
     told: Option<backend::Input>,
+    /// The session that it was started to continue.
+    resumed: Option<SessionId>,
     /// It was told to end: nothing new is given to it.
     ends: bool,
     /// When it is dropped, should it not have ended by then.
@@ -265,6 +269,7 @@ impl State {
             refusals: Refusals::default(),
             last_activity: now,
             background: 0,
+            wakes_until: None,
             draining: false,
             store_full,
             finished: false,
@@ -275,10 +280,19 @@ impl State {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let ending = self.ending.as_ref().and_then(|ending| ending.escalate_at);
         let approvals = self.fold.approvals.values().map(|approval| approval.deadline_at).min();
-        [self.last_resort(), ending, self.unpark_at(), self.inactive_at(), self.time_is_up_at(), approvals]
-            .into_iter()
-            .flatten()
-            .min()
+        let wakes = self.wakes_until;
+        [
+            self.last_resort(),
+            ending,
+            self.unpark_at(),
+            self.inactive_at(),
+            self.time_is_up_at(),
+            approvals,
+            wakes,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// When the parked turn goes on; a worker that is being ended, a process that is, and a full store leave it where
@@ -419,6 +433,9 @@ impl Step<'_> {
         }
         if self.state.time_is_up_at().is_some_and(|at| at <= self.now) {
             self.time_is_up();
+        }
+        if self.state.wakes_until.take_if(|at| *at <= self.now).is_some() {
+            self.go_on();
         }
     }
 

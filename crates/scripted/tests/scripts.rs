@@ -68,6 +68,7 @@ fn word(event: &Event) -> String {
         | Event::Retrying { .. }
         | Event::Environment(_)
         | Event::Diagnostic { .. }
+        | Event::WokenEnded(_)
         | Event::Background { .. }
         | Event::Alive) => panic!("a script cannot say {event:?}"),
     }

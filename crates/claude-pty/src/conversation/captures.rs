@@ -285,6 +285,7 @@ fn brief_event(event: &Event) -> String {
         Event::InputTaken { .. } => "input taken".to_owned(),
         Event::TurnStarted => "TURN STARTED".to_owned(),
         Event::TurnEnded(end) => format!("TURN ENDED {}", cut(&format!("{end:?}"))),
+        Event::WokenEnded(end) => format!("WOKEN ENDED {}", cut(&format!("{end:?}"))),
         Event::RateLimited { scope, reset_at } => format!("RATE LIMITED {scope} {reset_at:?}"),
         Event::Background { tasks } => format!("background {tasks}"),
         Event::Retrying { .. } | Event::Alive => format!("{event:?}"),

@@ -15,13 +15,10 @@ impl Step<'_> {
     pub(super) fn approval_requested(&mut self, request: ApprovalRequest, token: Token) {
         self.state.last_activity = self.now;
         let approval_id = ApprovalId::mint();
-        let Some(turn) = &self.state.fold.turn else {
-            let message = format!("`{}` was asked for while no turn was open; it was denied", request.tool);
-            self.record(Payload::Diagnostic { code: "approval.outside_turn".to_owned(), message });
-            self.answer(token, Ok(Answer::Approval(approval_id.clone())));
-            return self.give(approval_id, Verdict::deny("no turn is open"));
-        };
         let policy = self.state.spec.profile.approval;
+        let Some(turn) = &self.state.fold.turn else {
+            return self.asked_outside_turn(approval_id, &request, token);
+        };
         let kind = request.kind;
         let approval = Approval {
             approval_id: approval_id.clone(),
@@ -65,7 +62,25 @@ impl Step<'_> {
         self.decided(approval_id, verdict, None, None, Actor::rule(rule));
     }
 
+    /// Work behind a turn's end asks: there is no turn that a person could be asked in, so the profile answers.
+    fn asked_outside_turn(&mut self, approval_id: ApprovalId, request: &ApprovalRequest, token: Token) {
+        let allows = self.state.spec.profile.approval.mode == ApprovalMode::Allow
+            && request.kind != ApprovalKind::Question
+            && !self.state.is_ending()
+            && self.state.is_live();
+        let (how, verdict) = if allows {
+            ("allowed by the profile", Verdict::allow())
+        } else {
+            ("denied", Verdict::deny("no turn is open, so nobody can be asked"))
+        };
+        let message = format!("`{}` was asked for while no turn was open; it was {how}", request.tool);
+        self.record(Payload::Diagnostic { code: "approval.outside_turn".to_owned(), message });
+        self.answer(token, Ok(Answer::Approval(approval_id.clone())));
+        self.give(approval_id, verdict);
+    }
+
     pub(super) fn approval_withdrawn(&mut self, approval_id: ApprovalId) {
+        self.state.last_activity = self.now;
         if self.state.fold.approvals.contains_key(&approval_id) {
             self.resolve(approval_id, Decision::Withdrawn, "the worker no longer needs the answer");
         }

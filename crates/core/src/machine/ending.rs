@@ -74,7 +74,8 @@ impl Step<'_> {
         if self.state.ending.is_none() && self.state.parked.is_none() {
             self.tell(backend::Command::Interrupt);
         }
-        let escalate_at = Some(later(self.now, INTERRUPT_GRACE));
+        // A worker that is being ended has a grace of its own.
+        let escalate_at = self.state.end.is_none().then(|| later(self.now, INTERRUPT_GRACE));
         let begun = TurnEnding { store_full: false, interrupt: None, escalate_at, waiters: Vec::new() };
         self.state.ending.get_or_insert(begun)
     }

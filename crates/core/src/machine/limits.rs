@@ -13,11 +13,10 @@ const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
 impl State {
     /// The limit over the worker's life that is used up: nothing new begins.
     pub(super) fn spent(&self, now: Timestamp) -> Option<LimitKind> {
-        let limits = &self.spec.profile.limits;
-        if limits.turns.is_some_and(|turns| self.fold.turns >= turns) {
-            return Some(LimitKind::Turns);
-        }
-        self.overspent().or_else(|| self.is_time_over(now).then_some(LimitKind::WallSecs))
+        let turns = self.spec.profile.limits.turns;
+        let by_time = || self.is_time_over(now).then_some(LimitKind::WallSecs);
+        let by_turns = || turns.is_some_and(|most| self.fold.turns >= most).then_some(LimitKind::Turns);
+        self.overspent().or_else(by_time).or_else(by_turns)
     }
 
     /// The limit of what the vendor counts that is used up.

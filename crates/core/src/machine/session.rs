@@ -27,15 +27,17 @@ impl Step<'_> {
         outcome: Result<SessionOutcome, TurnError>,
         survivors: Vec<Survivor>,
     ) {
-        let Some(super::LiveSession { told, .. }) = self.state.session.take() else { return };
+        let Some(super::LiveSession { told, resumed, .. }) = self.state.session.take() else { return };
         let (outcome, error) = match outcome {
             Ok(outcome) => (outcome, None),
             Err(error) => (SessionOutcome::aborted(), Some(error)),
         };
         self.state.background = 0;
+        self.state.wakes_until = None;
         let refused = error.as_ref().is_some_and(|error| error.code == BackendError::RESUME_REFUSED);
         // What a new session is told instead of the one that the vendor does not have.
-        let again = told.filter(|_| refused && self.state.may_begin_anew());
+        let again = told.zip(resumed).filter(|(_, resumed)| refused && self.state.may_begin_anew(resumed));
+        let again = again.map(|(told, _)| told);
         // A parked turn runs nothing, so no session has to live for it.
         if again.is_none() && (self.state.parked.is_none() || self.state.end.is_some()) {
             let finish = if self.state.is_cut_off() {
@@ -101,7 +103,7 @@ impl Step<'_> {
 impl State {
     /// How a session begins now.
     pub(super) fn beginning(&self) -> Beginning {
-        let created_in = self.spec.resume.as_ref().filter(|_| !self.fold.connected_once);
+        let created_in = self.spec.resume.as_ref().filter(|_| !self.fold.has_begun);
         let session = self.fold.last_session.as_ref().or(created_in.map(|resume| &resume.session_id));
         let resume = session.filter(|_| self.capabilities.resume).cloned();
         // What a turn says that has run already came before what the session is told now.
@@ -114,9 +116,9 @@ impl State {
 
     /// Whether a new session may take the place of one that the vendor does not have: it is told what was said. A
     /// session that another program had is not known here; only who named it can say what to tell then.
-    fn may_begin_anew(&self) -> bool {
-        let in_first = |resume: &ResumeRequest| self.fold.last_session.as_ref() == Some(&resume.session_id);
-        let untold = self.spec.resume.as_ref().filter(|resume| in_first(resume));
+    fn may_begin_anew(&self, resumed: &SessionId) -> bool {
+        let is_unknown = |resume: &&ResumeRequest| resume.session_id == *resumed && !self.fold.was_taken;
+        let untold = self.spec.resume.as_ref().filter(is_unknown);
         let can_be_told = untold.is_none_or(|resume| resume.fresh_prompt.is_some());
         can_be_told && !self.is_ending() && self.parked.is_none() && self.fold.turn.is_some()
     }

@@ -175,6 +175,12 @@ impl Bench {
             }
             "taken" => self.step(Input::Event(Event::InputTaken { input_id: id() })),
             "wakes" => self.step(Input::Event(Event::TurnStarted)),
+            "woken" => self.step(Input::Event(Event::WokenEnded(TurnEnd::completed()))),
+            "withdraw" => {
+                let approval_id =
+                    self.state.fold.approvals.keys().next().cloned().unwrap_or_else(ApprovalId::mint);
+                self.step(Input::ApprovalWithdrawn(approval_id));
+            }
             "text" => self.step(Input::Event(Event::TextDelta { block: 0, text })),
             "said" => self.step(Input::Event(Event::TextDone { block: 0, text })),
             "calls" => {

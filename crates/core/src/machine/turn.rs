@@ -24,6 +24,8 @@ const CUT_OFF: &str = "interrupted; side effects unknown";
 const FIRST_PARK: Duration = Duration::from_secs(1);
 /// How long to wait for a limit whose reset the vendor does not tell.
 const BLIND_PARK: Duration = Duration::from_secs(60);
+/// A program that is told of a task's end asks its model within a second; a busy machine takes some more.
+const WAKE_GRACE: Duration = Duration::from_secs(10);
 /// What a parked turn that had begun to run is told when it goes on.
 const CONTINUE: &str = "The rate limit has passed. Continue where you left off.";
 
@@ -117,10 +119,13 @@ impl Step<'_> {
     pub(super) fn hand_over(&mut self, input: backend::Input) {
         if self.state.session.is_none() {
             let beginning = self.state.beginning();
+            self.state.session =
+                Some(super::LiveSession { resumed: beginning.resume.clone(), ..Default::default() });
             self.effects.push(Effect::Start(beginning));
         }
-        let session = self.state.session.get_or_insert_default();
-        session.told = Some(input.clone());
+        if let Some(session) = &mut self.state.session {
+            session.told = Some(input.clone());
+        }
         self.tell(backend::Command::Input(input));
     }
 
@@ -129,7 +134,11 @@ impl Step<'_> {
         let turn_id = self.state.fold.turn.as_ref().map(|turn| turn.id.clone());
         match (event, turn_id) {
             (Event::Alive, _) => {}
-            (Event::Background { tasks }, _) => self.state.background = tasks,
+            (Event::Background { tasks }, turn_id) => {
+                self.state.background = tasks;
+                let may_wake = tasks == 0 && turn_id.is_none();
+                self.state.wakes_until = may_wake.then(|| later(self.now, WAKE_GRACE));
+            }
             (Event::Environment(environment), _) => {
                 drop(self.record(Payload::SessionEnvironment(environment)))
             }
@@ -138,6 +147,7 @@ impl Step<'_> {
             }
             (Event::Usage(usage), turn_id) => self.usage(usage, turn_id),
             (Event::TurnStarted, None) => {
+                self.state.wakes_until = None;
                 let turn_id = TurnId::mint();
                 self.record(Payload::TurnStarted {
                     turn_id,
@@ -150,6 +160,10 @@ impl Step<'_> {
                     self.check_woken();
                 }
             }
+            // Work that woke beside a turn of the log, which goes on: it is parked, or its input came in between.
+            (Event::WokenEnded(_), Some(_)) if self.state.answers_input() => {}
+            (Event::WokenEnded(_), None) => {}
+            (Event::WokenEnded(end), Some(turn_id)) => self.turn_event(Event::TurnEnded(end), turn_id),
             // The backend learns by the session's end, or by another input, that the runtime ended a parked turn.
             (Event::TurnEnded(TurnEnd::Interrupted), None) => {}
             (event, Some(turn_id)) => self.turn_event(event, turn_id),
@@ -233,7 +247,7 @@ impl Step<'_> {
                 })
             }
             // A turn runs already: the work that woke belongs to it.
-            Event::TurnStarted => return,
+            Event::TurnStarted | Event::WokenEnded(_) => return,
             Event::Alive
             | Event::Background { .. }
             | Event::Environment(_)
@@ -325,6 +339,7 @@ impl Step<'_> {
         let idle = state.fold.turn.is_none()
             && (state.fold.queue.is_empty() || state.spent(self.now).is_some())
             && state.background == 0
+            && state.wakes_until.is_none()
             && state.end.is_none()
             && !state.draining;
         if idle && state.spec.on_idle == OnIdle::Stop && state.fold.outcome.is_some() {
@@ -398,6 +413,13 @@ impl Step<'_> {
         let (kind, content) =
             if turn.has_run { (InputKind::System, CONTINUE.to_owned()) } else { (first.kind, first.content) };
         self.hand_over(backend::Input { input_id: first.input_id, kind, content });
+    }
+}
+
+impl super::State {
+    /// Whether the open turn is that of an input, and not of work that woke by itself.
+    fn answers_input(&self) -> bool {
+        self.fold.turn.as_ref().is_some_and(|turn| !turn.inputs.is_empty())
     }
 }
 

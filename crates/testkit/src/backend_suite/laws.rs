@@ -47,6 +47,7 @@ pub(super) fn is_content(event: &Event) -> bool {
         | Event::Retrying { .. }
         | Event::Environment(_)
         | Event::Diagnostic { .. }
+        | Event::WokenEnded(_)
         | Event::Background { .. }
         | Event::Alive => false,
     }

@@ -87,6 +87,12 @@ fn the_time_of_others_passes_while_they_run() {
     ] {
         check_with(assistant(), before, "pass 59; pass 1; interrupted", &ends);
     }
+    check_with(
+        assistant(),
+        "send a; connected; taken a; pass 40; text x; interrupt; dead 500; restart; send b; connected; taken b",
+        "pass 59; pass 1; interrupted",
+        &ends,
+    );
     // What passed while nobody ran the worker does not count either; the last that is known of it does.
     check_with(
         assistant(),
@@ -154,6 +160,65 @@ fn tasks_that_a_turn_left_are_a_state_with_an_end() {
         &format!("{BUSY}; leaves 1; completed; pass 59"),
         "wakes; leaves 0; completed",
         "turn_started [busy] turn_finished(completed) [idle]",
+    );
+}
+
+#[test]
+fn the_end_of_woken_work_is_no_end_of_an_inputs_turn() {
+    check(
+        "send a; connected; limited 60; leaves 1",
+        "leaves 0; wakes; text hi; woken; pass 70; taken a; completed",
+        "text_delta >input(a) [busy] input_taken turn_finished(completed) [idle]",
+    );
+    check(
+        &format!("{BUSY}; send b; completed"),
+        "wakes; woken; taken b; completed",
+        "input_taken turn_finished(completed) [idle]",
+    );
+    check(
+        &format!("{BUSY}; completed"),
+        "wakes; text hi; woken; woken",
+        "turn_started [busy] text_delta turn_finished(completed) [idle]",
+    );
+}
+
+#[test]
+fn a_task_that_ends_without_waking_the_model_does_not_hold_the_worker() {
+    let stops = || Bench::new(ApprovalMode::Ask, OnIdle::Stop, Capabilities::default());
+    check_with(
+        stops(),
+        &format!("{BUSY}; leaves 1; completed"),
+        "leaves 0; pass 9; pass 1; ended",
+        "[idle] stop_requested >end(10) session_ended worker_stopped finish",
+    );
+}
+
+#[test]
+fn work_behind_a_turn_has_what_the_profile_allows_and_asks_nobody() {
+    for (mode, answer) in
+        [(ApprovalMode::Allow, ">allow"), (ApprovalMode::Deny, ">deny"), (ApprovalMode::Ask, ">deny")]
+    {
+        let bench = Bench::new(mode, OnIdle::Wait, Capabilities::default());
+        check_with(
+            bench,
+            &format!("{BUSY}; leaves 1; completed"),
+            "asks tool; asks question",
+            &format!("diagnostic ok {answer} diagnostic ok >deny"),
+        );
+    }
+}
+
+#[test]
+fn a_question_that_is_withdrawn_was_a_sign_of_life() {
+    check(&format!("{BUSY}; asks x; pass 400; withdraw"), "pass 299; pass 1", "limit_reached >interrupt");
+}
+
+#[test]
+fn the_grace_of_a_stop_is_not_cut_by_a_denial() {
+    check(
+        &format!("{BUSY}; asks x; stop"),
+        "deny interrupt; pass 14; pass 1",
+        "approval_resolved(deny) >deny >interrupt ok [busy] >drop",
     );
 }
 

@@ -78,3 +78,31 @@ fn when_that_is_refused_only_a_fresh_prompt_begins_anew() {
          input_accepted input_delivered(b) user_message turn_started >start_anew(1) >input(b) ok [busy]",
     );
 }
+
+#[test]
+fn a_session_that_is_refused_before_it_has_begun_is_asked_for_once() {
+    check_with(
+        created_in(None),
+        "send a",
+        "unknown; send b",
+        "turn_finished(failed) session_ended diagnostic [errored]
+         input_accepted input_delivered(b) user_message turn_started >start_anew(1) >input(b) ok [busy]",
+    );
+    check_with(
+        created_in(Some("the whole story")),
+        "send a",
+        "unknown; unknown",
+        "session_ended diagnostic >start_anew(0) >input(a) [busy]
+         turn_finished(failed) session_ended diagnostic [errored]",
+    );
+}
+
+#[test]
+fn a_named_session_that_was_continued_is_as_any_other() {
+    check_with(
+        created_in(None),
+        "send a; resumed; taken a; completed; crashed; send b; resumed",
+        "unknown",
+        "session_ended diagnostic >start_anew(1) >input(b) [busy]",
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use musher_protocol::TurnFinished;
+use musher_protocol::{ResumeRequest, TurnFinished};
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +19,8 @@ const WORDS: &[&str] = &[
     "connected",
     "taken",
     "wakes",
+    "woken",
+    "withdraw",
     "text",
     "said",
     "calls",
@@ -69,11 +71,19 @@ proptest! {
         steer in any::<bool>(),
         waits in any::<bool>(),
         limited in any::<bool>(),
+        resumes in any::<bool>(),
+        prompted in any::<bool>(),
     ) {
         let on_idle = if stops { OnIdle::Stop } else { OnIdle::Wait };
         let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, history: false, tools: false, tool_limit: None });
         if waits {
             bench = bench.that_waits_after_a_restart();
+        }
+        if resumes {
+            let fresh_prompt = prompted.then(|| "the whole story".to_owned());
+            bench = bench.with(|spec| {
+                spec.resume = Some(ResumeRequest { session_id: "s0".parse().unwrap(), fresh_prompt });
+            });
         }
         if limited {
             bench = bench.with(|spec| {
