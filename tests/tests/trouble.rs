@@ -52,9 +52,14 @@ async fn a_session_that_is_gone_is_replaced_once_and_told_what_was_said(claude: 
     let second = kennel.turn(&worker, "and now?").await;
     assert_eq!((&second["outcome"], &second["text"]), (&json!("completed"), &json!("FAKE-OK: and now?")));
     assert_ne!(second["session_id"], first["session_id"]);
-    let asked = kennel.api.requests().last().unwrap().body.to_string();
-    assert!(asked.contains("[user] remember the number 42"), "{asked}");
-    assert!(asked.contains("[assistant] FAKE-OK: remember the number 42"), "{asked}");
+    let asked = kennel.api.requests().last().unwrap().body["messages"].to_string();
+    let told = |role: &str, content: &str| {
+        let line = json!({"content": content, "role": role}).to_string();
+        let quoted = json!(line).to_string();
+        assert!(asked.contains(quoted.trim_matches('"')), "{asked}");
+    };
+    told("user", "remember the number 42");
+    told("assistant", "FAKE-OK: remember the number 42");
 
     let log = kennel.client.log(&worker).await;
     let sessions = find(&log, |payload| match payload {

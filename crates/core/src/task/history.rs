@@ -11,7 +11,7 @@ use crate::store::{Kept, Most, Start, Store, StoreError};
 
 /// More than fits into any model's context; a backend that needs what is older has made it shorter, and kept that.
 const MAX_ENTRIES: u64 = 10_000;
-/// A context of a million tokens, and as much again for what the vendor wants back beside the words.
+/// A context of a million tokens; and as much again for what the vendor wants back beside the words.
 const MAX_BYTES: usize = 16 << 20;
 /// Entries that are read at once.
 const PAGE: usize = 500;
@@ -71,33 +71,54 @@ impl History {
         }
         let mut kept =
             records(store, worker, newest.front().map_or(entries + 1, |entry| entry.sequence)).await?;
+        // An entry without what stood beside it would be another one to the vendor.
+        if let Some(cut) = kept.cut {
+            newest.retain(|entry| of_entry(entry.sequence) > cut);
+        }
         let mut private = |entry: &TranscriptEntry| {
-            let bytes = kept.remove(&of_entry(entry.sequence))?;
+            let bytes = kept.beside.remove(&of_entry(entry.sequence))?;
             // It was JSON when it was kept, and it was not damaged.
             Some(serde_json::from_slice(&bytes).expect("what stands beside an entry is JSON"))
         };
         let entries =
             newest.into_iter().map(|entry| HistoryEntry { private: private(&entry), entry }).collect();
-        let files = kept
-            .into_iter()
-            .filter_map(|(name, bytes)| Some((name.strip_prefix(FILES)?.to_owned(), bytes.to_vec())));
-        Ok(Self { entries, files: files.collect() })
+        Ok(Self { entries, files: kept.files })
     }
 }
 
-/// All records from that of an entry on.
-async fn records(
-    store: &dyn Store,
-    worker: &WorkerId,
-    first: u64,
-) -> Result<BTreeMap<String, Bytes>, StoreError> {
-    let mut records = BTreeMap::new();
+/// What is kept of a worker.
+#[derive(Debug, Default)]
+struct Records {
+    /// By the names of their entries; the newest, within [`MAX_BYTES`].
+    beside: BTreeMap<String, Bytes>,
+    /// The newest of those that did not fit.
+    cut: Option<String>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// The records from that of an entry on. How many files there are is the backend's own choice of names.
+async fn records(store: &dyn Store, worker: &WorkerId, first: u64) -> Result<Records, StoreError> {
+    let mut records = Records::default();
+    let mut n_bytes = 0;
     let mut after = of_entry(first.saturating_sub(1));
     loop {
         let page = store.kept(worker, Some(&after), RECORDS).await?;
         let Some(last) = page.last() else { return Ok(records) };
         after.clone_from(&last.name);
-        records.extend(page.into_iter().map(|Kept { name, bytes }| (name, bytes)));
+        for Kept { name, bytes } in page {
+            if let Some(file) = name.strip_prefix(FILES) {
+                records.files.insert(file.to_owned(), bytes.to_vec());
+                continue;
+            }
+            n_bytes += bytes.len();
+            records.beside.insert(name, bytes);
+            while n_bytes > MAX_BYTES
+                && let Some((oldest, bytes)) = records.beside.pop_first()
+            {
+                n_bytes -= bytes.len();
+                records.cut = Some(oldest);
+            }
+        }
     }
 }
 
@@ -129,7 +150,7 @@ fn damaged(worker: &WorkerId, blob: BlobRef) -> StoreError {
     StoreError::Corrupt { worker: worker.clone(), what: format!("blob {}", blob.digest) }
 }
 
-/// What an entry takes in memory, its private part left out: that is about as much again.
+/// What an entry takes in memory; what stands beside it has a bound of its own.
 fn size(entry: &TranscriptEntry) -> usize {
     let input = entry.input.as_ref().map_or(0, |input| input.to_string().len());
     entry.content.len() + entry.result.as_ref().map_or(0, String::len) + input
@@ -207,6 +228,25 @@ mod tests {
         assert_eq!(history.files, [("shortened".to_owned(), b"what was before".to_vec())].into());
         let nothing = History::read(&store, &worker, 0).await.unwrap();
         assert_eq!((nothing.entries.len(), nothing.files.len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn an_entry_whose_other_half_does_not_fit_is_left_out() {
+        let (store, worker) = store(4, |_| "x".to_owned()).await;
+        let large = json!({ "raw": "y".repeat(7 << 20) });
+        let mut commit = crate::load::tests::created(&["more"]).1;
+        commit.expected_head = store.extent(&worker).await.unwrap().unwrap().head.seq;
+        commit.batch_id = uuid::Uuid::now_v7();
+        for (event, seq) in commit.events.iter_mut().zip(commit.expected_head + 1..) {
+            event.seq = seq;
+        }
+        (commit.row, commit.checkpoint, commit.accepted) = (None, None, Vec::new());
+        (commit.entries, commit.blobs) = (Vec::new(), Vec::new());
+        commit.kept = (2..=4).map(|sequence| beside_entry(sequence, &large)).collect();
+        store.append(commit).await.unwrap();
+        let history = History::read(&store, &worker, 4).await.unwrap();
+        let kept: Vec<_> = history.entries.iter().map(|entry| entry.entry.sequence).collect();
+        assert_eq!(kept, [3, 4]);
     }
 
     #[tokio::test]
