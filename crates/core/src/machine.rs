@@ -11,8 +11,6 @@ mod restart;
 mod session;
 mod turn;
 
-pub(crate) use self::ending::DEFAULT_GRACE;
-
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 mod tests;
@@ -35,8 +33,6 @@ use crate::{
     store::Kept,
 };
 
-/// How long an interrupted backend has to end its turn; then its session is ended.
-const INTERRUPT_GRACE: Duration = Duration::from_secs(10);
 /// What a backend needs on top of the grace for its own kill ladder; then its session is dropped.
 const END_MARGIN: Duration = Duration::from_secs(5);
 /// How long sessions have to end when the process does, within the 30 seconds that `serve` promises.
@@ -86,7 +82,8 @@ pub(crate) enum Command {
         prior: Prior,
     },
     Interrupt(Request),
-    Stop(Request, Duration),
+    /// With the profile's grace unless it names its own.
+    Stop(Request, Option<Duration>),
     Cancel(Request),
     Decide {
         approval_id: ApprovalId,

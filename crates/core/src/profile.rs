@@ -30,6 +30,9 @@ pub struct Profile {
     pub rate_limit: RateLimitPolicy,
     /// What happens to a turn that the runtime's own end cut off.
     pub on_restart: OnRestart,
+    /// How long an interrupted turn has to end, and a stopped worker whose stop names no other.
+    #[serde(default = "ten_seconds")]
+    pub grace: Duration,
     /// What only the backend understands, e.g. the script of a scripted one.
     pub options: Map<String, Value>,
 }
@@ -47,6 +50,7 @@ impl Profile {
             limits: Limits::default(),
             rate_limit: RateLimitPolicy::default(),
             on_restart: OnRestart::default(),
+            grace: ten_seconds(),
             options: Map::new(),
         }
     }
@@ -55,6 +59,11 @@ impl Profile {
 /// What a backend can do by itself; MCP servers are named one by one.
 fn every_capability() -> BTreeSet<Capability> {
     BTreeSet::from([Capability::Read, Capability::Write, Capability::Shell, Capability::Network])
+}
+
+/// Long enough for a CLI to say what it was about, short enough for a person who waits.
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
 }
 
 /// How approvals are answered.

@@ -319,6 +319,7 @@ mod tests {
             limits = { turns = 50, tokens = 2000000, cost_usd = 5.0, wall_secs = 7200, inactivity_secs = 7, tool_rounds = 100, background_secs = 60, queued_inputs = 2 }
             on_rate_limit = "park"
             park_max_secs = 9
+            grace_secs = 3
             [profiles.slow]
             backend = "scripted"
             script = "echo"
@@ -343,6 +344,7 @@ mod tests {
         .unwrap();
         let careful = &config.profiles["careful"];
         assert_eq!(careful.model.as_deref(), Some("sonnet"));
+        assert_eq!(careful.grace, Duration::from_secs(3));
         let secs = |secs| Some(Duration::from_secs(secs));
         let limits = Limits {
             inactivity: Duration::from_secs(7),
@@ -410,6 +412,10 @@ mod tests {
             (
                 "[profiles.p]\nbackend = \"nobody\"\n",
                 "config DIR/musher.toml: profiles.p: no backend `nobody`; there are `claude-pty` and `scripted`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\ngrace_secs = 61\n",
+                "config DIR/musher.toml: profiles.p: grace_secs: 61 is more than 60",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nscript = \"bad.json\"\n",

@@ -6,13 +6,8 @@ use jiff::Timestamp;
 use musher_backend as backend;
 use musher_protocol::{EndRequested, EventId, Payload, Survivor, WorkerEnded};
 
-use super::{
-    Answer, END_MARGIN, Effect, INTERRUPT_GRACE, Refusal, Request, Step, Token, later, turn::Finish,
-};
+use super::{Answer, END_MARGIN, Effect, Refusal, Request, Step, Token, later, turn::Finish};
 use crate::fold::{End, EndKind};
-
-/// The grace of a stop that names none.
-pub(crate) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// Why the open turn is being ended, and who waits for it.
 #[derive(Clone, Debug)]
@@ -75,23 +70,26 @@ impl Step<'_> {
             self.tell(backend::Command::Interrupt);
         }
         // A worker that is being ended has a grace of its own.
-        let escalate_at = self.state.end.is_none().then(|| later(self.now, INTERRUPT_GRACE));
+        let grace = self.state.spec.profile.grace;
+        let escalate_at = self.state.end.is_none().then(|| later(self.now, grace));
         let begun = TurnEnding { store_full: false, interrupt: None, escalate_at, waiters: Vec::new() };
         self.state.ending.get_or_insert(begun)
     }
 
-    pub(super) fn stop(&mut self, request: Request, grace: Duration, token: Token) {
+    pub(super) fn stop(&mut self, request: Request, grace: Option<Duration>, token: Token) {
         if self.answered_by_first_outcome(token) {
             return;
         }
         if let Some(end) = &mut self.state.end {
             return end.waiters.push(token);
         }
+        let grace = grace.unwrap_or(self.state.spec.profile.grace);
         self.begin_end(EndKind::Stop, request, Some(token), grace);
     }
 
     /// A stop that the worker begins by itself.
-    pub(super) fn begin_stop(&mut self, request: Request, grace: Duration) {
+    pub(super) fn begin_stop(&mut self, request: Request) {
+        let grace = self.state.spec.profile.grace;
         self.begin_end(EndKind::Stop, request, None, grace);
     }
 

@@ -146,7 +146,7 @@ impl Bench {
                 prior: Prior::OtherContent,
             }),
             "interrupt" => self.command(Command::Interrupt(request())),
-            "stop" => self.command(Command::Stop(request(), Duration::from_secs(10))),
+            "stop" => self.command(Command::Stop(request(), None)),
             "cancel" => self.command(Command::Cancel(request())),
             "allow" | "deny" => {
                 let approval_id =
@@ -444,6 +444,18 @@ fn a_backend_that_ignores_an_interrupt_loses_its_session() {
         "interrupt; pass 10; pass 5; crashed",
         "interrupt_requested >interrupt >end(0) >drop turn_finished(interrupted) ok session_ended [errored]",
     );
+}
+
+#[test]
+fn the_grace_is_the_profiles() {
+    let hasty = || asking().with(|spec| spec.profile.grace = Duration::from_secs(3));
+    check_with(
+        hasty(),
+        BUSY,
+        "interrupt; pass 3; pass 5; crashed",
+        "interrupt_requested >interrupt >end(0) >drop turn_finished(interrupted) ok session_ended [errored]",
+    );
+    check_with(hasty(), BUSY, "stop", "stop_requested >end(3)");
 }
 
 #[test]

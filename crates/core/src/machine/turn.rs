@@ -344,7 +344,7 @@ impl Step<'_> {
             && !state.draining;
         if idle && state.spec.on_idle == OnIdle::Stop && state.fold.outcome.is_some() {
             let by = musher_protocol::Actor::rule("on_idle");
-            self.begin_stop(Request { reason: None, by }, super::ending::DEFAULT_GRACE);
+            self.begin_stop(Request { reason: None, by });
         } else {
             self.begin_turn();
         }

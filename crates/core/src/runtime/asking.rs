@@ -10,7 +10,7 @@ use crate::{
     create::{check_line, new_input},
     error::Error,
     fold::End,
-    machine::{Command, DEFAULT_GRACE, Request},
+    machine::{Command, Request},
     task::{Asked, input_ack},
 };
 
@@ -63,7 +63,7 @@ impl Runtime {
         self.ask(worker, Command::Interrupt(request)).await
     }
 
-    /// Ends a worker gracefully; returns when no process of it is left. Repeats answer with the first outcome.
+    /// Ends a worker gracefully, with its profile's grace unless another is named; returns when no process of it is left. Repeats answer with the first outcome.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Runtime {
         by: Actor,
     ) -> Result<Ack, Error> {
         let request = request(reason, by)?;
-        self.end(worker, Command::Stop(request, grace.unwrap_or(DEFAULT_GRACE))).await
+        self.end(worker, Command::Stop(request, grace)).await
     }
 
     /// Ends a worker at once; returns when no process of it is left. Repeats answer with the first outcome.

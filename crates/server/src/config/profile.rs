@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// Larger scripts are a mistake: everything in them is kept in memory for each worker.
 const MAX_SCRIPT_BYTES: u64 = 4 << 20;
+/// As much as a stop may ask for: its caller waits for it.
+const MAX_GRACE_SECS: u64 = 60;
 const CLAUDE: &str = "claude-pty";
 const SCRIPTED: &str = "scripted";
 
@@ -25,6 +27,8 @@ pub(crate) enum ProfileError {
     Claude(#[source] ClaudeProfileError),
     #[error("{0}: a limit is greater than 0")]
     Zero(String),
+    #[error("grace_secs: {0} is more than {MAX_GRACE_SECS}")]
+    LongGrace(u64),
     #[error("read the script {file}")]
     ReadScript {
         file: String,
@@ -55,6 +59,7 @@ pub(super) struct ProfileTable {
     on_rate_limit: Option<OnRateLimit>,
     park_max_secs: Option<u64>,
     on_restart: Option<OnRestartKey>,
+    grace_secs: Option<u64>,
     /// For `claude-pty`.
     settings_sources: Option<Vec<String>>,
     /// For `scripted`.
@@ -128,6 +133,11 @@ impl ProfileTable {
             Some(OnRestartKey::Wait) => OnRestart::Wait,
             Some(OnRestartKey::Resume) => OnRestart::Resume,
             None => profile.on_restart,
+        };
+        profile.grace = match self.grace_secs {
+            Some(secs) if secs > MAX_GRACE_SECS => return Err(ProfileError::LongGrace(secs)),
+            Some(secs) => Duration::from_secs(secs),
+            None => profile.grace,
         };
         let of_scripted =
             [("script", self.script.is_some()), ("word_delay_ms", self.word_delay_ms.is_some())];
