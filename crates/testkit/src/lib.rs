@@ -26,3 +26,5 @@ pub mod cassette;
 pub mod fake_claude;
 pub mod messages_api;
 pub mod store_suite;
+
+mod playback;

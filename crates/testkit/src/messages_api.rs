@@ -35,7 +35,6 @@
 //! a [`Violation`]. An argument cannot hold `@@`; the JSON of `tool` can say it as `\u0040\u0040`.
 
 mod answer;
-mod playback;
 pub(crate) mod prompt;
 mod request;
 mod scenario;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::playback::Frame;
+use crate::playback::Frame;
 
 /// What every answer reports as `usage.input_tokens`.
 pub const INPUT_TOKENS: u64 = 100;

@@ -28,12 +28,12 @@ use uuid::Uuid;
 use super::{
     Log,
     answer::INPUT_TOKENS,
-    playback::{Frame, Playback, play},
     prompt::Turn,
     request::{Received, Reply, Route},
     scenario::{Refusal, Script, script},
     violation::Violation,
 };
+use crate::playback::{Frame, Playback, play};
 
 /// The vendor takes 32 MB.
 const MAX_BODY: usize = 32 << 20;

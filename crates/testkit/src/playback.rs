@@ -10,7 +10,7 @@ use tokio::{task::yield_now, time::sleep};
 
 /// One step of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     Bytes(Bytes),
     Pause(Duration),
     /// The connection ends here, without an end of the body.
@@ -20,9 +20,9 @@ pub(super) enum Frame {
 }
 
 /// A body that plays frames in order.
-pub(super) type Playback = UnsyncBoxBody<Bytes, Disconnected>;
+pub(crate) type Playback = UnsyncBoxBody<Bytes, Disconnected>;
 
-pub(super) fn play(frames: Vec<Frame>) -> Playback {
+pub(crate) fn play(frames: Vec<Frame>) -> Playback {
     StreamBody::new(stream::unfold(VecDeque::from(frames), next)).boxed_unsync()
 }
 
@@ -46,7 +46,7 @@ async fn next(mut frames: VecDeque<Frame>) -> Option<(Step, VecDeque<Frame>)> {
 
 /// The script wants the connection to end.
 #[derive(Debug)]
-pub(super) struct Disconnected;
+pub(crate) struct Disconnected;
 
 impl fmt::Display for Disconnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
