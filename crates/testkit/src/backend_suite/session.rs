@@ -89,6 +89,14 @@ impl Session {
         input_id
     }
 
+    /// Sends a user's words into the running turn.
+    pub async fn steer(&self, prompt: &str) -> InputId {
+        let input = Input::user(prompt);
+        let input_id = input.input_id.clone();
+        self.command(Command::Steer(input)).await;
+        input_id
+    }
+
     /// Sends the words of an input again, as the runtime does when a rate limit has passed.
     pub async fn again(&self, input_id: &InputId, prompt: &str) {
         let input = Input { input_id: input_id.clone(), ..Input::user(prompt) };

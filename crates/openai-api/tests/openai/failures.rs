@@ -1,0 +1,559 @@
+//! What servers do to a turn, and what becomes of it.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use musher_backend::{Event, TurnEnd};
+use musher_openai_api::Dialect;
+use musher_testkit::{
+    backend_suite::Turn,
+    model_api::{Answer, ModelApi, Received},
+};
+use serde_json::{Value, json};
+
+use crate::stage::{
+    Scene, api, line, message,
+    script::{begun, call, calls, completed, delta, done, message as words, reasoning, situation, text},
+    tools,
+};
+
+const RESPONSES: Dialect = Dialect::Responses;
+
+/// One turn of a session at a fake that plays this script.
+async fn play(
+    scene: Scene,
+    script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
+) -> (Turn, Arc<ModelApi>) {
+    let api = Arc::new(api(scene.dialect, script).await);
+    let mut session = scene.start(&api).await;
+    let turn = session.turn("go").await;
+    assert_eq!(api.violations(), Vec::<String>::new());
+    (turn, api)
+}
+
+/// Plays answers in their order, and says `fine` after the last.
+fn in_order(answers: Vec<Answer>) -> impl Fn(&Received, usize) -> Answer + Send + Sync + 'static {
+    move |_, number| answers.get(number).cloned().unwrap_or_else(|| text(RESPONSES, "fine"))
+}
+
+#[track_caller]
+fn check(turn: &Turn, expected: &str) {
+    assert_eq!(line(&turn.events), expected);
+}
+
+#[tokio::test]
+async fn an_answer_without_its_terminal_event_is_a_failed_attempt_and_none_of_its_calls_runs() {
+    let cut = Answer::stream().events(&[done(0, call("a", "look", "{}"))]);
+    let (turn, _) = play(Scene::responses(), in_order(vec![begun(RESPONSES, "he"), cut])).await;
+    check(&turn, "taken 0+he again(2/6 without [0]) again(3/6 without []) 1+fine 1=fine EndTurn");
+}
+
+#[tokio::test]
+async fn streams_are_repeated_from_the_committed_history_and_counted_apart_from_connects() {
+    let busy = || Answer::json(503, &json!({"error": {"message": "busy"}}));
+    let answers = (0..4).map(|_| busy()).chain((0..5).map(|_| begun(RESPONSES, "x").cut())).collect();
+    let (turn, api) = play(Scene::responses(), in_order(answers)).await;
+    let again = "again(2/5 without []) again(3/5 without []) again(4/5 without []) again(5/5 without [])";
+    let streams = "0+x again(2/6 without [0]) 1+x again(3/6 without [1]) 2+x again(4/6 without [2]) \
+                   3+x again(5/6 without [3]) 4+x again(6/6 without [4])";
+    check(&turn, &format!("{again} taken {streams} 5+fine 5=fine EndTurn"));
+    let bodies: Vec<_> = api.requests().into_iter().map(|request| request.body).collect();
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:#?}");
+}
+
+#[tokio::test]
+async fn an_error_inside_of_an_answer_ends_it_whatever_its_shape() {
+    let flat = json!({"type": "error", "code": "context_length_exceeded", "message": "m", "param": null});
+    let nested =
+        json!({"type": "error", "error": {"type": "invalid_request_error", "code": null, "message": "m"}});
+    let bare = json!({"error": {"message": "m", "code": 401}});
+    for (error, expected) in
+        [(flat, "context_overflow"), (nested, "invalid_request"), (bare, "authentication_failed")]
+    {
+        let (turn, _) = play(Scene::responses(), move |_, _| begun(RESPONSES, "x").event(&error)).await;
+        let ended = line(&turn.events);
+        assert!(ended.ends_with(&format!("Failed({expected})")), "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_response_shows_its_code() {
+    let failed = json!({"type": "response.failed", "response": {
+        "status": "failed",
+        "error": {"code": "vector_store_timeout", "message": "too slow"},
+    }});
+    let (turn, api) = play(Scene::responses(), move |_, _| Answer::stream().event(&failed)).await;
+    assert_eq!(message(&turn.end), "too slow (vector_store_timeout)");
+    assert_eq!(api.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn a_cut_by_length_is_an_end_of_its_own() {
+    let incomplete = json!({"type": "response.incomplete", "response": {
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+    }});
+    let answer = begun(RESPONSES, "so far").events(&[done(0, words("so far")), incomplete]);
+    let (turn, _) = play(Scene::responses(), in_order(vec![answer])).await;
+    check(&turn, "taken 0+so far 0=so far Length:max_output_tokens");
+}
+
+#[tokio::test]
+async fn a_truncated_call_does_not_run_and_is_not_mended() {
+    let incomplete = json!({"type": "response.incomplete", "response": {
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+    }});
+    let answer = Answer::stream().events(&[done(0, call("a", "act", r#"{"path":"/"#)), incomplete]);
+    let (turn, _) = play(Scene::responses(), in_order(vec![answer])).await;
+    let refused = "error(not run: the answer was cut at its length limit)";
+    check(&turn, &format!(r#"taken start(act) act("{{\"path\":\"/") {refused} Length:max_output_tokens"#));
+}
+
+#[tokio::test]
+async fn malformed_arguments_are_told_with_the_schema_and_end_the_turn_the_third_time() {
+    let (turn, api) = play(Scene::responses(), |_, number| {
+        calls(RESPONSES, &[("", "look", &format!("not json {number}"))])
+    })
+    .await;
+    assert_eq!(
+        turn.end,
+        TurnEnd::failed(
+            "malformed_tool_calls",
+            "the model made 3 calls in a row whose arguments are no JSON",
+        )
+    );
+    let requests = api.requests();
+    let told = requests[1].body["input"].as_array().unwrap().last().unwrap()["output"].as_str().unwrap();
+    assert!(
+        told.contains(r#"Their schema: {"properties":{"path":{"type":"string"}},"type":"object"}"#),
+        "{told}"
+    );
+    assert_eq!(requests.len(), 3);
+}
+
+#[tokio::test]
+async fn one_good_call_between_malformed_ones_is_a_new_start() {
+    let arguments = ["[", "[ ", "{}", "[  ", "[   "];
+    let (turn, _) = play(Scene::responses(), move |_, number| match arguments.get(number) {
+        Some(arguments) => calls(RESPONSES, &[("", "look", arguments)]),
+        None => text(RESPONSES, "fine"),
+    })
+    .await;
+    assert_eq!(turn.end, TurnEnd::completed());
+}
+
+#[tokio::test]
+async fn an_unknown_tool_is_answered_with_those_there_are() {
+    let (turn, _) = play(Scene::responses(), in_order(vec![calls(RESPONSES, &[("a", "rm", "{}")])])).await;
+    let told = "error(there is no tool `rm`; there are: act, hang, look, stuck)";
+    check(&turn, &format!("taken start(rm) rm({{}}) {told} 0+fine 0=fine EndTurn"));
+}
+
+#[tokio::test]
+async fn empty_and_thought_only_answers_are_repeated_and_then_have_a_name() {
+    let thought =
+        json!({"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm"}]});
+    let empty = Answer::stream().events(&[done(0, thought), completed()]);
+    let (turn, _) = play(Scene::responses(), move |_, _| empty.clone()).await;
+    let expected = "taken 0~hm again(2/3 without [0]) 1~hm again(3/3 without [1]) 2~hm Failed(empty_answer)";
+    check(&turn, expected);
+}
+
+#[tokio::test]
+async fn a_chat_answer_without_a_reason_for_its_end_is_repeated_a_bounded_number_of_times() {
+    let (turn, api) = play(Scene::chat(), |_, _| begun(Dialect::Chat, "x").bytes("data: [DONE]\n\n")).await;
+    assert_eq!(message(&turn.end), "the stream ended without a `finish_reason`");
+    assert_eq!(api.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn a_signature_on_a_chat_call_goes_back_with_it() {
+    let signed = json!({
+        "index": 0,
+        "id": "a",
+        "type": "function",
+        "function": {"name": "look", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "sig"}},
+    });
+    let answer = Answer::stream().events(&[
+        json!({"choices": [{"index": 0, "delta": {"tool_calls": [signed]}, "finish_reason": "stop"}]}),
+    ]);
+    let (turn, api) =
+        play(
+            Scene::chat(),
+            move |_, number| {
+                if number == 0 { answer.clone() } else { text(Dialect::Chat, "fine") }
+            },
+        )
+        .await;
+    assert_eq!(turn.end, TurnEnd::completed());
+    let call = &api.requests()[1].body["messages"][1]["tool_calls"][0];
+    assert_eq!(call["extra_content"]["google"]["thought_signature"], "sig");
+}
+
+#[tokio::test]
+async fn reasoning_goes_back_in_front_of_the_call_that_it_led_to() {
+    let (_, api) = play(Scene::responses(), in_order(vec![calls(RESPONSES, &[("a", "look", "{}")])])).await;
+    let second = &api.requests()[1].body;
+    assert_eq!(
+        second["input"],
+        json!([
+            {"type": "message", "role": "user", "content": "go"},
+            reasoning(),
+            call("a", "look", "{}"),
+            {"type": "function_call_output", "call_id": "a", "output": "ran with {}"},
+        ])
+    );
+    assert_eq!(
+        (&second["store"], &second["include"]),
+        (&json!(false), &json!(["reasoning.encrypted_content"]))
+    );
+}
+
+#[tokio::test]
+async fn opaque_items_that_the_vendor_refuses_are_dropped_once() {
+    let refuses =
+        || Answer::json(400, &json!({"error": {"code": "invalid_encrypted_content", "message": "not ours"}}));
+    let first = calls(RESPONSES, &[("a", "look", "{}")]);
+    let (turn, api) = play(Scene::responses(), in_order(vec![first.clone(), refuses()])).await;
+    assert!(
+        line(&turn.events)
+            .ends_with("says(history.opaque_dropped) again(2/2 without []) 0+fine 0=fine EndTurn")
+    );
+    let has_reasoning = |at: usize| {
+        api.requests()[at].body["input"].as_array().unwrap().iter().any(|item| item["type"] == "reasoning")
+    };
+    assert_eq!([has_reasoning(1), has_reasoning(2)], [true, false]);
+
+    let (turn, api) = play(Scene::responses(), in_order(vec![first, refuses(), refuses()])).await;
+    assert!(line(&turn.events).ends_with("Failed(history_rejected)"));
+    assert_eq!(api.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_servers_delay_is_the_least_that_is_waited() {
+    let limited = Answer::json(
+        429,
+        &json!({"error": {"type": "tokens", "code": "rate_limit_exceeded", "message": "m"}}),
+    )
+    .header("retry-after-ms", "30");
+    let in_words = json!({"error": {"message": "Please try again in 20ms.", "code": "rate_limit_exceeded"}});
+    let answers = vec![limited, Answer::stream().event(&in_words)];
+    let (turn, _) = play(Scene::responses(), in_order(answers)).await;
+    let delays = turn.events.iter().filter_map(|event| {
+        if let Event::Retrying { delay_ms, .. } = event { Some(*delay_ms) } else { None }
+    });
+    let delays: Vec<_> = delays.collect();
+    assert!(matches!(delays[..], [30..=38, 20..=25]), "{delays:?}");
+    assert_eq!(turn.end, TurnEnd::completed());
+}
+
+#[tokio::test]
+async fn spent_money_is_not_asked_for_twice() {
+    for code in ["insufficient_quota", "organization_spend_limit_exceeded"] {
+        let spent = Answer::json(429, &json!({"error": {"code": code, "message": "pay"}}));
+        let (turn, api) = play(Scene::responses(), move |_, _| spent.clone()).await;
+        check(&turn, "Failed(quota_exhausted)");
+        assert_eq!(api.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_far_reset_parks_the_turn_with_its_time_and_the_same_input_goes_on() {
+    let limited = Answer::json(
+        429,
+        &json!({"error": {"type": "usage_limit_reached", "message": "later",
+        "resets_in_seconds": 7200}}),
+    );
+    let api = Arc::new(api(RESPONSES, in_order(vec![limited])).await);
+    let mut session = Scene::responses().start(&api).await;
+    let before = Timestamp::now();
+    let input_id = session.input("go").await;
+    session.until("the limit", |event| matches!(event, Event::RateLimited { .. })).await;
+    session.again(&input_id, "go").await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "limited(usage_limit_reached) taken 0+fine 0=fine EndTurn");
+    let reset_at = turn
+        .events
+        .iter()
+        .find_map(|event| if let Event::RateLimited { reset_at, .. } = event { *reset_at } else { None });
+    let reset_at = reset_at.expect("the vendor says when");
+    let two_hours = Duration::from_secs(7200);
+    assert!(before + two_hours <= reset_at && reset_at <= Timestamp::now() + two_hours, "{reset_at}");
+    assert_eq!(api.requests()[0].body, api.requests()[1].body);
+}
+
+#[tokio::test]
+async fn another_input_at_a_limit_is_another_turn() {
+    let limited = Answer::json(429, &json!({"error": {"message": "later", "resets_in_seconds": 7200}}));
+    let api = Arc::new(api(RESPONSES, in_order(vec![limited])).await);
+    let mut session = Scene::responses().start(&api).await;
+    session.input("go").await;
+    session.until("the limit", |event| matches!(event, Event::RateLimited { .. })).await;
+    let turn = session.turn("something else").await;
+    check(&turn, "limited(requests) taken 0+fine 0=fine EndTurn");
+}
+
+#[tokio::test]
+async fn a_request_that_the_vendor_refuses_is_not_repeated() {
+    for (status, code) in [(400, "unsupported_value"), (413, "request_too_large"), (422, "unprocessable")] {
+        let refused = Answer::json(status, &json!({"error": {"code": code, "message": "no"}}));
+        let (turn, api) = play(Scene::responses(), move |_, _| refused.clone()).await;
+        check(&turn, "Failed(invalid_request)");
+        assert_eq!(api.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn circles_of_calls_end_the_turn() {
+    let same: &[&str] = &["{}"];
+    let pair: &[&str] = &[r#"{"path":"a"}"#, r#"{"path":"b"}"#];
+    for (arguments, n_requests) in [(same, 5), (pair, 6)] {
+        let (turn, api) = play(Scene::responses(), move |_, number| {
+            calls(RESPONSES, &[("", "look", arguments[number % arguments.len()])])
+        })
+        .await;
+        let ended = line(&turn.events);
+        let expected = "error(not run: the same calls were made again and again) Failed(tool_loop)";
+        assert!(ended.ends_with(expected), "{ended}");
+        assert_eq!(api.requests().len(), n_requests);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up() {
+    let mut scene = Scene::responses();
+    scene.pace.silence = Duration::from_millis(300);
+    let answers = vec![Answer::never(), begun(RESPONSES, "x").hang()];
+    let (turn, api) = play(scene, in_order(answers)).await;
+    let ended = line(&turn.events);
+    assert!(ended.starts_with("again(2/5 without []) taken 0+x again(2/6 without [0])"), "{ended}");
+    api.abandoned(2).await;
+}
+
+#[tokio::test]
+async fn comments_prove_a_connection_and_no_progress() {
+    let mut scene = Scene::responses();
+    // Whatever is not whole at once has made none.
+    scene.pace.progress = Duration::ZERO;
+    let script = |_: &Received, number: usize| match number {
+        0 => Answer::stream().bytes(": still here\n\n").hang(),
+        _ => text(RESPONSES, "fine").in_pieces(1 << 20),
+    };
+    let api = Arc::new(api(RESPONSES, script).await);
+    let mut session = scene.start(&api).await;
+    let turn = session.turn("go").await;
+    check(&turn, "taken again(2/6 without []) 0+fine 0=fine EndTurn");
+}
+
+#[tokio::test]
+async fn a_refusal_or_a_filter_is_an_end_that_is_not_repeated() {
+    let refusal = json!({"type": "message", "id": "m", "role": "assistant", "status": "completed",
+        "content": [{"type": "refusal", "refusal": "I cannot"}]});
+    let filtered = json!({"type": "response.incomplete", "response": {
+        "incomplete_details": {"reason": "content_filter"}}});
+    for (answer, expected) in [
+        (
+            Answer::stream().events(&[done(0, refusal), completed()]),
+            "taken 0+I cannot 0=I cannot Refused(I cannot)",
+        ),
+        (Answer::stream().event(&filtered), "taken Refused(the provider's filter ended the answer)"),
+        (
+            Answer::json(400, &json!({"error": {"code": "content_policy_violation", "message": "no"}})),
+            "Refused(no (content_policy_violation, status 400))",
+        ),
+    ] {
+        let (turn, api) = play(Scene::responses(), move |_, _| answer.clone()).await;
+        check(&turn, expected);
+        assert_eq!(api.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn one_bad_tool_is_left_out_and_the_run_goes_on() {
+    let mut scene = Scene::responses();
+    scene.launch = Box::new(|launch| {
+        launch.tools = vec![
+            tools::tool("tickets.list", json!({"type": "object"})),
+            tools::tool("look", json!({"type": "object"})),
+            tools::tool("list", json!({"type": "array"})),
+        ];
+    });
+    let (turn, api) = play(scene, in_order(vec![])).await;
+    check(&turn, "says(tool.dropped) says(tool.dropped) taken 0+fine 0=fine EndTurn");
+    let tools = &api.requests()[0].body["tools"];
+    assert_eq!((tools.as_array().map(Vec::len), &tools[0]["name"]), (Some(1), &json!("look")));
+}
+
+#[tokio::test]
+async fn what_nothing_helps_fails_at_once_with_the_request_and_without_the_key() {
+    for (status, code, expected) in [
+        (401, "invalid_api_key", "authentication_failed"),
+        (403, "forbidden", "authentication_failed"),
+        (404, "model_not_found", "model_not_found"),
+    ] {
+        let said = format!("wrong: {}", crate::stage::KEY);
+        let refused = Answer::json(status, &json!({"error": {"code": code, "message": said}}))
+            .header("x-request-id", "req_7");
+        let (turn, api) = play(Scene::responses(), move |_, _| refused.clone()).await;
+        check(&turn, &format!("Failed({expected})"));
+        assert_eq!(message(&turn.end), format!("wrong: [key] ({code}, status {status}, request req_7)"));
+        assert_eq!(api.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn pages_and_unknown_events_do_no_harm() {
+    let page = Answer::page(502, "<html>Bad gateway</html>");
+    let odd = Answer::stream()
+        .events(&[json!({"type": "response.new_thing", "delta": 7}), json!({"type": "keepalive"})])
+        .events(&[delta(0, "hi"), done(0, words("hi")), completed()]);
+    let login = Answer::page(200, "<html>Sign in</html>");
+    let (turn, _) = play(Scene::responses(), in_order(vec![page, login, odd])).await;
+    check(&turn, "again(2/5 without []) again(3/5 without []) taken 0+hi 0=hi EndTurn");
+}
+
+#[tokio::test]
+async fn a_field_that_a_server_does_not_know_is_left_out_from_then_on() {
+    let unknown = json!({"error": {"message": "Unknown parameter", "param": "stream_options"}});
+    let api = api(Dialect::Chat, move |_, number| {
+        if number == 0 { Answer::json(400, &unknown) } else { text(Dialect::Chat, "fine") }
+    });
+    let api = Arc::new(api.await);
+    let mut session = Scene::chat().start(&api).await;
+    for _ in 0..2 {
+        session.completed_turn("go").await;
+    }
+    let sent: Vec<_> =
+        api.requests().iter().map(|request| request.body["stream_options"].is_object()).collect();
+    assert_eq!(sent, [true, false, false]);
+}
+
+#[tokio::test]
+async fn an_interrupt_closes_the_connection_and_keeps_what_was_said() {
+    let answers = vec![begun(RESPONSES, "half a").hang()];
+    let api = Arc::new(api(RESPONSES, in_order(answers)).await);
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    session.content().await;
+    session.interrupt().await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "taken 0+half a Interrupted");
+    assert!(turn.events.contains(&Event::Usage(musher_protocol::Usage::default())), "unknown, not nothing");
+    api.abandoned(1).await;
+    session.completed_turn("and now").await;
+    let input = &api.requests()[1].body["input"];
+    assert_eq!(input[1], json!({"type": "message", "role": "assistant", "content": "half a"}));
+}
+
+#[tokio::test]
+async fn an_interrupt_stops_running_tools_and_closes_the_calls_behind_them() {
+    let made = calls(RESPONSES, &[("a", "hang", "{}"), ("b", "act", "{}")]);
+    let api = Arc::new(api(RESPONSES, in_order(vec![made])).await);
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    let (open, _) = session.approval().await;
+    session.interrupt().await;
+    let turn = session.turn_end(input_id).await;
+    let expected = "taken start(hang) hang({}) start(act) act({}) error(stopped half way) \
+                    error(not run: the turn was interrupted) Interrupted";
+    check(&turn, expected);
+    assert_eq!(session.withdrawn(), [open]);
+    session.completed_turn("and now").await;
+    let input = api.requests()[1].body["input"].as_array().cloned().unwrap();
+    let outputs: Vec<_> = input.iter().filter_map(|item| item["output"].as_str()).collect();
+    assert_eq!(outputs, ["stopped half way", "not run: the turn was interrupted"]);
+}
+
+#[tokio::test]
+async fn usage_is_what_the_vendor_says_with_an_estimated_cost() {
+    let (turn, _) = play(Scene::responses(), in_order(vec![])).await;
+    let usage = turn
+        .events
+        .iter()
+        .find_map(|event| if let Event::Usage(usage) = event { Some(usage.clone()) } else { None });
+    let expected = json!({
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cache_creation_input_tokens": null,
+        "cache_read_input_tokens": 4,
+        "reasoning_tokens": 2,
+        "total_cost_usd": 0.000058,
+        "cost_source": "estimated",
+    });
+    assert_eq!(serde_json::to_value(usage.expect("an increment")).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn steers_join_before_the_next_call_of_the_model() {
+    let api = Arc::new(
+        api(RESPONSES, |received, number| match number {
+            0 => calls(RESPONSES, &[("a", "act", "{}")]),
+            _ => text(RESPONSES, &format!("heard {}", situation(received).0)),
+        })
+        .await,
+    );
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    let (approval_id, _) = session.approval().await;
+    let steer_id = session.steer("more").await;
+    session.decide(approval_id, musher_backend::Verdict::allow()).await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "taken start(act) act({}) ok(ran with {}) taken 0+heard  0+more 0=heard more EndTurn");
+    let taken =
+        turn.events.iter().filter(|event| **event == Event::InputTaken { input_id: steer_id.clone() });
+    assert_eq!(taken.count(), 1);
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_is_shortened_by_the_model_itself() {
+    let long = "x".repeat(8000);
+    let overflow =
+        || Answer::json(400, &json!({"error": {"code": "context_length_exceeded", "message": "long"}}));
+    let api = Arc::new(
+        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
+            (0 | 1, _) => text(RESPONSES, &long),
+            (2, _) => overflow(),
+            (3, asked) if asked.starts_with("This conversation has become too long") => {
+                text(RESPONSES, "all is well")
+            }
+            (4, "third") => text(RESPONSES, "fine"),
+            (number, asked) => panic!("request {number} asks {asked}"),
+        })
+        .await,
+    );
+    let mut session = Scene::responses().start(&api).await;
+    session.completed_turn("first").await;
+    session.completed_turn("second").await;
+    let turn = session.turn("third").await;
+    check(&turn, "says(history.shortened) taken 0+fine 0=fine EndTurn");
+    let last = api.requests()[4].body["input"].clone();
+    let words: Vec<_> = last.as_array().unwrap().iter().map(|item| item["content"].clone()).collect();
+    assert!(words[0].as_str().unwrap().contains("all is well"), "{words:?}");
+    assert_eq!(words.last(), Some(&Value::from("third")));
+    let kept = String::from_utf8_lossy(&session.kept()["history"]);
+    // One of two long answers, in words and as the vendor wrote it.
+    assert!(kept.contains("all is well") && kept.len() < 20_000, "{kept}");
+}
+
+#[tokio::test]
+async fn a_conversation_is_shortened_before_it_overflows_and_not_without_end() {
+    let mut scene = Scene::responses();
+    scene.window = Some(1000);
+    let overflow = json!({"error": {"code": "context_length_exceeded", "message": "long"}});
+    let api = Arc::new(
+        api(RESPONSES, move |received, _| match situation(received).0.as_str() {
+            "short" => text(RESPONSES, &"y".repeat(2000)),
+            asked if asked.starts_with("This conversation has") => text(RESPONSES, "all is well"),
+            _ => Answer::json(400, &overflow),
+        })
+        .await,
+    );
+    let mut session = scene.start(&api).await;
+    session.completed_turn("short").await;
+    // A summary that is no shorter, what does not fit all the same, another such summary, and no more.
+    let turn = session.turn(&"x".repeat(4000)).await;
+    assert_eq!(line(&turn.events), "Failed(context_overflow)");
+    assert_eq!(api.requests().len(), 4);
+}

@@ -1,0 +1,163 @@
+//! What the tests of this crate stand on: a fake server that holds requests against OpenAI's own schema, and tools.
+
+pub(crate) mod script;
+pub(crate) mod tools;
+
+use std::{sync::Arc, time::Duration};
+
+use jsonschema::Validator;
+use musher_backend::{Event, Launch, TurnEnd};
+use musher_openai_api::{Dialect, OpenAiApi, OpenAiOptions};
+use musher_protocol::WorkerId;
+use musher_testkit::{
+    backend_suite::{Footprint, Prompts, Session, Subject},
+    model_api::{Answer, ModelApi, Received},
+};
+use musher_turn_loop::{ApiKey, Pace};
+use serde_json::Value;
+
+/// The only key that the fake accepts.
+pub(crate) const KEY: &str = "sk-test-0123456789abcdef";
+
+/// Waits that a test does not sit out; silence is long, for a busy machine is silent, too.
+pub(crate) fn pace() -> Pace {
+    Pace { backoff: Duration::from_millis(1), silence: Duration::from_secs(20), ..Pace::default() }
+}
+
+/// A fake of this dialect that holds every request against the vendor's schema.
+pub(crate) async fn api(
+    dialect: Dialect,
+    script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
+) -> ModelApi {
+    let (route, schema) = match dialect {
+        Dialect::Responses => ("/v1/responses", include_str!("../schema/responses.json")),
+        Dialect::Chat => ("/v1/chat/completions", include_str!("../schema/chat.json")),
+    };
+    let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    ModelApi::start(move |received| violations(received, route, &validator), script).await
+}
+
+fn violations(received: &Received, route: &str, validator: &Validator) -> Vec<String> {
+    let mut violations: Vec<_> = validator
+        .iter_errors(&received.body)
+        .map(|error| format!("{error} at {}", error.instance_path()))
+        .collect();
+    if received.path != route {
+        violations.push(format!("no route {}", received.path));
+    }
+    if received.header("authorization") != Some(&format!("Bearer {KEY}")) {
+        violations.push("no such key".to_owned());
+    }
+    violations
+}
+
+/// How a session is started, as far as tests differ in it.
+pub(crate) struct Scene {
+    pub(crate) dialect: Dialect,
+    pub(crate) pace: Pace,
+    pub(crate) window: Option<u64>,
+    pub(crate) launch: Box<dyn Fn(&mut Launch) + Send + Sync>,
+}
+
+impl Scene {
+    pub(crate) fn of(dialect: Dialect) -> Self {
+        Self { dialect, pace: pace(), window: None, launch: Box::new(|_| {}) }
+    }
+
+    pub(crate) fn responses() -> Self {
+        Self::of(Dialect::Responses)
+    }
+
+    pub(crate) fn chat() -> Self {
+        Self::of(Dialect::Chat)
+    }
+
+    /// The subject of this scene at a fake, which lives as long.
+    pub(crate) fn subject(self, api: Arc<ModelApi>, prompts: Prompts) -> Subject {
+        let mut options = OpenAiOptions::new(&format!("{}/v1", api.url()));
+        options.dialect = self.dialect;
+        options.api_key = Some(ApiKey::new("OPENAI_API_KEY", KEY.to_owned().into()));
+        options.model = Some("gpt-5".to_owned());
+        options.pace = self.pace;
+        options.window = self.window;
+        let change = self.launch;
+        let launch = move || {
+            let _lives = &api;
+            let mut launch = Launch::new(WorkerId::mint(), "/".into());
+            launch.tools = tools::all();
+            change(&mut launch);
+            launch
+        };
+        Subject {
+            backend: Arc::new(OpenAiApi::new(options).expect("the machine can encrypt")),
+            launch: Box::new(launch),
+            footprint: Footprint::InProcess,
+            prompts,
+        }
+    }
+
+    pub(crate) async fn start(self, api: &Arc<ModelApi>) -> Session {
+        let none = String::new;
+        let prompts = Prompts {
+            say: none(),
+            call_tool: none(),
+            ask: none(),
+            ask_twice: None,
+            run_long: none(),
+            hang: none(),
+        };
+        Session::start(&self.subject(api.clone(), prompts)).await
+    }
+}
+
+/// The events as one line, without the greeting and without signs of life.
+pub(crate) fn line(events: &[Event]) -> String {
+    let is_quiet = |event: &&Event| !matches!(event, Event::Environment(_) | Event::Alive | Event::Usage(_));
+    events.iter().filter(is_quiet).map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn word(event: &Event) -> String {
+    match event {
+        Event::InputTaken { .. } => "taken".to_owned(),
+        Event::TextDelta { block, text } => format!("{block}+{text}"),
+        Event::TextDone { block, text } => format!("{block}={text}"),
+        Event::ThinkingDelta { block, text } => format!("{block}~{text}"),
+        Event::ThinkingDone { block, text } => format!("{block}#{text}"),
+        Event::ToolCallStarted { name, .. } => format!("start({name})"),
+        Event::ToolCallDelta { arguments, .. } => format!("more({arguments})"),
+        Event::ToolCallDone { name, input, .. } => format!("{name}({input})"),
+        Event::ToolResult { content, is_error: false, .. } => format!("ok({content})"),
+        Event::ToolResult { content, is_error: true, .. } => format!("error({content})"),
+        Event::RateLimited { scope, .. } => format!("limited({scope})"),
+        Event::Retrying { attempt, max_attempts, discarded_blocks, .. } => {
+            format!("again({attempt}/{max_attempts} without {discarded_blocks:?})")
+        }
+        Event::Diagnostic { code, .. } => format!("says({code})"),
+        Event::TurnEnded(TurnEnd::Completed { stop_reason, vendor_stop_reason: None }) => {
+            format!("{stop_reason:?}")
+        }
+        Event::TurnEnded(TurnEnd::Completed { stop_reason, vendor_stop_reason: Some(vendor) }) => {
+            format!("{stop_reason:?}:{vendor}")
+        }
+        Event::TurnEnded(TurnEnd::Interrupted) => "Interrupted".to_owned(),
+        Event::TurnEnded(TurnEnd::Failed(error)) => format!("Failed({})", error.code),
+        Event::TurnEnded(TurnEnd::Refused { message, .. }) => format!("Refused({message})"),
+        event @ (Event::TurnStarted
+        | Event::Usage(_)
+        | Event::Environment(_)
+        | Event::Background { .. }
+        | Event::WokenEnded(_)
+        | Event::Alive) => panic!("not in a line: {event:?}"),
+    }
+}
+
+/// The message of a turn's failure.
+pub(crate) fn message(end: &TurnEnd) -> &str {
+    match end {
+        TurnEnd::Failed(error) => &error.message,
+        TurnEnd::Completed { .. } | TurnEnd::Interrupted | TurnEnd::Refused { .. } => {
+            panic!("no failure: {end:?}")
+        }
+    }
+}
