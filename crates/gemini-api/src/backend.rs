@@ -1,0 +1,60 @@
+//! The backend itself.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use musher_backend::{
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+};
+use musher_turn_loop::{Line, LineError, Setup, TOOL_LIMIT, run, window};
+
+use crate::{GeminiOptions, generate::Generate, options::Tuning};
+
+/// The backend `gemini-api`.
+#[derive(Clone, Debug)]
+pub struct GeminiApi {
+    options: GeminiOptions,
+    line: Line,
+    /// A model was found to show no thoughts; the same for all sessions.
+    shows_no_thoughts: Arc<AtomicBool>,
+}
+
+impl GeminiApi {
+    /// A backend that speaks to Gemini as the options say. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// When the machine's own settings for encryption or proxies cannot be used.
+    pub fn new(options: GeminiOptions) -> Result<Self, LineError> {
+        let line = Line::new(options.pace)?;
+        Ok(Self { options, line, shows_no_thoughts: Arc::default() })
+    }
+}
+
+#[async_trait]
+impl Backend for GeminiApi {
+    fn kind(&self) -> &str {
+        &self.options.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { steer: true, resume: true, tools: true, tool_limit: Some(TOOL_LIMIT) }
+    }
+
+    async fn availability(&self) -> Availability {
+        let missing = self.options.api_key.missing();
+        missing.map_or(Availability::Ready, |missing| Availability::Missing(vec![missing]))
+    }
+
+    async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
+        let tuning = Tuning::from_options(&launch.options)?;
+        let name = launch.model.clone().or_else(|| self.options.model.clone());
+        let name = name.ok_or_else(|| BackendError {
+            code: "model_missing",
+            message: format!("neither the profile nor the backend `{}` names a model", self.options.name),
+            source: None,
+        })?;
+        let window = self.options.window.or_else(|| window(&name));
+        let model = Generate::new(&self.options, name, tuning, self.shows_no_thoughts.clone());
+        run(Setup { model: Box::new(model), line: self.line.clone(), window }, launch, link).await
+    }
+}

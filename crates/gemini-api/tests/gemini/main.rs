@@ -1,0 +1,5 @@
+//! The backend at a fake server, which holds its requests against the vendor's schema.
+
+mod conformance;
+mod failures;
+mod stage;
