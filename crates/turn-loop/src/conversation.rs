@@ -103,6 +103,8 @@ impl Conversation {
             match entry.role {
                 Role::User => conversation.push(Item::User { text: entry.content }),
                 Role::System => conversation.push(Item::System { text: entry.content }),
+                // Nothing was said before its turn was cut.
+                Role::Assistant if entry.content.is_empty() && raw.is_none() => {}
                 Role::Assistant => {
                     let item = Item::Text { text: entry.content, raw };
                     conversation.push_own(item, scope, place, &mut loaded);
@@ -144,6 +146,14 @@ impl Conversation {
 
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// Takes an input. One that an earlier session was told, and that it was not known to have got, is told again by
+    /// the runtime and is here already.
+    pub(crate) fn push_input(&mut self, item: Item) {
+        if self.items.last() != Some(&item) {
+            self.push(item);
+        }
     }
 
     /// Takes what did not come from the model.
@@ -233,7 +243,7 @@ fn private(entry: &HistoryEntry) -> Option<Private> {
 }
 
 /// The item for a reader who is not its maker; none where nothing is left of it.
-fn without_raw(item: Item) -> Option<Item> {
+pub(crate) fn without_raw(item: Item) -> Option<Item> {
     match item {
         Item::Text { text, raw: _ } => (!text.is_empty()).then_some(Item::Text { text, raw: None }),
         Item::Call { id, name, arguments, raw: _ } => Some(Item::Call { id, name, arguments, raw: None }),

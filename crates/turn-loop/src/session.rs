@@ -2,6 +2,8 @@
 
 mod answering;
 mod calling;
+#[cfg(test)]
+mod scene;
 mod shortening;
 mod turn;
 

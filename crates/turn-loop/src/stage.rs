@@ -10,9 +10,13 @@ use std::{
 use musher_backend::{ApprovalRequest, Command, Event, Input, Link, LinkClosed, Verdict};
 use musher_protocol::ApprovalId;
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 /// More than anybody says to a running turn; what comes beyond stays untaken, and the runtime knows that.
 const MAX_STEERS: usize = 64;
+
+/// A wait that a server asked for may be longer than the runtime bears silence.
+const REST: Duration = Duration::from_secs(30);
 
 /// Why a turn does not come to its end.
 #[derive(Debug)]
@@ -102,6 +106,21 @@ impl Stage {
         }
     }
 
+    /// Lets time pass, unless the turn is cut, and says now and then that this is meant.
+    pub(crate) async fn rest(&mut self, time: Duration) -> Result<(), Cut> {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.during(sleep(left.min(REST))).await?;
+            if left > REST {
+                self.emit(Event::Alive).await?;
+            }
+        }
+    }
+
     /// Waits until this question is decided.
     pub(crate) async fn decision(&mut self, approval_id: &ApprovalId) -> Result<Verdict, Cut> {
         loop {
@@ -160,5 +179,52 @@ impl Stage {
                 self.diagnose("steer.not_taken", message).await
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use musher_backend::{DecisionGiven, Report};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_rest_shows_signs_of_life() {
+        let (link, mut runtime) = Link::pair();
+        let before = Instant::now();
+        Stage::new(link).rest(Duration::from_secs(100)).await.unwrap();
+        assert_eq!(before.elapsed(), Duration::from_secs(100));
+        let mut n_signs = 0;
+        while let Some(report) = runtime.reports.recv().await {
+            assert!(matches!(report, Report::Event(Event::Alive)), "{report:?}");
+            n_signs += 1;
+        }
+        assert_eq!(n_signs, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_is_waited_for_the_runtime_is_heard() {
+        let (link, mut runtime) = Link::pair();
+        let mut stage = Stage::new(link);
+        let approval_id = ApprovalId::mint();
+        let given = DecisionGiven { approval_id: approval_id.clone(), verdict: Verdict::allow() };
+        for command in [Command::Decision(given), Command::Steer(Input::user("a")), Command::Interrupt] {
+            runtime.commands.send(command).await.unwrap();
+        }
+        let cut = stage.rest(Duration::from_secs(100)).await;
+        assert!(matches!(cut, Err(Cut::Interrupted)), "{cut:?}");
+        assert_eq!(stage.decision(&approval_id).await.unwrap(), Verdict::allow());
+        assert_eq!(stage.take_steers().len(), 1);
+        for n in 0..=MAX_STEERS {
+            runtime.commands.send(Command::Steer(Input::user(&n.to_string()))).await.unwrap();
+        }
+        runtime.commands.send(Command::End { grace: Duration::ZERO }).await.unwrap();
+        let cut = stage.rest(Duration::from_secs(100)).await;
+        assert!(matches!(cut, Err(Cut::Ended(Duration::ZERO))), "{cut:?}");
+        assert_eq!(stage.take_steers().len(), MAX_STEERS);
+        let Some(Report::Event(Event::Diagnostic { code, .. })) = runtime.reports.recv().await else {
+            panic!("one too many is told")
+        };
+        assert_eq!(code, "steer.not_taken");
     }
 }

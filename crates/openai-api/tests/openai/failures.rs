@@ -538,6 +538,32 @@ async fn a_conversation_that_is_too_long_is_shortened_by_the_model_itself() {
 }
 
 #[tokio::test]
+async fn a_summary_is_asked_for_again_without_what_the_vendor_refuses() {
+    let long = "x".repeat(8000);
+    let refused = |code: &str| Answer::json(400, &json!({"error": {"code": code, "message": "no"}}));
+    let api = Arc::new(
+        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
+            (0, _) => calls(RESPONSES, &[("a", "look", "{}")]),
+            (1 | 2, _) => text(RESPONSES, &long),
+            (3, "third") => refused("context_length_exceeded"),
+            (4, asked) if asked.starts_with("This conversation has") => refused("invalid_encrypted_content"),
+            (5, asked) if asked.starts_with("This conversation has") => begun(RESPONSES, "al").cut(),
+            (6, asked) if asked.starts_with("This conversation has") => text(RESPONSES, "all is well"),
+            (7, "third") => text(RESPONSES, "fine"),
+            (number, asked) => panic!("request {number} asks {asked}"),
+        })
+        .await,
+    );
+    let mut session = Scene::responses().start(&api).await;
+    session.completed_turn("first").await;
+    session.completed_turn("second").await;
+    let turn = session.turn("third").await;
+    let expected = "says(history.opaque_dropped) again(2/2 without []) again(2/6 without []) \
+                    says(history.shortened) taken 0+fine 0=fine EndTurn";
+    check(&turn, expected);
+}
+
+#[tokio::test]
 async fn a_conversation_is_shortened_before_it_overflows_and_not_without_end() {
     let mut scene = Scene::responses();
     scene.window = Some(1000);

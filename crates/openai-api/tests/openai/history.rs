@@ -127,3 +127,10 @@ async fn a_call_that_nobody_saw_end_is_closed_as_unknown() {
     let unknown = "interrupted; side effects unknown: verify before doing it again";
     assert_eq!(sent[3], json!({"type": "function_call_output", "call_id": "a", "output": unknown}));
 }
+
+#[tokio::test]
+async fn an_input_that_was_told_before_a_crash_is_told_once() {
+    let (line, sent) = go_on("gpt-5", vec![entry(Role::User, "go on")]).await;
+    assert_eq!(line, "taken 0+fine 0=fine EndTurn");
+    assert_eq!(sent, json!([{"type": "message", "role": "user", "content": "go on"}]));
+}

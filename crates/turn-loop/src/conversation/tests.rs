@@ -97,8 +97,12 @@ fn another_model_gets_words_instead_of_raw_items() {
 
 #[test]
 fn a_history_without_private_bodies_is_still_a_conversation() {
-    let history =
-        vec![entry(Role::System, "s"), tool("a", json!("not json"), Some("1")), entry(Role::Thinking, "hm")];
+    let history = vec![
+        entry(Role::System, "s"),
+        tool("a", json!("not json"), Some("1")),
+        entry(Role::Thinking, "hm"),
+        entry(Role::Assistant, ""),
+    ];
     assert_eq!(load(history, "m"), ("system:s call:not json a=1".to_owned(), Loaded::default()));
     let mut other = entry(Role::Assistant, "a");
     other.private = Some(json!({"another": "shape"}));

@@ -5,17 +5,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use musher_backend::{Event, TurnEnd};
 use musher_protocol::Block;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{
     Session,
-    turn::{Halt, Turn},
+    turn::{Halt, Turn, item},
 };
 use crate::{
     Failure, FailureKind, Item, SseDecoder, SseEvent,
     answer::{Answer, Assembly},
-    conversation::SUMMARY_REQUEST,
+    conversation::{SUMMARY_REQUEST, without_raw},
     line::{Exchange, NoAnswer},
     model::{Piece, Prompt, Reader},
     price,
@@ -35,7 +35,10 @@ pub(super) enum Purpose {
     /// To go on with the turn.
     Turn,
     /// To sum up a part of the conversation; nobody is shown the answer.
-    Summary { items: std::ops::Range<usize> },
+    Summary {
+        /// The part.
+        items: Vec<Item>,
+    },
 }
 
 /// What came of it.
@@ -72,7 +75,7 @@ impl Session {
     pub(super) async fn answer(&mut self, turn: &mut Turn) -> Result<Answer, Halt> {
         self.make_room(turn).await?;
         loop {
-            match self.ask(turn, &Purpose::Turn).await? {
+            match self.ask(turn, &mut Purpose::Turn).await? {
                 Asked::Answered(answer) => {
                     // The vendor's own count of what it was sent. The answer comes on top of that.
                     if let Some(sent) = answer.tokens.and_then(|tokens| tokens.input) {
@@ -86,13 +89,11 @@ impl Session {
     }
 
     /// Asks until there is an answer, or none is to be had.
-    pub(super) async fn ask(&mut self, turn: &mut Turn, purpose: &Purpose) -> Result<Asked, Halt> {
+    pub(super) async fn ask(&mut self, turn: &mut Turn, purpose: &mut Purpose) -> Result<Asked, Halt> {
         let mut attempts = Attempts::new(self.line.pace().backoff);
         loop {
             let quiet = self.line.quiet();
-            if !quiet.is_zero() {
-                self.stage.during(sleep(quiet)).await?;
-            }
+            self.stage.rest(quiet).await?;
             let Failed { failure, answered, blocks } = match self.attempt(turn, purpose).await? {
                 Ok(answer) => return Ok(Asked::Answered(answer)),
                 Err(failed) => failed,
@@ -105,10 +106,13 @@ impl Session {
                         self.line.be_quiet(delay);
                     }
                     self.retrying(&failure, (attempt, max_attempts), delay, blocks).await?;
-                    self.stage.during(sleep(delay)).await?;
+                    self.stage.rest(delay).await?;
                 }
                 Next::WithoutOpaque => {
                     let n_dropped = self.conversation.drop_opaque();
+                    if let Purpose::Summary { items } = purpose {
+                        *items = std::mem::take(items).into_iter().filter_map(without_raw).collect();
+                    }
                     let message =
                         format!("the provider refused {n_dropped} items of its own: {}", failure.message);
                     self.stage.diagnose("history.opaque_dropped", message).await?;
@@ -153,7 +157,7 @@ impl Session {
             return Err(Halt::Replaced(input));
         }
         if input.content != turn.input.content {
-            self.conversation.push(Item::User { text: input.content });
+            self.conversation.push(item(&input));
         }
         // The refusal took the first one back.
         if !turn.untaken.contains(&input.input_id) {
@@ -167,9 +171,8 @@ impl Session {
         let items = match purpose {
             Purpose::Turn => self.conversation.items(),
             Purpose::Summary { items } => {
-                let mut part = self.conversation.items()[items.clone()].to_vec();
-                part.push(Item::User { text: SUMMARY_REQUEST.to_owned() });
-                summary_items = part;
+                let request = Item::User { text: SUMMARY_REQUEST.to_owned() };
+                summary_items = items.iter().cloned().chain([request]).collect::<Vec<_>>();
                 &summary_items
             }
         };
@@ -201,16 +204,19 @@ impl Session {
         };
         let read = self.read(&mut reading, turn, purpose).await;
         // Nobody is shown a summary, so its blocks do not count.
-        if matches!(purpose, Purpose::Turn) {
-            turn.next_block = reading.assembly.next_block();
-        }
+        let blocks = match purpose {
+            Purpose::Turn => {
+                turn.next_block = reading.assembly.next_block();
+                reading.assembly.blocks()
+            }
+            Purpose::Summary { .. } => Vec::new(),
+        };
         let (tokens, answered) = (reading.assembly.tokens(), reading.answered);
         // An answer that broke off has cost something, too, and nobody knows what.
         let usage = price::usage(&self.model.scope().model, tokens);
         match read {
             Ok(Ok(())) => {
                 let Reading { exchange, assembly, .. } = reading;
-                let blocks = assembly.blocks();
                 self.stage.emit(Event::Usage(usage)).await?;
                 let finished = assembly.finish();
                 Ok(finished.map_err(|failure| Failed { failure: seen(&exchange, failure), answered, blocks }))
@@ -220,7 +226,7 @@ impl Session {
                     self.stage.emit(Event::Usage(usage)).await?;
                 }
                 let failure = seen(&reading.exchange, failure);
-                Ok(Err(Failed { failure, answered, blocks: reading.assembly.blocks() }))
+                Ok(Err(Failed { failure, answered, blocks }))
             }
             Err(Cut::Closed(closed)) => Err(Cut::Closed(closed)),
             Err(cut @ (Cut::Interrupted | Cut::Ended(_))) => {

@@ -77,8 +77,8 @@ impl Pending {
 impl Session {
     /// Runs calls in their order, each with leave. Those that only look run together.
     pub(super) async fn run_calls(&mut self, turn: &mut Turn, calls: Vec<Pending>) -> Result<(), Halt> {
-        if calls.iter().any(|call| turn.repetition.repeats(&call.name, &call.arguments)) {
-            let name = calls.last().map(|call| call.name.clone()).unwrap_or_default();
+        let repeated = calls.iter().find(|call| turn.repetition.repeats(&call.name, &call.arguments));
+        if let Some(name) = repeated.map(|call| call.name.clone()) {
             self.refuse_calls(calls, "not run: the same calls were made again and again").await?;
             let message = format!("the model goes round in circles with calls of `{name}`");
             return Err(Halt::End(TurnEnd::failed("tool_loop", message)));
@@ -259,3 +259,6 @@ fn overdue() -> ToolOutput {
 fn unknown(id: ToolCallId, name: String) -> Item {
     Item::Result { id, name, content: UNKNOWN_RESULT.to_owned(), is_error: true }
 }
+
+#[cfg(test)]
+mod tests;

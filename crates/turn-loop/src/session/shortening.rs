@@ -60,13 +60,13 @@ impl Session {
 
     /// Puts the model's own summary in the place of all but the last answer.
     async fn summarize(&mut self, turn: &mut Turn) -> Result<(), Halt> {
-        let end = self.conversation.old_items();
-        let mut start = 0;
+        let mut items = self.conversation.items()[..self.conversation.old_items()].to_vec();
         for _ in 0..=MAX_CUTS {
-            if start >= end {
+            if items.is_empty() {
                 return Ok(());
             }
-            match self.ask(turn, &Purpose::Summary { items: start..end }).await? {
+            let mut purpose = Purpose::Summary { items };
+            match self.ask(turn, &mut purpose).await? {
                 Asked::Answered(answer) => {
                     let text = answer.parts.into_iter().filter_map(|part| match part.said {
                         Said::Text { text, .. } => Some(text),
@@ -74,11 +74,15 @@ impl Session {
                     });
                     let text: String = text.collect();
                     if !text.trim().is_empty() {
-                        self.conversation.summarize(end, &text);
+                        // Asked for again: items that only their maker can read may have gone meanwhile.
+                        self.conversation.summarize(self.conversation.old_items(), &text);
                     }
                     return Ok(());
                 }
-                Asked::TooLong(_) => start = later_start(self.conversation.items(), start, end),
+                Asked::TooLong(_) => {
+                    let Purpose::Summary { items: too_long } = purpose else { return Ok(()) };
+                    items = second_half(too_long);
+                }
             }
         }
         Ok(())
@@ -101,14 +105,14 @@ impl Session {
     }
 }
 
-/// A place in the second half where no call is parted from its result.
-fn later_start(items: &[Item], start: usize, end: usize) -> usize {
-    let middle = start + (end - start).div_ceil(2);
-    let begins = |at: &usize| matches!(items[*at], Item::User { .. } | Item::System { .. });
-    let follows_results = |at: &usize| {
-        matches!(items[*at - 1], Item::Result { .. }) && !matches!(items[*at], Item::Result { .. })
-    };
-    (middle..end).find(|at| *at > 0 && (begins(at) || follows_results(at))).unwrap_or(end)
+/// The items from about the middle on, beginning where no call is parted from its result.
+fn second_half(mut items: Vec<Item>) -> Vec<Item> {
+    let begins = |item: &Item| matches!(item, Item::User { .. } | Item::System { .. });
+    let is_result = |item: &Item| matches!(item, Item::Result { .. });
+    let middle = items.len().div_ceil(2);
+    let good = |at: &usize| begins(&items[*at]) || (is_result(&items[*at - 1]) && !is_result(&items[*at]));
+    let start = (middle..items.len()).find(good).unwrap_or(items.len());
+    items.split_off(start)
 }
 
 fn overflow() -> Failure {
@@ -116,5 +120,36 @@ fn overflow() -> Failure {
         kind: crate::FailureKind::Overflow,
         code: "context_overflow".to_owned(),
         message: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_parts_no_call_from_its_result() {
+        let item = |kind: char| match kind {
+            'u' => Item::User { text: "u".to_owned() },
+            't' => Item::Text { text: "t".to_owned(), raw: None },
+            'c' => Item::Call {
+                id: "c".parse().unwrap(),
+                name: "ls".to_owned(),
+                arguments: "{}".to_owned(),
+                raw: None,
+            },
+            _ => Item::Result {
+                id: "c".parse().unwrap(),
+                name: "ls".to_owned(),
+                content: String::new(),
+                is_error: false,
+            },
+        };
+        for (items, expected) in
+            [("ututut", "ut"), ("ucrcrcr", "cr"), ("uccrr", ""), ("uccrrt", "t"), ("u", ""), ("utcr", "")]
+        {
+            let half = second_half(items.chars().map(item).collect());
+            assert_eq!(half, expected.chars().map(item).collect::<Vec<_>>(), "{items}");
+        }
     }
 }

@@ -58,17 +58,23 @@ pub(super) struct Turn {
     rounds: u32,
 }
 
-impl Session {
-    /// Runs the turn that this input begins.
-    pub(super) async fn turn(&mut self, input: Input) -> Result<After, LinkClosed> {
-        let mut turn = Turn {
+impl Turn {
+    pub(super) fn new(input: Input) -> Self {
+        Self {
             untaken: vec![input.input_id.clone()],
             input,
             next_block: 0,
             repetition: Repetition::default(),
             malformed: 0,
             rounds: 0,
-        };
+        }
+    }
+}
+
+impl Session {
+    /// Runs the turn that this input begins.
+    pub(super) async fn turn(&mut self, input: Input) -> Result<After, LinkClosed> {
+        let mut turn = Turn::new(input);
         let played = self.play(&mut turn).await;
         self.stage.clear();
         let (end, after) = match played {
@@ -93,7 +99,7 @@ impl Session {
         if let Some(preface) = self.preface.take() {
             input.content = format!("{preface}\n\n{}", input.content);
         }
-        self.conversation.push(item(&input));
+        self.conversation.push_input(item(&input));
         let mut n_empty = 0;
         loop {
             for steer in self.stage.take_steers() {
@@ -200,7 +206,7 @@ impl Session {
     }
 }
 
-fn item(input: &Input) -> Item {
+pub(super) fn item(input: &Input) -> Item {
     let text = input.content.clone();
     match input.kind {
         InputKind::User => Item::User { text },
@@ -230,3 +236,6 @@ fn end(ending: Ending) -> TurnEnd {
         Ending::Refused { vendor, message } => TurnEnd::Refused { vendor_stop_reason: vendor, message },
     }
 }
+
+#[cfg(test)]
+mod tests;
