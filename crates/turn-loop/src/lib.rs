@@ -21,6 +21,73 @@
 //! `provider_unreachable`, `quota_exhausted` or `tool_loop`; the provider's own code is in the message. A session fails
 //! with `resume_refused`.
 //!
+//! # Example
+//!
+//! A vendor whose answers are words and a full stop:
+//!
+//! ```no_run
+//! use musher_backend::{BackendError, Launch, Link, SessionOutcome};
+//! use musher_protocol::StopReason;
+//! use musher_turn_loop::{
+//!     Call, Complaint, Ending, Failure, Item, Line, Model, Output, Pace, Piece, Prompt, Reader, Refusal, Scope, Setup,
+//!     SseEvent, run,
+//! };
+//! use serde_json::json;
+//!
+//! #[derive(Debug)]
+//! struct Oracle(Scope);
+//!
+//! impl Model for Oracle {
+//!     fn scope(&self) -> &Scope {
+//!         &self.0
+//!     }
+//!
+//!     fn call(&mut self, prompt: &Prompt<'_>) -> Call {
+//!         let asked = prompt.items.iter().rev().find_map(|item| match item {
+//!             Item::User { text } => Some(text),
+//!             _ => None,
+//!         });
+//!         Call { url: format!("{}/ask", self.0.base_url), headers: Vec::new(), body: json!({"question": asked}) }
+//!     }
+//!
+//!     fn reader(&self) -> Box<dyn Reader> {
+//!         Box::new(Spoken::default())
+//!     }
+//!
+//!     fn refused(&mut self, response: &Refusal) -> Failure {
+//!         let (status, message) = (Some(response.status), response.body.clone());
+//!         Failure::of(&Complaint { status, message, ..Complaint::default() })
+//!     }
+//! }
+//!
+//! #[derive(Debug, Default)]
+//! struct Spoken(String);
+//!
+//! impl Reader for Spoken {
+//!     fn event(&mut self, event: &SseEvent, pieces: &mut Vec<Piece>) -> Result<(), Failure> {
+//!         self.0.push_str(&event.text);
+//!         pieces.push(Piece::Text { slot: 0, text: event.text.clone() });
+//!         Ok(())
+//!     }
+//!
+//!     fn end(&mut self, pieces: &mut Vec<Piece>) -> Result<(), Failure> {
+//!         if !self.0.ends_with('.') {
+//!             return Err(Failure::broken("the oracle broke off"));
+//!         }
+//!         pieces.push(Piece::Whole { slot: 0, output: Output::Text(self.0.clone()), raw: Vec::new() });
+//!         pieces.push(Piece::End(Ending::Stopped { reason: StopReason::EndTurn, vendor: None }));
+//!         Ok(())
+//!     }
+//! }
+//!
+//! async fn session(launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
+//!     let base_url = "https://oracle.example".to_owned();
+//!     let scope = Scope { provider: "oracle".to_owned(), base_url, model: "delphi".to_owned() };
+//!     let line = Line::new(Pace::default()).expect("the machine can encrypt");
+//!     run(Setup { model: Box::new(Oracle(scope)), line, window: None }, launch, link).await
+//! }
+//! ```
+//!
 //! [`Event::Retrying`]: musher_backend::Event::Retrying
 
 mod session;
