@@ -34,7 +34,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use musher_backend::{Event, TurnEnd};
+use musher_backend::{Event, TurnEnd, Verdict};
 use musher_openai_api::Dialect;
 use musher_testkit::{
     backend_suite::Turn,
@@ -355,7 +355,8 @@ async fn circles_of_calls_end_the_turn() {
 #[tokio::test]
 async fn a_connection_that_falls_silent_is_given_up() {
     let mut scene = Scene::responses();
-    scene.pace.silence = Duration::from_millis(300);
+    // Long for a fake that answers at once, also on a busy machine.
+    scene.pace.silence = Duration::from_secs(1);
     let answers = vec![Answer::never(), begun(RESPONSES, "x").hang()];
     let (turn, api) = play(scene, in_order(answers)).await;
     let ended = line(&turn.events);
@@ -498,6 +499,27 @@ async fn an_interrupt_stops_running_tools_and_closes_the_calls_behind_them() {
 }
 
 #[tokio::test]
+async fn a_decision_may_change_the_call_or_end_the_turn() {
+    let changed = Verdict::Allow { updated_input: Some(json!({"path": "b"})), answers: None };
+    let denied = |interrupt| Verdict::Deny { message: "no".to_owned(), interrupt };
+    for (verdict, expected) in [
+        (changed, r#"ok(called with {"path":"b"} instead: ran with {"path":"b"}) 0+fine 0=fine EndTurn"#),
+        (denied(false), "error(not run, for it was denied: no) 0+fine 0=fine EndTurn"),
+        (denied(true), "error(not run, for it was denied: no) Interrupted"),
+    ] {
+        let made = calls(RESPONSES, &[("a", "act", r#"{"path":"a"}"#)]);
+        let api = Arc::new(api(RESPONSES, in_order(vec![made])).await);
+        let mut session = Scene::responses().start(&api).await;
+        let input_id = session.input("go").await;
+        let (approval_id, request) = session.approval().await;
+        assert_eq!(request.input, json!({"path": "a"}));
+        session.decide(approval_id, verdict).await;
+        let turn = session.turn_end(input_id).await;
+        check(&turn, &format!(r#"taken start(act) act({{"path":"a"}}) {expected}"#));
+    }
+}
+
+#[tokio::test]
 async fn usage_is_what_the_vendor_says_with_an_estimated_cost() {
     let (turn, _) = play(Scene::responses(), in_order(vec![])).await;
     let usage = turn
@@ -529,7 +551,7 @@ async fn steers_join_before_the_next_call_of_the_model() {
     let input_id = session.input("go").await;
     let (approval_id, _) = session.approval().await;
     let steer_id = session.steer("more").await;
-    session.decide(approval_id, musher_backend::Verdict::allow()).await;
+    session.decide(approval_id, Verdict::allow()).await;
     let turn = session.turn_end(input_id).await;
     check(&turn, "taken start(act) act({}) ok(ran with {}) taken 0+heard  0+more 0=heard more EndTurn");
     let taken =

@@ -56,6 +56,8 @@ enum Step {
 struct Ready {
     tool: Arc<dyn Tool>,
     input: Value,
+    /// Somebody wants it called with something else than what the model wrote.
+    is_changed: bool,
 }
 
 impl Pending {
@@ -123,7 +125,7 @@ impl Session {
             }
             (Some(tool), Ok(input)) => {
                 turn.malformed = 0;
-                let ready = Ready { tool: tool.clone(), input: Value::Object(input) };
+                let ready = Ready { tool: tool.clone(), input: Value::Object(input), is_changed: false };
                 if tool.spec().is_read_only {
                     Step::Look(ready)
                 } else {
@@ -163,8 +165,9 @@ impl Session {
                     self.run(together).await?;
                 }
                 (Step::Ask(_, ready), Some(Verdict::Allow { updated_input, answers: _ })) => {
+                    let is_changed = updated_input.is_some();
                     let input = updated_input.unwrap_or(ready.input);
-                    self.run(vec![(id, name, Ready { tool: ready.tool, input })]).await?;
+                    self.run(vec![(id, name, Ready { tool: ready.tool, input, is_changed })]).await?;
                 }
                 (Step::Ask(..), Some(Verdict::Deny { message, interrupt })) => {
                     let message = format!("not run, for it was denied: {message}");
@@ -220,8 +223,13 @@ impl Session {
             }
         }
         drop(running);
-        for ((id, name, _), output) in calls.into_iter().zip(outputs) {
+        for ((id, name, ready), output) in calls.into_iter().zip(outputs) {
             match output {
+                // The model would otherwise take what was done for what it had asked for.
+                Some(output) if ready.is_changed => {
+                    let content = format!("called with {} instead: {}", ready.input, output.content);
+                    self.result(id, name, ToolOutput { content, ..output }).await?;
+                }
                 Some(output) => self.result(id, name, output).await?,
                 // The runtime says the same in the log, when the turn ends.
                 None => self.conversation.push(unknown(id, name)),
