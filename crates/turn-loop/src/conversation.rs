@@ -148,12 +148,15 @@ impl Conversation {
         &self.items
     }
 
-    /// Takes an input. One that an earlier session was told, and that it was not known to have got, is told again by
-    /// the runtime and is here already.
-    pub(crate) fn push_input(&mut self, item: Item) {
-        if self.items.last() != Some(&item) {
-            self.push(item);
+    /// Takes an input as it is told to the model. The log has it before a session is started for it, so it may be the
+    /// last that the history knows.
+    pub(crate) fn push_input(&mut self, logged: &Item, told: Item) {
+        if self.items.last() == Some(logged) {
+            self.items.pop();
+            self.places.pop();
+            self.measured = self.measured.filter(|(n_items, _)| *n_items <= self.items.len());
         }
+        self.push(told);
     }
 
     /// Takes what did not come from the model.

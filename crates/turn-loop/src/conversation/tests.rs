@@ -176,6 +176,21 @@ fn the_oldest_tool_outputs_are_trimmed_first_and_the_last_not_at_all() {
 }
 
 #[test]
+fn an_input_that_the_history_knows_is_told_once_and_with_what_goes_before_it() {
+    let user = |text: &str| Item::User { text: text.to_owned() };
+    for (history, expected) in [
+        (vec!["go"], "user:so far go"),
+        (vec!["go", "on"], "user:go user:on user:so far go"),
+        (vec![], "user:so far go"),
+    ] {
+        let mut conversation = Conversation::default();
+        history.into_iter().for_each(|text| conversation.push(user(text)));
+        conversation.push_input(&user("go"), user("so far go"));
+        assert_eq!(line(conversation.items()), expected);
+    }
+}
+
+#[test]
 fn what_the_vendor_counted_is_believed_and_the_rest_estimated() {
     let mut conversation = Conversation::default();
     conversation.push(Item::User { text: "x".repeat(400) });

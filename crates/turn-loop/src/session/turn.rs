@@ -99,7 +99,7 @@ impl Session {
         if let Some(preface) = self.preface.take() {
             input.content = format!("{preface}\n\n{}", input.content);
         }
-        self.conversation.push_input(item(&input));
+        self.conversation.push_input(&item(&turn.input), item(&input));
         let mut n_empty = 0;
         loop {
             for steer in self.stage.take_steers() {
