@@ -19,7 +19,7 @@
 //! | reasoning with `store: false` | `reasoning_goes_back_in_front_of_the_call_that_it_led_to` |
 //! | opaque items of another key or model | `opaque_items_that_the_vendor_refuses_…`, `history::another_model_gets_the_words_…`, `gemini: signatures_that_the_vendor_refuses_…` |
 //! | a call without a result | `history::a_call_that_nobody_saw_end_is_closed_as_unknown` |
-//! | a limit with a delay | `a_servers_delay_is_the_least_that_is_waited`, `loop: a_wait_that_one_session_was_told_holds_for_all` |
+//! | a limit with a delay | `a_servers_delay_is_the_least_that_is_waited`, `a_delay_that_one_session_was_told_…` |
 //! | a spent quota | `spent_money_is_not_asked_for_twice`, `gemini: a_limit_by_the_day_…` |
 //! | a far reset | `a_far_reset_parks_the_turn_…` |
 //! | too long a conversation | `a_conversation_that_is_too_long_…`, `a_conversation_is_shortened_before_it_overflows_…` |
@@ -37,7 +37,7 @@ use jiff::Timestamp;
 use musher_backend::{Event, TurnEnd, Verdict};
 use musher_openai_api::Dialect;
 use musher_testkit::{
-    backend_suite::Turn,
+    backend_suite::{Session, Turn},
     model_api::{Answer, ModelApi, Received},
 };
 use serde_json::{Value, json};
@@ -281,6 +281,26 @@ async fn a_servers_delay_is_the_least_that_is_waited() {
 }
 
 #[tokio::test]
+async fn a_delay_that_one_session_was_told_holds_for_the_others() {
+    let limited = Answer::json(429, &json!({"error": {"code": "rate_limit_exceeded", "message": "m"}}));
+    let limited = limited.header("retry-after", "250");
+    let api = Arc::new(api(RESPONSES, in_order(vec![limited])).await);
+    let subject = Scene::responses().silent_subject(&api);
+    let mut first = Session::start(&subject).await;
+    let first_input = first.input("go").await;
+    first.until("the delay", |event| matches!(event, Event::Retrying { .. })).await;
+    let mut second = Session::start(&subject).await;
+    let second_input = second.input("go").await;
+    let asks = |event: &Event| !matches!(event, Event::Environment(_));
+    second.watch(Duration::from_millis(300), asks).await;
+    assert_eq!(api.requests().len(), 1);
+    for (session, input_id) in [(&mut first, first_input), (&mut second, second_input)] {
+        session.interrupt().await;
+        assert_eq!(session.turn_end(input_id).await.end, TurnEnd::Interrupted);
+    }
+}
+
+#[tokio::test]
 async fn spent_money_is_not_asked_for_twice() {
     for code in ["insufficient_quota", "organization_spend_limit_exceeded"] {
         let spent = Answer::json(429, &json!({"error": {"code": code, "message": "pay"}}));
@@ -433,6 +453,14 @@ async fn what_nothing_helps_fails_at_once_with_the_request_and_without_the_key()
         assert_eq!(message(&turn.end), format!("wrong: [key] ({code}, status {status}, request req_7)"));
         assert_eq!(api.requests().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn an_error_inside_of_an_answer_does_not_show_the_key_either() {
+    let said = format!("no such key: {}", crate::stage::KEY);
+    let error = json!({"type": "error", "error": {"code": "invalid_api_key", "message": said}});
+    let (turn, _) = play(Scene::responses(), move |_, _| Answer::stream().event(&error)).await;
+    assert_eq!(message(&turn.end), "no such key: [key] (invalid_api_key)");
 }
 
 #[tokio::test]

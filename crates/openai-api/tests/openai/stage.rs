@@ -97,7 +97,8 @@ impl Scene {
         }
     }
 
-    pub(crate) async fn start(self, api: &Arc<ModelApi>) -> Session {
+    /// The subject without prompts that stand for anything.
+    pub(crate) fn silent_subject(self, api: &Arc<ModelApi>) -> Subject {
         let none = String::new;
         let prompts = Prompts {
             say: none(),
@@ -107,7 +108,11 @@ impl Scene {
             run_long: none(),
             hang: none(),
         };
-        Session::start(&self.subject(api.clone(), prompts)).await
+        self.subject(api.clone(), prompts)
+    }
+
+    pub(crate) async fn start(self, api: &Arc<ModelApi>) -> Session {
+        Session::start(&self.silent_subject(api)).await
     }
 }
 
