@@ -619,6 +619,31 @@ async fn a_conversation_that_is_too_long_is_shortened_by_the_model_itself() {
 }
 
 #[tokio::test]
+async fn the_vendors_own_count_says_when_a_conversation_is_too_long() {
+    let mut scene = Scene::responses();
+    scene.window = Some(1000);
+    // By their bytes these are a quarter of the window.
+    let long = "x".repeat(1000);
+    let api = Arc::new(
+        api(RESPONSES, |received, _| {
+            let is_summary = situation(received).0.starts_with("This conversation has");
+            let said = if is_summary { "all is well" } else { "fine" };
+            let mut end = completed();
+            end["response"]["usage"]["input_tokens"] = json!(if is_summary { 10 } else { 950 });
+            Answer::stream().events(&[done(0, words(said)), end])
+        })
+        .await,
+    );
+    let mut session = scene.start(&api).await;
+    session.completed_turn(&long).await;
+    // What the user said last is a part of the summary, so that is no shorter yet.
+    session.completed_turn("second").await;
+    let turn = session.turn("more").await;
+    check(&turn, "says(history.shortened) taken 0+fine 0=fine EndTurn");
+    assert_eq!(api.requests().len(), 5);
+}
+
+#[tokio::test]
 async fn a_summary_is_asked_for_again_without_what_the_vendor_refuses() {
     let long = "x".repeat(8000);
     let refused = |code: &str| Answer::json(400, &json!({"error": {"code": code, "message": "no"}}));

@@ -8,6 +8,9 @@ const TRIMMED_TO: usize = 256;
 /// A shorter output is not worth trimming.
 const WORTH_TRIMMING: usize = 1024;
 
+/// As much of the user's last words as a summary repeats: a task in its own words, not a pasted log.
+const MAX_TASK: usize = 8 << 10;
+
 /// What a model is asked for when a conversation has become too long.
 pub(crate) const SUMMARY_REQUEST: &str = "This conversation has become too long to go on with. Write down for \
 yourself everything that is needed to go on: the task in its own words, what was decided and why, what was done and \
@@ -47,7 +50,7 @@ impl Conversation {
     /// Puts a summary in the place of the first so many items, unless these are shorter.
     pub(crate) fn summarize(&mut self, n_items: usize, summary: &str) {
         let task = self.items[..n_items].iter().rev().find_map(|item| match item {
-            Item::User { text } => Some(text.as_str()),
+            Item::User { text } => Some(&text[..text.floor_char_boundary(MAX_TASK)]),
             Item::System { .. }
             | Item::Text { .. }
             | Item::Thinking { .. }

@@ -176,6 +176,18 @@ fn the_oldest_tool_outputs_are_trimmed_first_and_the_last_not_at_all() {
 }
 
 #[test]
+fn a_summary_repeats_the_start_of_a_long_input_and_replaces_nothing_shorter() {
+    let mut conversation = Conversation::default();
+    conversation.push(Item::User { text: "é".repeat(8000) });
+    conversation.summarize(1, "a log was pasted");
+    let Some(Item::User { text }) = conversation.items().first() else { panic!("a summary") };
+    assert!(text.ends_with(&"é".repeat(4096)) && text.len() < 8500, "{}", text.len());
+    let before = conversation.items().to_vec();
+    conversation.summarize(1, &"longer ".repeat(2000));
+    assert_eq!(conversation.items(), before);
+}
+
+#[test]
 fn an_input_that_the_history_knows_is_told_once_and_with_what_goes_before_it() {
     let user = |text: &str| Item::User { text: text.to_owned() };
     for (history, expected) in [
