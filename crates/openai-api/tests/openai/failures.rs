@@ -22,7 +22,7 @@
 //! | a limit with a delay | `a_servers_delay_is_the_least_that_is_waited`, `a_delay_that_one_session_was_told_…` |
 //! | a spent quota | `spent_money_is_not_asked_for_twice`, `gemini: a_limit_by_the_day_…` |
 //! | a far reset | `a_far_reset_parks_the_turn_…` |
-//! | too long a conversation | `a_conversation_that_is_too_long_…`, `a_conversation_is_shortened_before_it_overflows_…` |
+//! | too long a conversation | `shortening::a_conversation_that_is_too_long_…`, `shortening::a_conversation_is_shortened_before_it_overflows_…` |
 //! | a 400 | `a_request_that_the_vendor_refuses_is_not_repeated` |
 //! | circles of calls | `circles_of_calls_end_the_turn` |
 //! | silence, and comments without progress | `a_connection_that_falls_silent_…`, `comments_prove_a_connection_…` |
@@ -34,43 +34,20 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use musher_backend::{Event, TurnEnd, Verdict};
+use musher_backend::{Event, TurnEnd};
 use musher_openai_api::Dialect;
 use musher_testkit::{
-    backend_suite::{Session, Turn},
-    model_api::{Answer, ModelApi, Received},
+    backend_suite::Session,
+    model_api::{Answer, Received},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::stage::{
     Scene, api, line, message,
-    script::{begun, call, calls, completed, delta, done, message as words, reasoning, situation, text},
+    play::{RESPONSES, check, in_order, play},
+    script::{begun, call, calls, completed, delta, done, message as words, reasoning, text},
     tools,
 };
-
-const RESPONSES: Dialect = Dialect::Responses;
-
-/// One turn of a session at a fake that plays this script.
-async fn play(
-    scene: Scene,
-    script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
-) -> (Turn, Arc<ModelApi>) {
-    let api = Arc::new(api(scene.dialect, script).await);
-    let mut session = scene.start(&api).await;
-    let turn = session.turn("go").await;
-    assert_eq!(api.violations(), Vec::<String>::new());
-    (turn, api)
-}
-
-/// Plays answers in their order, and says `fine` after the last.
-fn in_order(answers: Vec<Answer>) -> impl Fn(&Received, usize) -> Answer + Send + Sync + 'static {
-    move |_, number| answers.get(number).cloned().unwrap_or_else(|| text(RESPONSES, "fine"))
-}
-
-#[track_caller]
-fn check(turn: &Turn, expected: &str) {
-    assert_eq!(line(&turn.events), expected);
-}
 
 #[tokio::test]
 async fn an_answer_without_its_terminal_event_is_a_failed_attempt_and_none_of_its_calls_runs() {
@@ -488,204 +465,4 @@ async fn a_field_that_a_server_does_not_know_is_left_out_from_then_on() {
     let sent: Vec<_> =
         api.requests().iter().map(|request| request.body["stream_options"].is_object()).collect();
     assert_eq!(sent, [true, false, false]);
-}
-
-#[tokio::test]
-async fn an_interrupt_closes_the_connection_and_keeps_what_was_said() {
-    let answers = vec![begun(RESPONSES, "half a").hang()];
-    let api = Arc::new(api(RESPONSES, in_order(answers)).await);
-    let mut session = Scene::responses().start(&api).await;
-    let input_id = session.input("go").await;
-    session.content().await;
-    session.interrupt().await;
-    let turn = session.turn_end(input_id).await;
-    check(&turn, "taken 0+half a Interrupted");
-    assert!(turn.events.contains(&Event::Usage(musher_protocol::Usage::default())), "unknown, not nothing");
-    api.abandoned(1).await;
-    session.completed_turn("and now").await;
-    let input = &api.requests()[1].body["input"];
-    assert_eq!(input[1], json!({"type": "message", "role": "assistant", "content": "half a"}));
-}
-
-#[tokio::test]
-async fn an_interrupt_stops_running_tools_and_closes_the_calls_behind_them() {
-    let made = calls(RESPONSES, &[("a", "hang", "{}"), ("b", "act", "{}")]);
-    let api = Arc::new(api(RESPONSES, in_order(vec![made])).await);
-    let mut session = Scene::responses().start(&api).await;
-    let input_id = session.input("go").await;
-    let (open, _) = session.approval().await;
-    session.interrupt().await;
-    let turn = session.turn_end(input_id).await;
-    let expected = "taken start(hang) hang({}) start(act) act({}) error(stopped half way) \
-                    error(not run: the turn was interrupted) Interrupted";
-    check(&turn, expected);
-    assert_eq!(session.withdrawn(), [open]);
-    session.completed_turn("and now").await;
-    let input = api.requests()[1].body["input"].as_array().cloned().unwrap();
-    let outputs: Vec<_> = input.iter().filter_map(|item| item["output"].as_str()).collect();
-    assert_eq!(outputs, ["stopped half way", "not run: the turn was interrupted"]);
-}
-
-#[tokio::test]
-async fn a_decision_may_change_the_call_or_end_the_turn() {
-    let changed = Verdict::Allow { updated_input: Some(json!({"path": "b"})), answers: None };
-    let denied = |interrupt| Verdict::Deny { message: "no".to_owned(), interrupt };
-    for (verdict, expected) in [
-        (changed, r#"ok(called with {"path":"b"} instead: ran with {"path":"b"}) 0+fine 0=fine EndTurn"#),
-        (denied(false), "error(not run, for it was denied: no) 0+fine 0=fine EndTurn"),
-        (denied(true), "error(not run, for it was denied: no) Interrupted"),
-    ] {
-        let made = calls(RESPONSES, &[("a", "act", r#"{"path":"a"}"#)]);
-        let api = Arc::new(api(RESPONSES, in_order(vec![made])).await);
-        let mut session = Scene::responses().start(&api).await;
-        let input_id = session.input("go").await;
-        let (approval_id, request) = session.approval().await;
-        assert_eq!(request.input, json!({"path": "a"}));
-        session.decide(approval_id, verdict).await;
-        let turn = session.turn_end(input_id).await;
-        check(&turn, &format!(r#"taken start(act) act({{"path":"a"}}) {expected}"#));
-    }
-}
-
-#[tokio::test]
-async fn usage_is_what_the_vendor_says_with_an_estimated_cost() {
-    let (turn, _) = play(Scene::responses(), in_order(vec![])).await;
-    let usage = turn
-        .events
-        .iter()
-        .find_map(|event| if let Event::Usage(usage) = event { Some(usage.clone()) } else { None });
-    let expected = json!({
-        "input_tokens": 10,
-        "output_tokens": 5,
-        "cache_creation_input_tokens": null,
-        "cache_read_input_tokens": 4,
-        "reasoning_tokens": 2,
-        "total_cost_usd": 0.000058,
-        "cost_source": "estimated",
-    });
-    assert_eq!(serde_json::to_value(usage.expect("an increment")).unwrap(), expected);
-}
-
-#[tokio::test]
-async fn steers_join_before_the_next_call_of_the_model() {
-    let api = Arc::new(
-        api(RESPONSES, |received, number| match number {
-            0 => calls(RESPONSES, &[("a", "act", "{}")]),
-            _ => text(RESPONSES, &format!("heard {}", situation(received).0)),
-        })
-        .await,
-    );
-    let mut session = Scene::responses().start(&api).await;
-    let input_id = session.input("go").await;
-    let (approval_id, _) = session.approval().await;
-    let steer_id = session.steer("more").await;
-    session.decide(approval_id, Verdict::allow()).await;
-    let turn = session.turn_end(input_id).await;
-    check(&turn, "taken start(act) act({}) ok(ran with {}) taken 0+heard  0+more 0=heard more EndTurn");
-    let taken =
-        turn.events.iter().filter(|event| **event == Event::InputTaken { input_id: steer_id.clone() });
-    assert_eq!(taken.count(), 1);
-}
-
-#[tokio::test]
-async fn a_conversation_that_is_too_long_is_shortened_by_the_model_itself() {
-    let long = "x".repeat(8000);
-    let overflow =
-        || Answer::json(400, &json!({"error": {"code": "context_length_exceeded", "message": "long"}}));
-    let api = Arc::new(
-        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
-            (0 | 1, _) => text(RESPONSES, &long),
-            (2, _) => overflow(),
-            (3, asked) if asked.starts_with("This conversation has become too long") => {
-                text(RESPONSES, "all is well")
-            }
-            (4, "third") => text(RESPONSES, "fine"),
-            (number, asked) => panic!("request {number} asks {asked}"),
-        })
-        .await,
-    );
-    let mut session = Scene::responses().start(&api).await;
-    session.completed_turn("first").await;
-    session.completed_turn("second").await;
-    let turn = session.turn("third").await;
-    check(&turn, "says(history.shortened) taken 0+fine 0=fine EndTurn");
-    let last = api.requests()[4].body["input"].clone();
-    let words: Vec<_> = last.as_array().unwrap().iter().map(|item| item["content"].clone()).collect();
-    assert!(words[0].as_str().unwrap().contains("all is well"), "{words:?}");
-    assert_eq!(words.last(), Some(&Value::from("third")));
-    let kept = String::from_utf8_lossy(&session.kept()["history"]);
-    // One of two long answers, in words and as the vendor wrote it.
-    assert!(kept.contains("all is well") && kept.len() < 20_000, "{kept}");
-}
-
-#[tokio::test]
-async fn the_vendors_own_count_says_when_a_conversation_is_too_long() {
-    let mut scene = Scene::responses();
-    scene.window = Some(1000);
-    // By their bytes these are a quarter of the window.
-    let long = "x".repeat(1000);
-    let api = Arc::new(
-        api(RESPONSES, |received, _| {
-            let is_summary = situation(received).0.starts_with("This conversation has");
-            let said = if is_summary { "all is well" } else { "fine" };
-            let mut end = completed();
-            end["response"]["usage"]["input_tokens"] = json!(if is_summary { 10 } else { 950 });
-            Answer::stream().events(&[done(0, words(said)), end])
-        })
-        .await,
-    );
-    let mut session = scene.start(&api).await;
-    session.completed_turn(&long).await;
-    // What the user said last is a part of the summary, so that is no shorter yet.
-    session.completed_turn("second").await;
-    let turn = session.turn("more").await;
-    check(&turn, "says(history.shortened) taken 0+fine 0=fine EndTurn");
-    assert_eq!(api.requests().len(), 5);
-}
-
-#[tokio::test]
-async fn a_summary_is_asked_for_again_without_what_the_vendor_refuses() {
-    let long = "x".repeat(8000);
-    let refused = |code: &str| Answer::json(400, &json!({"error": {"code": code, "message": "no"}}));
-    let api = Arc::new(
-        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
-            (0, _) => calls(RESPONSES, &[("a", "look", "{}")]),
-            (1 | 2, _) => text(RESPONSES, &long),
-            (3, "third") => refused("context_length_exceeded"),
-            (4, asked) if asked.starts_with("This conversation has") => refused("invalid_encrypted_content"),
-            (5, asked) if asked.starts_with("This conversation has") => begun(RESPONSES, "al").cut(),
-            (6, asked) if asked.starts_with("This conversation has") => text(RESPONSES, "all is well"),
-            (7, "third") => text(RESPONSES, "fine"),
-            (number, asked) => panic!("request {number} asks {asked}"),
-        })
-        .await,
-    );
-    let mut session = Scene::responses().start(&api).await;
-    session.completed_turn("first").await;
-    session.completed_turn("second").await;
-    let turn = session.turn("third").await;
-    let expected = "says(history.opaque_dropped) again(2/2 without []) again(2/6 without []) \
-                    says(history.shortened) taken 0+fine 0=fine EndTurn";
-    check(&turn, expected);
-}
-
-#[tokio::test]
-async fn a_conversation_is_shortened_before_it_overflows_and_not_without_end() {
-    let mut scene = Scene::responses();
-    scene.window = Some(1000);
-    let overflow = json!({"error": {"code": "context_length_exceeded", "message": "long"}});
-    let api = Arc::new(
-        api(RESPONSES, move |received, _| match situation(received).0.as_str() {
-            "short" => text(RESPONSES, &"y".repeat(2000)),
-            asked if asked.starts_with("This conversation has") => text(RESPONSES, "all is well"),
-            _ => Answer::json(400, &overflow),
-        })
-        .await,
-    );
-    let mut session = scene.start(&api).await;
-    session.completed_turn("short").await;
-    // A summary that is no shorter, what does not fit all the same, another such summary, and no more.
-    let turn = session.turn(&"x".repeat(4000)).await;
-    assert_eq!(line(&turn.events), "Failed(context_overflow)");
-    assert_eq!(api.requests().len(), 4);
 }

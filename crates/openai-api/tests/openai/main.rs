@@ -3,4 +3,6 @@
 mod conformance;
 mod failures;
 mod history;
+mod shortening;
 mod stage;
+mod turns;

@@ -1,5 +1,6 @@
 //! What the tests of this crate stand on: a fake server that holds requests against OpenAI's own schema, and tools.
 
+pub(crate) mod play;
 pub(crate) mod script;
 pub(crate) mod tools;
 

@@ -1,0 +1,109 @@
+//! What the runtime says to a turn, and what the turn tells it.
+
+use std::sync::Arc;
+
+use musher_backend::{Event, Verdict};
+use serde_json::json;
+
+use crate::stage::{
+    Scene, api,
+    play::{RESPONSES, check, in_order, play},
+    script::{begun, calls, situation, text},
+};
+
+#[tokio::test]
+async fn an_interrupt_closes_the_connection_and_keeps_what_was_said() {
+    let answers = vec![begun(RESPONSES, "half a").hang()];
+    let api = Arc::new(api(RESPONSES, in_order(answers)).await);
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    session.content().await;
+    session.interrupt().await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "taken 0+half a Interrupted");
+    assert!(turn.events.contains(&Event::Usage(musher_protocol::Usage::default())), "unknown, not nothing");
+    api.abandoned(1).await;
+    session.completed_turn("and now").await;
+    let input = &api.requests()[1].body["input"];
+    assert_eq!(input[1], json!({"type": "message", "role": "assistant", "content": "half a"}));
+}
+
+#[tokio::test]
+async fn an_interrupt_stops_running_tools_and_closes_the_calls_behind_them() {
+    let made = calls(RESPONSES, &[("a", "hang", "{}"), ("b", "act", "{}")]);
+    let api = Arc::new(api(RESPONSES, in_order(vec![made])).await);
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    let (open, _) = session.approval().await;
+    session.interrupt().await;
+    let turn = session.turn_end(input_id).await;
+    let expected = "taken start(hang) hang({}) start(act) act({}) error(stopped half way) \
+                    error(not run: the turn was interrupted) Interrupted";
+    check(&turn, expected);
+    assert_eq!(session.withdrawn(), [open]);
+    session.completed_turn("and now").await;
+    let input = api.requests()[1].body["input"].as_array().cloned().unwrap();
+    let outputs: Vec<_> = input.iter().filter_map(|item| item["output"].as_str()).collect();
+    assert_eq!(outputs, ["stopped half way", "not run: the turn was interrupted"]);
+}
+
+#[tokio::test]
+async fn a_decision_may_change_the_call_or_end_the_turn() {
+    let changed = Verdict::Allow { updated_input: Some(json!({"path": "b"})), answers: None };
+    let denied = |interrupt| Verdict::Deny { message: "no".to_owned(), interrupt };
+    for (verdict, expected) in [
+        (changed, r#"ok(called with {"path":"b"} instead: ran with {"path":"b"}) 0+fine 0=fine EndTurn"#),
+        (denied(false), "error(not run, for it was denied: no) 0+fine 0=fine EndTurn"),
+        (denied(true), "error(not run, for it was denied: no) Interrupted"),
+    ] {
+        let made = calls(RESPONSES, &[("a", "act", r#"{"path":"a"}"#)]);
+        let api = Arc::new(api(RESPONSES, in_order(vec![made])).await);
+        let mut session = Scene::responses().start(&api).await;
+        let input_id = session.input("go").await;
+        let (approval_id, request) = session.approval().await;
+        assert_eq!(request.input, json!({"path": "a"}));
+        session.decide(approval_id, verdict).await;
+        let turn = session.turn_end(input_id).await;
+        check(&turn, &format!(r#"taken start(act) act({{"path":"a"}}) {expected}"#));
+    }
+}
+
+#[tokio::test]
+async fn usage_is_what_the_vendor_says_with_an_estimated_cost() {
+    let (turn, _) = play(Scene::responses(), in_order(vec![])).await;
+    let usage = turn
+        .events
+        .iter()
+        .find_map(|event| if let Event::Usage(usage) = event { Some(usage.clone()) } else { None });
+    let expected = json!({
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cache_creation_input_tokens": null,
+        "cache_read_input_tokens": 4,
+        "reasoning_tokens": 2,
+        "total_cost_usd": 0.000058,
+        "cost_source": "estimated",
+    });
+    assert_eq!(serde_json::to_value(usage.expect("an increment")).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn steers_join_before_the_next_call_of_the_model() {
+    let api = Arc::new(
+        api(RESPONSES, |received, number| match number {
+            0 => calls(RESPONSES, &[("a", "act", "{}")]),
+            _ => text(RESPONSES, &format!("heard {}", situation(received).0)),
+        })
+        .await,
+    );
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    let (approval_id, _) = session.approval().await;
+    let steer_id = session.steer("more").await;
+    session.decide(approval_id, Verdict::allow()).await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "taken start(act) act({}) ok(ran with {}) taken 0+heard  0+more 0=heard more EndTurn");
+    let taken =
+        turn.events.iter().filter(|event| **event == Event::InputTaken { input_id: steer_id.clone() });
+    assert_eq!(taken.count(), 1);
+}
