@@ -37,7 +37,7 @@ impl Backend for GeminiApi {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { steer: true, resume: true, tools: true, tool_limit: Some(TOOL_LIMIT) }
+        Capabilities { steer: true, resume: true, history: true, tools: true, tool_limit: Some(TOOL_LIMIT) }
     }
 
     async fn availability(&self) -> Availability {

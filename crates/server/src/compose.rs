@@ -3,13 +3,15 @@
 use std::{env, path::PathBuf};
 
 use musher_claude_pty::ClaudePty;
-use musher_core::{Runtime, StartError};
+use musher_core::{Builder, Runtime, StartError};
+use musher_gemini_api::GeminiApi;
+use musher_openai_api::OpenAiApi;
 use musher_process::{Exit, Owner};
 use musher_scripted::Scripted;
 use uuid::Uuid;
 
 use crate::{
-    config::Config,
+    config::{BackendOptions, Config},
     failure::Failure,
     scratch::Scratch,
     store::StoreUrl,
@@ -48,11 +50,12 @@ pub(crate) async fn compose(
         .limits(config.limits)
         .retention(config.retention)
         .scratch(scratch.path().to_owned())
-        .backend("claude-pty", ClaudePty::new(config.claude.options()))
-        .backend("scripted", Scripted)
         .default_profile(config.default_profile.as_str());
     if let Some(name) = &config.display_name {
         builder = builder.display_name(name.as_str());
+    }
+    for (name, options) in &config.backends {
+        builder = add(builder, name, options)?;
     }
     for (name, profile) in &config.profiles {
         builder = builder.profile(name.as_str(), profile.clone());
@@ -71,6 +74,16 @@ pub(crate) async fn compose(
             })
         }
     }
+}
+
+fn add(builder: Builder, name: &str, options: &BackendOptions) -> Result<Builder, Failure> {
+    let failed = |error| Failure::other("prepare an API backend", error);
+    Ok(match options.clone() {
+        BackendOptions::Claude(options) => builder.backend(name, ClaudePty::new(options)),
+        BackendOptions::OpenAi(options) => builder.backend(name, OpenAiApi::new(options).map_err(failed)?),
+        BackendOptions::Gemini(options) => builder.backend(name, GeminiApi::new(options).map_err(failed)?),
+        BackendOptions::Scripted => builder.backend(name, Scripted),
+    })
 }
 
 impl Composed {

@@ -1,6 +1,6 @@
 //! The config file: read once, every key of it used, an unknown one refused with file and line.
 
-mod claude;
+mod backend;
 mod profile;
 
 use std::{
@@ -15,8 +15,10 @@ use musher_http::TokenScope;
 use musher_protocol::RuntimeLimits;
 use serde::Deserialize;
 
-use self::claude::ClaudeTable;
-pub(crate) use self::profile::ProfileError;
+pub(crate) use self::{
+    backend::{BackendError, BackendOptions, Kind},
+    profile::{ProfileError, backticked},
+};
 use crate::store::StoreUrl;
 
 /// The profile for coding that is there without a config.
@@ -40,6 +42,13 @@ pub(crate) enum ConfigError {
     Syntax { file: String, message: String },
     #[error("config {file}: {key}: {message}")]
     Value { file: String, key: String, message: String },
+    #[error("config {file}: backends.{name}")]
+    Backend {
+        file: String,
+        name: String,
+        #[source]
+        source: BackendError,
+    },
     #[error("config {file}: profiles.{name}")]
     Profile {
         file: String,
@@ -60,7 +69,8 @@ pub(crate) struct Config {
     pub(crate) limits: RuntimeLimits,
     pub(crate) retention: Retention,
     pub(crate) profiles: BTreeMap<String, Profile>,
-    pub(crate) claude: ClaudeTable,
+    /// By their names; every kind has one of its own name.
+    pub(crate) backends: BTreeMap<String, BackendOptions>,
     pub(crate) workspaces: BTreeMap<String, PathBuf>,
     pub(crate) tokens: Vec<TokenTable>,
 }
@@ -77,7 +87,7 @@ struct File {
     #[serde(default)]
     profiles: BTreeMap<String, profile::ProfileTable>,
     #[serde(default)]
-    backends: BackendsTable,
+    backends: BTreeMap<String, backend::BackendTable>,
     #[serde(default)]
     workspaces: BTreeMap<String, WorkspaceTable>,
     #[serde(default)]
@@ -114,13 +124,6 @@ struct RuntimeTable {
     default_profile: Option<String>,
     max_transcript_projection_items: Option<u64>,
     max_event_batch_items: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct BackendsTable {
-    #[serde(default)]
-    claude_pty: ClaudeTable,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,9 +195,23 @@ impl Config {
         let name = path.display().to_string();
         let wrong = |key: String, message: String| ConfigError::Value { file: name.clone(), key, message };
         let directory = path.parent().unwrap_or(Path::new("."));
+        let mut tables = file.backends;
+        for kind in Kind::ALL {
+            tables.entry(kind.name().to_owned()).or_default();
+        }
+        let mut backends = BTreeMap::new();
+        for (backend, table) in tables {
+            let resolved = table.resolve(&backend, directory);
+            let resolved = resolved.map_err(|source| ConfigError::Backend {
+                file: name.clone(),
+                name: backend.clone(),
+                source,
+            })?;
+            backends.insert(backend, resolved);
+        }
         let mut profiles = builtin_profiles();
         for (profile, table) in file.profiles {
-            let resolved = table.resolve(directory);
+            let resolved = table.resolve(directory, &backends);
             let resolved = resolved.map_err(|source| ConfigError::Profile {
                 file: name.clone(),
                 name: profile.clone(),
@@ -241,8 +258,6 @@ impl Config {
             })?;
             workspaces.insert(workspace, absolute);
         }
-        let mut claude = file.backends.claude_pty;
-        claude.record = claude.record.map(|record| directory.join(record));
         Ok(Self {
             listen: file.server.listen,
             allowed_hosts: file.server.allowed_hosts,
@@ -252,7 +267,7 @@ impl Config {
             limits,
             retention,
             profiles,
-            claude,
+            backends,
             workspaces,
             tokens: file.tokens,
         })
@@ -268,6 +283,7 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 #[cfg(test)]
 mod tests {
     use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart};
+    use musher_openai_api::Dialect;
     use musher_protocol::Capability;
 
     use super::*;
@@ -332,6 +348,25 @@ mod tests {
             exit_secs = 4
             tool_secs = 900
             record = "recordings"
+            [backends.openai-api]
+            base_url = "https://gateway.example/v1"
+            api_key_env = "MUSHER_TEST_NO_SUCH_KEY"
+            dialect = "responses"
+            model = "gpt-5"
+            window_tokens = 100000
+            [backends.local-llm]
+            kind = "openai-api"
+            base_url = "http://127.0.0.1:8000/v1"
+            [backends.gemini-api]
+            api_version = "v1"
+            [profiles.local]
+            backend = "local-llm"
+            model = "qwen"
+            max_output_tokens = 1000
+            reasoning_effort = "low"
+            [profiles.gem]
+            backend = "gemini-api"
+            thinking_level = "LOW"
             [workspaces.here]
             path = "."
             isolation = "direct"
@@ -365,16 +400,35 @@ mod tests {
             musher_core::RateLimitPolicy::Park { at_most: Duration::from_secs(9) }
         );
         assert_eq!(careful.options["settings_sources"], serde_json::json!(["user", "project"]));
-        let claude = config.claude.options();
-        assert_eq!((claude.env["A"].as_str(), claude.pass_env), ("b", vec!["C".to_owned()]));
+        let BackendOptions::Claude(claude) = &config.backends["claude-pty"] else { panic!("a CLI") };
+        assert_eq!((claude.env["A"].as_str(), &claude.pass_env[..]), ("b", &["C".to_owned()][..]));
         assert_eq!(
             (Some(claude.start_limit), Some(claude.exit_limit), claude.tool_limit),
             (secs(30), secs(4), secs(900))
         );
         assert_eq!(config.profiles["slow"].options["word_delay_ms"], 3);
+        let BackendOptions::OpenAi(openai) = &config.backends["openai-api"] else { panic!("an API") };
+        let missing = openai.api_key.as_ref().and_then(musher_turn_loop::ApiKey::missing);
+        assert_eq!(missing.as_deref(), Some("variable `MUSHER_TEST_NO_SUCH_KEY`"));
+        assert_eq!(
+            (openai.dialect, openai.model.as_deref(), openai.window),
+            (Dialect::Responses, Some("gpt-5"), Some(100_000))
+        );
+        let BackendOptions::OpenAi(local) = &config.backends["local-llm"] else { panic!("an API") };
+        assert_eq!(
+            (local.name.as_str(), local.dialect, local.api_key.is_none()),
+            ("local-llm", Dialect::Chat, true)
+        );
+        let BackendOptions::Gemini(gemini) = &config.backends["gemini-api"] else { panic!("an API") };
+        assert_eq!(gemini.api_version, "v1");
+        assert_eq!(config.profiles["local"].options["max_output_tokens"], 1000);
+        assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
         assert!(config.workspaces["here"].is_absolute());
         assert!(
-            config.claude.record.is_some_and(|record| record.is_absolute() && record.ends_with("recordings"))
+            claude
+                .record
+                .as_ref()
+                .is_some_and(|record| record.is_absolute() && record.ends_with("recordings"))
         );
         assert_eq!(config.tokens[0].scopes, [TokenScope::Observe, TokenScope::Drive]);
     }
@@ -411,7 +465,7 @@ mod tests {
             ),
             (
                 "[profiles.p]\nbackend = \"nobody\"\n",
-                "config DIR/musher.toml: profiles.p: no backend `nobody`; there are `claude-pty` and `scripted`",
+                "config DIR/musher.toml: profiles.p: no backend `nobody`; there are `claude-pty`, `gemini-api`, `openai-api`, `scripted`",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\ngrace_secs = 61\n",
@@ -427,15 +481,27 @@ mod tests {
             ),
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nscript = \"echo\"\n",
-                "config DIR/musher.toml: profiles.p: `script` is for the backend `scripted`",
+                "config DIR/musher.toml: profiles.p: `script` is not for a backend of the kind `claude-pty`",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nsettings_sources = [\"user\"]\n",
-                "config DIR/musher.toml: profiles.p: `settings_sources` is for the backend `claude-pty`",
+                "config DIR/musher.toml: profiles.p: `settings_sources` is not for a backend of the kind `scripted`",
             ),
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nsettings_sources = [\"web\"]\n",
                 "config DIR/musher.toml: profiles.p: settings_sources: read the profile's keys for claude-pty: unknown variant `web`, expected one of",
+            ),
+            (
+                "[backends.mine]\nmodel = \"x\"\n",
+                "config DIR/musher.toml: backends.mine: kind is missing: the name is none of `claude-pty`, `openai-api`, `gemini-api` and `scripted`",
+            ),
+            (
+                "[backends.mine]\nkind = \"gemini-api\"\ndialect = \"chat\"\n",
+                "config DIR/musher.toml: backends.mine: `dialect` is not for a backend of the kind `gemini-api`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"gemini-api\"\nreasoning_effort = \"low\"\n",
+                "config DIR/musher.toml: profiles.p: `reasoning_effort` is not for a backend of the kind `gemini-api`",
             ),
             (
                 "[backends.claude-pty]\nexit_secs = 0\n",

@@ -13,12 +13,10 @@ use tempfile::TempDir;
 
 use crate::{
     cli::RecordArguments,
+    config::BackendOptions,
     failure::{Chain, Failure},
     paths, run, terminal,
 };
-
-/// The only backend that has something to record.
-const RECORDED: &str = "claude-pty";
 
 /// What a person must know before the file goes anywhere.
 const CONTENT: &str = "It holds the prompts, all that Claude Code said, and what its tools read and wrote. Read it \
@@ -27,7 +25,7 @@ const CONTENT: &str = "It holds the prompts, all that Claude Code said, and what
 /// Why there is no recording.
 #[derive(Debug, thiserror::Error)]
 enum RecordError {
-    #[error("profile `{profile}` runs `{backend}`; only sessions of `claude-pty` can be recorded")]
+    #[error("profile `{profile}` runs `{backend}`; only sessions of Claude Code can be recorded")]
     Backend { profile: String, backend: String },
     #[error("`{}` exists; name another file", .0.display())]
     Exists(PathBuf),
@@ -40,12 +38,12 @@ enum RecordError {
 pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failure> {
     let RecordArguments { run: arguments, out } = arguments;
     let (mut config, profile) = run::resolve(&arguments)?;
-    let backend = &config.profiles[&profile].backend;
-    if backend != RECORDED {
-        return Err(Failure::usage(RecordError::Backend { profile, backend: backend.clone() }));
-    }
+    let backend = config.profiles[&profile].backend.clone();
+    let Some(BackendOptions::Claude(claude)) = config.backends.get_mut(&backend) else {
+        return Err(Failure::usage(RecordError::Backend { profile, backend }));
+    };
     let shelf = Shelf::new(out)?;
-    config.claude.record = Some(shelf.desk.path().to_owned());
+    claude.record = Some(shelf.desk.path().to_owned());
     let ran = run::run_as(&config, profile, &arguments).await;
     // What went wrong is in the recording, if anywhere: it is kept however the run ended.
     match shelf.place() {

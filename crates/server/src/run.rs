@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     cli::RunArguments,
     compose::compose,
-    config::Config,
+    config::{Config, backticked},
     display::{Display, ending},
     failure::Failure,
     paths,
@@ -40,8 +40,8 @@ const ASIDE: Duration = Duration::from_millis(200);
 /// Why a run does not begin, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
-    #[error("no backend `{0}`; there are `claude-pty` and `scripted`")]
-    NoBackend(String),
+    #[error("no backend `{name}`; there are {}", backticked(.known))]
+    NoBackend { name: String, known: Vec<String> },
     #[error("no profile `{name}`; there are {}", backticked(known))]
     NoProfile { name: String, known: Vec<String> },
     #[error("the event log is not what this program wrote")]
@@ -107,15 +107,12 @@ fn profile(config: &mut Config, arguments: &RunArguments) -> Result<String, Fail
         }
         return Ok(name.clone());
     };
-    if !["claude-pty", "scripted"].contains(&backend.as_str()) {
-        return Err(Failure::usage(RunError::NoBackend(backend.clone())));
+    if !config.backends.contains_key(backend) {
+        let known = config.backends.keys().cloned().collect();
+        return Err(Failure::usage(RunError::NoBackend { name: backend.clone(), known }));
     }
     config.profiles.insert(OF_BACKEND.to_owned(), Profile::of(backend));
     Ok(OF_BACKEND.to_owned())
-}
-
-fn backticked(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) fn me() -> Actor {

@@ -1,6 +1,11 @@
 //! `[profiles.NAME]`.
 
-use std::{collections::BTreeSet, fs, io, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+    time::Duration,
+};
 
 use musher_claude_pty::{ClaudeProfile, ClaudeProfileError};
 use musher_core::{ApprovalMode, ApprovalPolicy, OnRestart, Profile, RateLimitPolicy};
@@ -9,20 +14,20 @@ use musher_scripted::{Script, ScriptError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::backend::{BackendOptions, Kind};
+
 /// Larger scripts are a mistake: everything in them is kept in memory for each worker.
 const MAX_SCRIPT_BYTES: u64 = 4 << 20;
 /// As much as a stop may ask for: its caller waits for it.
 const MAX_GRACE_SECS: u64 = 60;
-const CLAUDE: &str = "claude-pty";
-const SCRIPTED: &str = "scripted";
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProfileError {
-    #[error("no backend `{0}`; there are `{CLAUDE}` and `{SCRIPTED}`")]
-    NoBackend(String),
-    #[error("`{key}` is for the backend `{backend}`")]
-    Misplaced { key: &'static str, backend: &'static str },
+    #[error("no backend `{name}`; there are {}", backticked(.known))]
+    NoBackend { name: String, known: Vec<String> },
+    #[error("`{key}` is not for a backend of the kind `{}`", .kind.name())]
+    Misplaced { key: &'static str, kind: Kind },
     #[error("settings_sources")]
     Claude(#[source] ClaudeProfileError),
     #[error("{0}: a limit is greater than 0")]
@@ -62,6 +67,12 @@ pub(super) struct ProfileTable {
     grace_secs: Option<u64>,
     /// For `claude-pty`.
     settings_sources: Option<Vec<String>>,
+    /// For `openai-api`.
+    reasoning_effort: Option<String>,
+    /// For `gemini-api`.
+    thinking_level: Option<String>,
+    /// For `openai-api` and `gemini-api`.
+    max_output_tokens: Option<u64>,
     /// For `scripted`.
     script: Option<String>,
     /// For `scripted`.
@@ -99,10 +110,16 @@ enum OnRestartKey {
 
 impl ProfileTable {
     /// The profile, with the script read from beside the config.
-    pub(super) fn resolve(self, directory: &Path) -> Result<Profile, ProfileError> {
-        if ![CLAUDE, SCRIPTED].contains(&self.backend.as_str()) {
-            return Err(ProfileError::NoBackend(self.backend));
-        }
+    pub(super) fn resolve(
+        self,
+        directory: &Path,
+        backends: &BTreeMap<String, BackendOptions>,
+    ) -> Result<Profile, ProfileError> {
+        let Some(kind) = backends.get(&self.backend).map(BackendOptions::kind) else {
+            let known = backends.keys().cloned().collect();
+            return Err(ProfileError::NoBackend { name: self.backend, known });
+        };
+        self.check(kind)?;
         let mut profile = Profile::of(&self.backend);
         profile.model = self.model;
         profile.instructions = self.instructions;
@@ -139,30 +156,51 @@ impl ProfileTable {
             Some(secs) => Duration::from_secs(secs),
             None => profile.grace,
         };
-        let of_scripted =
-            [("script", self.script.is_some()), ("word_delay_ms", self.word_delay_ms.is_some())];
-        let of_claude = [("settings_sources", self.settings_sources.is_some())];
-        for (backend, keys) in [(SCRIPTED, &of_scripted[..]), (CLAUDE, &of_claude)] {
-            if let Some((key, _)) = keys.iter().find(|(_, is_set)| *is_set && self.backend != backend) {
-                return Err(ProfileError::Misplaced { key, backend });
+        let options = &mut profile.options;
+        let mut set = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                options.insert(key.to_owned(), value);
             }
-        }
-        if let Some(sources) = self.settings_sources {
-            profile.options.insert("settings_sources".to_owned(), json!(sources));
-        }
-        if self.backend == CLAUDE {
-            ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?;
-            return Ok(profile);
-        }
+        };
+        set("settings_sources", self.settings_sources.map(|sources| json!(sources)));
+        set("reasoning_effort", self.reasoning_effort.map(Value::from));
+        set("thinking_level", self.thinking_level.map(Value::from));
+        set("max_output_tokens", self.max_output_tokens.map(Value::from));
+        set("word_delay_ms", self.word_delay_ms.map(Value::from));
         if let Some(script) = self.script {
-            profile.options.insert("script".to_owned(), read_script(&script, directory)?);
+            set("script", Some(read_script(&script, directory)?));
         }
-        if let Some(delay) = self.word_delay_ms {
-            profile.options.insert("word_delay_ms".to_owned(), json!(delay));
+        match kind {
+            Kind::ClaudePty => {
+                ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?;
+            }
+            Kind::Scripted => drop(Script::from_options(&profile.options).map_err(ProfileError::Script)?),
+            // What they take has no form that could be wrong here.
+            Kind::OpenAiApi | Kind::GeminiApi => {}
         }
-        Script::from_options(&profile.options).map_err(ProfileError::Script)?;
         Ok(profile)
     }
+
+    fn check(&self, kind: Kind) -> Result<(), ProfileError> {
+        use Kind::{ClaudePty, GeminiApi, OpenAiApi, Scripted};
+        let keys: [(&'static str, bool, &[Kind]); 6] = [
+            ("settings_sources", self.settings_sources.is_some(), &[ClaudePty]),
+            ("reasoning_effort", self.reasoning_effort.is_some(), &[OpenAiApi]),
+            ("thinking_level", self.thinking_level.is_some(), &[GeminiApi]),
+            ("max_output_tokens", self.max_output_tokens.is_some(), &[OpenAiApi, GeminiApi]),
+            ("script", self.script.is_some(), &[Scripted]),
+            ("word_delay_ms", self.word_delay_ms.is_some(), &[Scripted]),
+        ];
+        match keys.iter().find(|(_, is_set, of)| *is_set && !of.contains(&kind)) {
+            Some((key, ..)) => Err(ProfileError::Misplaced { key, kind }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names, as an error lists them.
+pub(crate) fn backticked(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// `echo` is a word; everything else is a path relative to the config.
