@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use reqwest::{
     Client, Response,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
-    redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout};
@@ -37,8 +36,14 @@ pub struct Line {
 
 /// There is no line: the machine's own settings for encryption or proxies cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("prepare connections to the provider")]
-pub struct LineError(#[source] reqwest::Error);
+pub enum LineError {
+    /// The machine cannot encrypt.
+    #[error(transparent)]
+    Tls(#[from] musher_outbound::TlsError),
+    /// Its settings of proxies, or others, cannot be used.
+    #[error("prepare connections to the provider")]
+    Http(#[from] reqwest::Error),
+}
 
 /// An answer on its way.
 #[derive(Debug)]
@@ -64,13 +69,9 @@ impl Line {
     ///
     /// When the machine's settings cannot be used.
     pub fn new(pace: Pace) -> Result<Self, LineError> {
-        let client = Client::builder()
-            .connect_timeout(pace.connect)
-            // A key goes to the place that was configured, and nowhere else.
-            .redirect(redirect::Policy::none())
+        let client = musher_outbound::client(pace.connect)?
             .user_agent(concat!("musher/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(LineError)?;
+            .build()?;
         Ok(Self { client, pace, quiet_until: Arc::default() })
     }
 
