@@ -9,7 +9,7 @@ use crate::{
     family::Family,
     leader::Leader,
     sweep::{self, blocking},
-    terminal::{Last, Terminal},
+    tether::{Last, Tether},
 };
 
 /// SIGKILL takes effect within milliseconds; what is there after this is stuck in the kernel.
@@ -21,7 +21,7 @@ const REAP_LIMIT: Duration = Duration::from_secs(1);
 /// A process that leads a session of its own, and with it everything that carries its marker.
 ///
 /// End it with [`Child::end`] or [`Child::kill_now`]. Dropping it without is the last resort: its process
-/// group gets SIGKILL and its terminal closes, in the background and unobserved; processes that left the
+/// group gets SIGKILL and its terminal, if any, closes, in the background and unobserved; processes that left the
 /// group are for a [`Sweep`](crate::Sweep) to find.
 pub struct Child {
     pid: u32,
@@ -46,13 +46,13 @@ pub struct Ended {
 }
 
 enum State {
-    Held { leader: Leader, terminal: Terminal },
+    Held { leader: Leader, tether: Tether },
     Reaped(Exit),
 }
 
 impl Child {
-    pub(crate) fn new(leader: Leader, terminal: Terminal, marker: Marker) -> Child {
-        Child { pid: leader.pid(), marker, state: State::Held { leader, terminal } }
+    pub(crate) fn new(leader: Leader, tether: impl Into<Tether>, marker: Marker) -> Child {
+        Child { pid: leader.pid(), marker, state: State::Held { leader, tether: tether.into() } }
     }
 
     /// Its pid, which is also the number of its process group and session. It is nobody else's until
@@ -146,8 +146,8 @@ impl Child {
     /// Returns the tail of what was written to the terminal.
     async fn reap(&mut self, exit: Exit) -> String {
         match mem::replace(&mut self.state, State::Reaped(exit)) {
-            State::Held { leader, terminal } => {
-                let closed = terminal.close(Last { leader: leader.into_process(), abandoned: None });
+            State::Held { leader, tether } => {
+                let closed = tether.close(Last { leader: leader.into_process(), abandoned: None });
                 // Without its tail the child has still ended.
                 time::timeout(REAP_LIMIT, closed).await.ok().and_then(Result::ok).unwrap_or_default()
             }
@@ -166,13 +166,12 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if let State::Held { leader, terminal } = mem::replace(&mut self.state, State::Reaped(Exit::UNKNOWN))
-        {
+        if let State::Held { leader, tether } = mem::replace(&mut self.state, State::Reaped(Exit::UNKNOWN)) {
             tracing::debug!(pid = self.pid, marker = %self.marker, "killing a process that nobody ended");
             leader.kill_group();
-            // Nobody is left to wait for this; the terminal's thread reaps the process.
+            // Nobody is left to wait for this; a thread reaps the process.
             let abandoned = Some(self.family());
-            drop(terminal.close(Last { leader: leader.into_process(), abandoned }));
+            drop(tether.close(Last { leader: leader.into_process(), abandoned }));
         }
     }
 }

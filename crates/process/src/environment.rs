@@ -13,6 +13,9 @@ use crate::Error;
 /// What every program may know about its host: where things are, who it is, how people write here.
 const BASE: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SHELL", "TERM"];
 
+/// Variables that a shell or portable-pty adds by itself.
+const ADDED: [&str; 4] = ["PWD", "OLDPWD", "SHELL", "_"];
+
 /// The variables that a child starts with, and no others but its marker.
 ///
 /// `Debug` shows names only: values may be secrets.
@@ -84,6 +87,12 @@ impl Environment {
 
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &OsStr)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_os_str()))
+    }
+
+    /// The names of variables that are not among these, and come with a shell: it must unset them before it becomes
+    /// a program.
+    pub(crate) fn uninvited(&self) -> Vec<&'static str> {
+        ADDED.into_iter().filter(|name| self.get(name).is_none()).collect()
     }
 }
 

@@ -56,6 +56,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The kernel cannot hold a process to where it may write; nothing was started.
+    #[error("confine a process to its directories")]
+    Confine {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The process started, but ended before it ran the program; nothing of it is left running.
     #[error("`{}` did not start ({exit}): {output}", program.display())]
     NotStarted {

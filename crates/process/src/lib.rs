@@ -5,6 +5,7 @@
 //! [`Sweep`] finds it again, also after this process has gone: that is what a [`Guard`] does. Where this
 //! process's control group is delegated to it, each worker has a group of its own besides, which nothing leaves
 //! by dropping its environment.
+//! What needs no terminal, such as a tool's command, is a [`PipeCommand`], and may be held to a [`Confinement`].
 //!
 //! Invariant: a child's environment is built from empty; nothing of the host gets in unnamed.
 //! Invariant: no argument, prompt or value is ever read as shell text.
@@ -49,6 +50,8 @@ mod marker;
 mod program;
 
 mod command;
+mod confinement;
+mod pipe;
 
 mod child;
 mod exit;
@@ -63,6 +66,7 @@ mod family;
 mod leader;
 mod linux;
 mod terminal;
+mod tether;
 
 #[cfg(test)]
 mod scene;
@@ -70,11 +74,13 @@ mod scene;
 pub use crate::{
     child::{Child, Ended, Ladder},
     command::{PtyCommand, Spawned},
+    confinement::Confinement,
     environment::Environment,
     error::Error,
     exit::Exit,
     guard::Guard,
     marker::{Marker, Owner, Scope},
+    pipe::{Overheard, PipeCommand},
     program::Program,
     sweep::{Survivor, Sweep},
 };

@@ -4,7 +4,6 @@ use std::{
     io::{self, Read},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process,
     sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     thread,
 };
@@ -16,7 +15,7 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
-use crate::family::Family;
+use crate::tether::Last;
 
 /// Enough for the last words of a shell; what goes to a terminal that nobody looks at is not kept.
 const TAIL: usize = 4096;
@@ -32,13 +31,6 @@ pub(crate) struct Terminal {
     /// The child has no descriptor of its terminal. Without one anywhere the master would be at its end, for
     /// good, before a program opens `/dev/tty`.
     _slave: OwnedFd,
-}
-
-/// The process that is to be reaped, which ends the terminal, too.
-pub(crate) struct Last {
-    pub(crate) leader: process::Child,
-    /// Whose control groups nobody will look after.
-    pub(crate) abandoned: Option<Family>,
 }
 
 impl Terminal {
@@ -114,12 +106,8 @@ fn attend(mut master: impl Read, last: &Receiver<Last>) -> Vec<u8> {
         }
     }
     drop(master);
-    if let Some(Last { mut leader, abandoned }) = reaped.or_else(|| last.recv().ok()) {
-        // Only the reaping counts: how it ended was read before, without reaping.
-        let _ = leader.wait();
-        if let Some(Err(error)) = abandoned.map(|family| family.remove_groups()) {
-            tracing::debug!(%error, "a control group is left to a sweep");
-        }
+    if let Some(last) = reaped.or_else(|| last.recv().ok()) {
+        last.reap();
     }
     tail
 }

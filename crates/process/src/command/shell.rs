@@ -27,9 +27,6 @@ pub(super) const READY: &[u8] = b"ready\n";
 /// What it says before that line when it could not join its control group.
 pub(super) const OUTSIDE: &[u8] = b"outside\n";
 
-/// Variables that a shell or portable-pty adds by itself.
-const ADDED: [&str; 4] = ["PWD", "OLDPWD", "SHELL", "_"];
-
 /// A shell on its way to the program.
 pub(super) struct Started {
     pub(super) spawned: Spawned,
@@ -137,7 +134,6 @@ impl Pipes {
 
 /// What the shell does. Nothing of the caller is in this text; what varies comes as arguments.
 fn script(environment: &Environment) -> String {
-    let added: Vec<&str> = ADDED.into_iter().filter(|name| environment.get(name).is_none()).collect();
     // Joined from within, before anything can be forked.
     //
     // The group of the last lines keeps a close-on-exec copy of descriptor 3: the status pipe ends in the moment of a
@@ -153,7 +149,7 @@ trap 'echo failed >&3' EXIT
 echo ready >&3
 {{ exec "$@"; }} 3>&-
 exit 127"#,
-        added.join(" ")
+        environment.uninvited().join(" ")
     )
 }
 

@@ -4,7 +4,8 @@
 //! it is, so that any process can tell members by `/proc/PID/cgroup`, wherever the group is.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::OnceLock,
     thread,
@@ -71,6 +72,12 @@ impl Cgroups {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Makes a worker's group and opens its entrance: a process whose pid is written there is moved into it.
+    pub(crate) fn open(&self, marker: &Marker) -> io::Result<File> {
+        self.make(marker)?;
+        File::options().write(true).open(self.entrance(marker))
     }
 
     /// Kills everything in the groups of a scope at once, so that nothing can fork faster than it is killed.
