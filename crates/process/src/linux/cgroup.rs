@@ -1,7 +1,9 @@
 //! Control groups, version 2: nothing leaves one by dropping its environment, its session or its parent.
 //!
 //! Where this process's own group is delegated to it, each worker gets a group below that. Its name says whose
-//! it is, so that any process can tell members by `/proc/PID/cgroup`, wherever the group is.
+//! it is, so that any process can tell members by `/proc/PID/cgroup`, wherever the group is. A part of a worker's
+//! processes has a group beside the worker's, so that the end of the one is not the end of the other: what is done
+//! to the worker's group is done to those of its parts, too, and nothing to the worker's when a part ends.
 
 use std::{
     fs::{self, File},
@@ -134,15 +136,22 @@ pub(super) fn covers(scope: &Scope, membership: &[u8]) -> bool {
     own_path(membership).is_some_and(|path| path.split('/').any(|name| is_of(scope, name)))
 }
 
-/// The name of a worker's group. A dot comes from nowhere else, so that no owner's name begins another's.
+/// The name of a worker's group, or a part's. A dot comes from nowhere else, so that no name of an owner or a worker
+/// begins another's.
 fn name(marker: &Marker) -> String {
-    format!("{}{}", prefix(marker.owner().as_str()), plain(marker.worker()))
+    let worker = format!("{}{}", prefix(marker.owner().as_str()), plain(marker.worker()));
+    match marker.part_name() {
+        Some(part) => format!("{worker}.{}", plain(part)),
+        None => worker,
+    }
 }
 
 fn is_of(scope: &Scope, group: &str) -> bool {
     match scope {
         Scope::Owner(owner) => group.starts_with(&prefix(owner.as_str())),
-        Scope::Worker(marker) => group == name(marker),
+        Scope::Worker(marker) => {
+            group.strip_prefix(&name(marker)).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::{
-    Ended, Exit, Ladder,
+    Ended, Exit, Ladder, Sweep,
     linux::{self, Identity},
     scene::{self, eventually, expect, read, running, soon},
 };
@@ -174,6 +174,37 @@ async fn a_control_group_holds_what_dropped_everything_else() {
         assert_eq!(ended.survivors, []);
         assert_eq!((running(&[stray]), cgroups.group(&marker).exists()), (vec![], false));
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_part_is_not_that_of_its_worker_whatever_they_dropped() {
+    let Some(cgroups) = groups() else { return };
+    let worker = Marker::new(scene::owner(), "worker").unwrap();
+    let markers = [worker.part("one").unwrap(), worker.part("two").unwrap(), worker.clone()];
+    let mut started = Vec::new();
+    for (marker, seconds) in markers.iter().zip(["1044", "1045", "1046"]) {
+        let mut command = command(&straying(seconds));
+        command.marker = marker.clone();
+        let mut overheard = soon(command.overhear_in(Some(cgroups))).await.unwrap();
+        expect(&mut overheard.output, "up\n").await;
+        started.push((overheard.child, stray(seconds)));
+    }
+    let alive = |strays: &[Identity]| {
+        let groups = markers.each_ref().map(|marker| cgroups.group(marker).exists());
+        (running(strays).len(), groups, scene::family(&worker, None).len())
+    };
+    let strays: Vec<Identity> = started.iter().map(|(_, stray)| *stray).collect();
+    assert_eq!(alive(&strays), (3, [true, true, true], 6));
+
+    let (one, _) = &mut started[0];
+    assert_eq!(soon(one.end(Ladder { grace: Duration::from_secs(10) })).await.unwrap().survivors, []);
+    assert_eq!(running(&strays), strays[1..]);
+    assert_eq!(alive(&strays), (2, [false, true, true], 4));
+
+    let scope = Scope::Worker(worker.clone());
+    let sweep = Sweep { scope, root: None, grace: Duration::ZERO, limit: Duration::from_secs(10) };
+    assert_eq!(soon(sweep.run()).await.unwrap(), []);
+    assert_eq!(alive(&strays), (0, [false, false, false], 0));
 }
 
 #[tokio::test]

@@ -28,20 +28,26 @@ fn a_group_is_found_where_it_is_mounted() {
 
 #[test]
 fn a_member_is_told_by_the_name_of_a_group_above_it() {
+    let of_part = Scope::Worker(worker("life", "wrk_1").part("p1").unwrap());
     let of_worker = Scope::Worker(worker("life", "wrk_1"));
     let of_owner = Scope::Owner(Owner::new("life").unwrap());
-    for (path, by_worker, by_owner) in [
-        ("/musher-life.wrk_1", true, true),
-        ("/user.slice/musher-life.wrk_1/made/below", true, true),
-        ("/musher-life.wrk_2", false, true),
-        ("/musher-life.wrk_11", false, true),
-        ("/musher-life2.wrk_1", false, false),
-        ("/my-musher-life.wrk_1", false, false),
-        ("/", false, false),
+    for (path, by_part, by_worker, by_owner) in [
+        ("/musher-life.wrk_1", false, true, true),
+        ("/user.slice/musher-life.wrk_1/made/below", false, true, true),
+        ("/musher-life.wrk_1.p1", true, true, true),
+        ("/musher-life.wrk_1.p1/made/below", true, true, true),
+        ("/musher-life.wrk_1.p12", false, true, true),
+        ("/musher-life.wrk_1.p2", false, true, true),
+        ("/musher-life.wrk_2.p1", false, false, true),
+        ("/musher-life.wrk_2", false, false, true),
+        ("/musher-life.wrk_11", false, false, true),
+        ("/musher-life2.wrk_1", false, false, false),
+        ("/my-musher-life.wrk_1", false, false, false),
+        ("/", false, false, false),
     ] {
         let membership = format!("4:pids:/musher-life.wrk_1\n0::{path}\n");
-        let found = [&of_worker, &of_owner].map(|scope| covers(scope, membership.as_bytes()));
-        assert_eq!(found, [by_worker, by_owner], "{path}");
+        let found = [&of_part, &of_worker, &of_owner].map(|scope| covers(scope, membership.as_bytes()));
+        assert_eq!(found, [by_part, by_worker, by_owner], "{path}");
     }
     assert!(!covers(&of_owner, b"4:pids:/musher-life.wrk_1\n"), "version 1 says nothing");
 }
@@ -57,6 +63,7 @@ fn no_text_makes_a_name_of_somebody_else() {
     ] {
         assert_eq!(name(&worker(owner, text)), expected);
     }
+    assert_eq!(name(&worker("a", "b").part("c.d e").unwrap()), "musher-a.b.c%2ed%20e");
 }
 
 #[test]
@@ -84,6 +91,10 @@ fn groups_go_with_what_was_made_below_them_and_no_others() {
         groups.make(&marker).unwrap();
         fs::create_dir_all(groups.group(&marker).join("made/below")).unwrap();
     }
+    let one = worker("life", "one");
+    for part in ["p1", "p2", "p12"] {
+        groups.make(&one.part(part).unwrap()).unwrap();
+    }
     let names = || {
         let mut names: Vec<_> = fs::read_dir(directory.path())
             .unwrap()
@@ -92,7 +103,10 @@ fn groups_go_with_what_was_made_below_them_and_no_others() {
         names.sort();
         names
     };
-    groups.remove(&Scope::Worker(worker("life", "one"))).unwrap();
+    groups.remove(&Scope::Worker(one.part("p1").unwrap())).unwrap();
+    let but_one = ["musher-life.one", "musher-life.one.p12", "musher-life.one.p2"];
+    assert_eq!(names(), [&but_one[..], &["musher-life.two", "musher-other.one"]].concat());
+    groups.remove(&Scope::Worker(one)).unwrap();
     assert_eq!(names(), ["musher-life.two", "musher-other.one"]);
     groups.remove(&Scope::Owner(Owner::new("life").unwrap())).unwrap();
     groups.remove(&Scope::Owner(Owner::new("life").unwrap())).unwrap();
