@@ -134,5 +134,8 @@ pub use self::{
     launch::{HistoryEntry, Launch, Resume},
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
-    tool::{Cancellation, Tool, ToolCall, ToolOutput, ToolSpec, Toolbox, ToolboxError, Workbench},
+    tool::{
+        Cancellation, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError, Toolkit,
+        Workbench,
+    },
 };

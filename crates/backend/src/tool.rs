@@ -109,7 +109,28 @@ pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// When what they need cannot be had, e.g. the directory is gone.
-    async fn tools(&self, bench: Workbench) -> Result<Vec<Arc<dyn Tool>>, ToolboxError>;
+    async fn tools(&self, bench: Workbench) -> Result<Toolkit, ToolboxError>;
+}
+
+/// The tools of one session. What they started ends when the last of them is dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Toolkit {
+    /// The tools; no two have the same name.
+    pub tools: Vec<Arc<dyn Tool>>,
+    /// What holds the processes that they start to where they may write: `landlock`, or `none` when nothing does;
+    /// absent when no tool starts any that a model commands.
+    pub sandbox: Option<String>,
+    /// What could not be had and is done without.
+    pub diagnostics: Vec<ToolDiagnostic>,
+}
+
+/// Something that a session's tools had to do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolDiagnostic {
+    /// A stable name.
+    pub code: String,
+    /// What happened, for a person.
+    pub message: String,
 }
 
 /// Whom tools are for.
@@ -117,10 +138,16 @@ pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
 pub struct Workbench {
     /// The worker.
     pub worker_id: WorkerId,
-    /// The value of `MUSHER_MARKER` in the environment of every process that a tool starts.
+    /// The value of `MUSHER_MARKER` in the environment of every process that a tool starts, where it may be followed
+    /// by `/` and the name of a part.
     pub marker: String,
     /// The working directory: absolute, and there.
     pub working_dir: PathBuf,
+    /// A private directory for temporary files, which whoever gives it removes ([`crate::Launch::temporary`]); a toolbox
+    /// that needs one makes its own when absent.
+    pub temporary: Option<PathBuf>,
+    /// Where processes of tools may write besides, such as the parts of a repository that belong to its worktree.
+    pub writable: Vec<PathBuf>,
     /// What the worker may do.
     pub capabilities: BTreeSet<Capability>,
 }
