@@ -1,0 +1,148 @@
+//! Tools on files of the workspace: what they have in common.
+
+mod edit;
+mod listing;
+mod read;
+mod replace;
+mod search;
+mod write;
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use musher_backend::{Tool, ToolCall, ToolOutput, ToolSpec, async_trait};
+use musher_protocol::Capability;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use tokio::{task, time};
+
+use crate::{arguments, refusal::Refusal, workspace::Workspace};
+
+/// Local files take milliseconds; a large tree that is searched the first time takes seconds. What takes longer
+/// hangs, e.g. on a network that is gone.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Work that was told to stop looks at that between two reads. One that the system does not let go is left behind:
+/// its thread ends when the system lets it.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// A tool whose work blocks.
+struct FileTool<A> {
+    spec: ToolSpec,
+    workspace: Arc<Workspace>,
+    work: fn(&Workspace, A, &Stop) -> Result<ToolOutput, Refusal>,
+}
+
+/// The tools that only look.
+pub(crate) fn readers(workspace: &Arc<Workspace>) -> Vec<Arc<dyn Tool>> {
+    vec![
+        tool(workspace, "read_file", read::DESCRIPTION, Capability::Read, read::work),
+        tool(workspace, "list_directory", listing::DESCRIPTION, Capability::Read, listing::work),
+        tool(workspace, "search", search::DESCRIPTION, Capability::Read, search::work),
+    ]
+}
+
+/// The tools that change files.
+pub(crate) fn writers(workspace: &Arc<Workspace>) -> Vec<Arc<dyn Tool>> {
+    vec![
+        tool(workspace, "write_file", write::DESCRIPTION, Capability::Write, write::work),
+        tool(workspace, "edit_file", edit::DESCRIPTION, Capability::Write, edit::work),
+    ]
+}
+
+fn tool<A: DeserializeOwned + JsonSchema + 'static>(
+    workspace: &Arc<Workspace>,
+    name: &str,
+    description: &str,
+    capability: Capability,
+    work: fn(&Workspace, A, &Stop) -> Result<ToolOutput, Refusal>,
+) -> Arc<dyn Tool> {
+    let spec = ToolSpec {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        input_schema: arguments::schema::<A>(),
+        is_read_only: capability == Capability::Read,
+        capability,
+        limit: LIMIT + STOP_GRACE,
+    };
+    Arc::new(FileTool { spec, workspace: workspace.clone(), work })
+}
+
+#[async_trait]
+impl<A: DeserializeOwned + 'static> Tool for FileTool<A> {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn call(&self, call: ToolCall) -> ToolOutput {
+        let ToolCall { input, mut cancellation, .. } = call;
+        // Dropped with this future, it stops the work.
+        let stopping = Stopping(Stop::default());
+        let (stop, workspace, work) = (stopping.0.clone(), self.workspace.clone(), self.work);
+        let mut working = task::spawn_blocking(move || {
+            let done = arguments::parse(input).and_then(|arguments| work(&workspace, arguments, &stop));
+            done.unwrap_or_else(|refusal| refusal.output())
+        });
+        tokio::select! {
+            done = &mut working => return done.unwrap_or_else(broken),
+            () = cancellation.comes() => {}
+            () = time::sleep(LIMIT) => {}
+        }
+        stopping.0.stop();
+        match time::timeout(STOP_GRACE, working).await {
+            Ok(done) => done.unwrap_or_else(broken),
+            Err(_) => {
+                ToolOutput::error("the file system does not answer; whether anything was changed is unknown")
+            }
+        }
+    }
+}
+
+impl<A> fmt::Debug for FileTool<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileTool").field("name", &self.spec.name).finish_non_exhaustive()
+    }
+}
+
+/// The model is told of our bug, and so is the log.
+fn broken(error: task::JoinError) -> ToolOutput {
+    tracing::error!(%error, "a file tool has panicked");
+    ToolOutput::error("the tool failed in a way that it should not; whether anything was changed is unknown")
+}
+
+/// Tells blocking work that it is no longer wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// To be asked before each step that takes time.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        if self.0.load(Ordering::Relaxed) { Err(Refusal::Stopped) } else { Ok(()) }
+    }
+
+    /// The same inside of a reader.
+    pub(crate) fn check_io(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+    }
+}
+
+struct Stopping(Stop);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests;
