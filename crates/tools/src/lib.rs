@@ -1,4 +1,4 @@
-//! What the models of API workers can do: files of the workspace, and a shell.
+//! What the models of API workers can do: files of the workspace, a shell, and what MCP servers offer.
 //!
 //! A [`ToolSet`] is a [`Toolbox`](musher_backend::Toolbox): asked for a session's tools, it gives those that the
 //! worker's capabilities allow. Whoever calls them asks for leave first and keeps the log; a tool never does.
@@ -7,6 +7,7 @@
 //! Invariant: a file is replaced as a whole or not at all, and never when something else changed it in between.
 //! Invariant: what a command starts is ended when the command is over, however that came about.
 //! Invariant: whatever a tool reads, writes or waits for is bounded, and what a model is told even more so.
+//! Invariant: a server or a tool of one that is no good costs a session that server or that tool, and is told.
 //! Invariant: what a model can mend is an output that says how; nothing of it is an error of the session.
 //!
 //! | Tool | Arguments | Capability |
@@ -17,6 +18,7 @@
 //! | `write_file` | `path`, `content` | `write` |
 //! | `edit_file` | `path`, `old`, `new`, `replace_all?` | `write` |
 //! | `shell` | `command`, `timeout_secs?` | `shell` |
+//! | `<server>__<tool>` | the server's own | `mcp:<server>` |
 //!
 //! The file tools stay in the workspace by themselves. A shell can do whatever its user can; where the kernel has
 //! Landlock it, and all that it starts, writes only below the workspace and its own TMPDIR ([`Sandbox`]). It reads
@@ -52,11 +54,38 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # MCP
+//!
+//! A server is a program that each session starts for itself, an address ([`McpServer`]), or a service of the embedding
+//! program: any [`rmcp::ServerHandler`], called in memory.
+//!
+//! ```
+//! use musher_protocol::Capability;
+//! use musher_backend::Toolbox;
+//! use musher_tools::{McpServer, ToolSet};
+//! use std::collections::BTreeMap;
+//!
+//! /// A service of this program; what it offers is in the methods of the trait.
+//! struct Tickets;
+//! impl rmcp::ServerHandler for Tickets {}
+//!
+//! let set = ToolSet::workspace().with_service("tickets", Tickets).with_server(
+//!     "wiki",
+//!     McpServer::Url {
+//!         url: "https://wiki.internal/mcp".to_owned(),
+//!         headers: BTreeMap::from([("Authorization".to_owned(), "Bearer …".into())]),
+//!     },
+//! );
+//! assert_eq!(set.missing(&Capability::Mcp("tickets".to_owned())), None);
+//! assert!(set.missing(&Capability::Mcp("mail".to_owned())).is_some());
+//! ```
 
 mod sandbox;
 mod toolset;
 
 mod files;
+mod mcp;
 mod shell;
 
 mod arguments;
@@ -68,4 +97,4 @@ mod workspace;
 #[cfg(test)]
 mod scene;
 
-pub use crate::{sandbox::Sandbox, toolset::ToolSet};
+pub use crate::{mcp::McpServer, sandbox::Sandbox, toolset::ToolSet};

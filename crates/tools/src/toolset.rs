@@ -1,14 +1,24 @@
 //! The tools of this crate, put together for a session.
 
-use std::{env, error::Error, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    error::Error,
+    mem,
+    path::PathBuf,
+    sync::Arc,
+};
 
-use musher_backend::{ToolDiagnostic, Toolbox, ToolboxError, Toolkit, Workbench, async_trait};
+use futures_util::future::join_all;
+use musher_backend::{Tool, ToolDiagnostic, Toolbox, ToolboxError, Toolkit, Workbench, async_trait};
 use musher_process::{Environment, Marker};
 use musher_protocol::Capability;
+use rmcp::ServerHandler;
 use tokio::task;
 
 use crate::{
     files,
+    mcp::{self, Got, McpServer, Source},
     sandbox::{Level, Sandbox},
     scratch::Scratch,
     shell::Shell,
@@ -23,6 +33,8 @@ pub struct ToolSet {
     environment: Environment,
     sandbox: Sandbox,
     temporary: PathBuf,
+    servers: BTreeMap<String, Source>,
+    others: Vec<Arc<dyn Tool>>,
 }
 
 impl ToolSet {
@@ -30,7 +42,13 @@ impl ToolSet {
     /// `edit_file` for [`Capability::Write`], `shell` for [`Capability::Shell`].
     #[must_use]
     pub fn workspace() -> Self {
-        Self { environment: Environment::base(), sandbox: Sandbox::default(), temporary: env::temp_dir() }
+        Self {
+            environment: Environment::base(),
+            sandbox: Sandbox::default(),
+            temporary: env::temp_dir(),
+            servers: BTreeMap::new(),
+            others: Vec::new(),
+        }
     }
 
     /// What commands of the shell find in their environment, besides TMPDIR, TERM and the marker; unless this is
@@ -51,6 +69,29 @@ impl ToolSet {
     #[must_use]
     pub fn with_temporary_in(self, directory: impl Into<PathBuf>) -> Self {
         Self { temporary: directory.into(), ..self }
+    }
+
+    /// Adds an MCP server for workers with the capability `mcp:<name>`, in place of an earlier one of this name. Its
+    /// tools are called `<name>__<tool>`.
+    #[must_use]
+    pub fn with_server(mut self, name: impl Into<String>, server: McpServer) -> Self {
+        self.servers.insert(name.into(), Source::Server(server));
+        self
+    }
+
+    /// Adds a service of this program as if it were an MCP server: for workers with the capability `mcp:<name>`, its
+    /// tools called `<name>__<tool>`, without a process or a port. All sessions share it.
+    #[must_use]
+    pub fn with_service(mut self, name: impl Into<String>, service: impl ServerHandler) -> Self {
+        self.servers.insert(name.into(), Source::Service(mcp::erase(service)));
+        self
+    }
+
+    /// Adds a tool of this program, for workers with its capability.
+    #[must_use]
+    pub fn with_tool(mut self, tool: Arc<dyn Tool>) -> Self {
+        self.others.push(tool);
+        self
     }
 
     async fn shell(&self, bench: &Workbench) -> Result<Shell, ToolboxError> {
@@ -79,7 +120,10 @@ impl Toolbox for ToolSet {
             // There is no tool that would need it; what its absence forbids is for backends.
             Capability::Network => None,
             Capability::Read | Capability::Write => None,
-            Capability::Mcp(server) => Some(format!("no MCP server `{server}` is configured")),
+            Capability::Mcp(server) => match self.servers.get(server) {
+                Some(source) => source.missing(server),
+                None => Some(format!("no MCP server `{server}` is configured")),
+            },
         }
     }
 
@@ -107,8 +151,32 @@ impl Toolbox for ToolSet {
             }
             kit.tools.push(Arc::new(shell));
         }
-        Ok(kit)
+        let others = self.others.iter().filter(|tool| bench.capabilities.contains(&tool.spec().capability));
+        kit.tools.extend(others.cloned());
+        let allowed = self.servers.iter().filter(|(name, _)| allows(Capability::Mcp(name.to_string())));
+        // Beside each other: a session waits for the slowest server, not for their sum.
+        let got = join_all(allowed.map(|(name, source)| source.tools(name, &bench))).await;
+        for Got { tools, diagnostics } in got {
+            kit.tools.extend(tools);
+            kit.diagnostics.extend(diagnostics);
+        }
+        Ok(without_doubles(kit))
     }
+}
+
+/// Leaves out a tool whose name an earlier one has: a vendor refuses the whole request for it.
+fn without_doubles(mut kit: Toolkit) -> Toolkit {
+    let mut names = BTreeSet::new();
+    for tool in mem::take(&mut kit.tools) {
+        let name = tool.spec().name.clone();
+        if names.insert(name.clone()) {
+            kit.tools.push(tool);
+        } else {
+            let message = format!("another tool is called `{name}`, too; it is left out");
+            kit.diagnostics.push(ToolDiagnostic { code: "tools.name_taken".to_owned(), message });
+        }
+    }
+    kit
 }
 
 /// Names an attempt that failed.

@@ -1,0 +1,298 @@
+use std::{convert::Infallible, env, net::SocketAddr, path::PathBuf};
+
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use musher_backend::{Cancellation, ToolOutput, Toolbox};
+use musher_protocol::Capability;
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+};
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use self::tickets::Tickets;
+use super::*;
+use crate::{
+    ToolSet,
+    scene::{Scene, call, eventually, marked, soon},
+};
+
+#[path = "../../examples/tickets/tickets.rs"]
+mod tickets;
+
+const CAPABILITIES: [&str; 3] = ["read", "shell", "mcp:tickets"];
+
+/// The example of this crate, which cargo builds with its tests.
+fn program() -> String {
+    let tests = env::current_exe().unwrap();
+    let built: PathBuf = tests.parent().unwrap().parent().unwrap().join("examples/tickets");
+    assert!(built.exists(), "build it first: cargo build -p musher-tools --example tickets");
+    built.to_str().unwrap().to_owned()
+}
+
+fn command(program: &str, args: &[&str]) -> McpServer {
+    McpServer::Command {
+        program: program.to_owned(),
+        args: args.iter().copied().map(str::to_owned).collect(),
+        environment: Environment::base(),
+    }
+}
+
+/// A server that answers with these lines, whatever it is asked, and the id of what it was asked last.
+fn canned(tools: &str) -> McpServer {
+    let script = r#"while read -r line; do
+        id=$(printf %s "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+        case $line in
+            *'"initialize"'*) echo '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"canned","version":"1"}}}' ;;
+            *'"tools/list"'*) echo '{"jsonrpc":"2.0","id":'$id',"result":'"$1"'}' ;;
+        esac
+    done"#;
+    command("sh", &["-c", script, "sh", tools])
+}
+
+async fn stdio() -> Scene {
+    Scene::of(ToolSet::workspace().with_server("tickets", command(&program(), &[])), &CAPABILITIES).await
+}
+
+fn names(scene: &Scene) -> Vec<&str> {
+    scene.kit.tools.iter().map(|tool| tool.spec().name.as_str()).collect()
+}
+
+fn told(scene: &Scene) -> Vec<(&str, &str)> {
+    let diagnostics = scene.kit.diagnostics.iter();
+    diagnostics.map(|diagnostic| (diagnostic.code.as_str(), diagnostic.message.as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_server_gives_its_tools_and_one_that_is_wrong_is_left_out() {
+    let scene = stdio().await;
+    let expected = [
+        "read_file",
+        "list_directory",
+        "search",
+        "shell",
+        "tickets__create",
+        hang_up(&scene),
+        "tickets__die",
+        "tickets__fail",
+    ];
+    assert_eq!(names(&scene), expected);
+    let refused = "a tool of the MCP server `tickets` is left out: the schema of `wrong` is not an object's";
+    assert_eq!(told(&scene), [("tools.mcp_tool_refused", refused)]);
+
+    let create = scene.tool("tickets__create");
+    let spec = create.spec();
+    assert_eq!((spec.capability.to_string().as_str(), spec.is_read_only), ("mcp:tickets", false));
+    assert_eq!(spec.input_schema, json!({"type": "object", "properties": {"title": {"type": "string"}}}));
+    assert_eq!(scene.ok("tickets__create", json!({"title": "a"})).await, "ticket 1: a");
+    assert_eq!(scene.ok("tickets__create", json!({"title": "b"})).await, "ticket 2: b");
+    let refused = scene.refused("tickets__fail", json!({})).await;
+    assert_eq!(refused, "the MCP server `tickets` refused the call: Mcp error: -32602: no such ticket");
+}
+
+fn hang_up(scene: &Scene) -> &str {
+    names(scene).into_iter().find(|name| name.starts_with("tickets__hang_up_")).unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_that_may_not_gets_nothing_and_no_server_is_started() {
+    let set = ToolSet::workspace().with_server("tickets", command(&program(), &[]));
+    let scene = Scene::of(set, &["read", "mcp:other"]).await;
+    assert_eq!(names(&scene), ["read_file", "list_directory", "search"]);
+    assert_eq!(marked(&scene.marker), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_call_that_is_canceled_is_canceled_at_the_server() {
+    let scene = stdio().await;
+    let [begun, canceled] = ["begun", "canceled"].map(|name| scene.path(name));
+    let input = json!({"begun": begun, "canceled": canceled});
+    let (unwanted, cancellation) = Cancellation::pair();
+    let tool = scene.tool(hang_up(&scene));
+    let cancel = async {
+        eventually("the tool runs", || begun.exists()).await;
+        unwanted.send(true).unwrap();
+    };
+    let (output, ()) = soon(async { tokio::join!(tool.call(call(input, cancellation)), cancel) }).await;
+    let expected = "the call was canceled; whether the server did anything is unknown";
+    assert_eq!(output, ToolOutput::error(expected));
+    eventually("the server knows", || canceled.exists()).await;
+    assert_eq!(scene.ok("tickets__create", json!({"title": "a"})).await, "ticket 1: a", "it goes on");
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_is_canceled_at_the_server() {
+    let scene = stdio().await;
+    let [begun, canceled] = ["begun", "canceled"].map(|name| scene.path(name));
+    let input = json!({"begun": begun, "canceled": canceled});
+    let (_wanted, cancellation) = Cancellation::pair();
+    let tool = scene.tool(hang_up(&scene));
+    tokio::select! {
+        output = tool.call(call(input, cancellation)) => panic!("it hangs: {output:?}"),
+        () = eventually("the tool runs", || begun.exists()) => {}
+    }
+    eventually("the server knows", || canceled.exists()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_an_error_of_the_tool() {
+    let scene = stdio().await;
+    for _ in 0..2 {
+        let told = scene.refused("tickets__die", json!({})).await;
+        let expected = "the MCP server `tickets` has ended; whether it did anything is unknown; its last words: out of paper";
+        assert_eq!(told, expected);
+    }
+    assert_eq!(scene.ok("shell", json!({"command": "echo on"})).await, "on\n", "the session goes on");
+}
+
+#[tokio::test]
+async fn a_server_lives_as_long_as_its_session() {
+    let scene = stdio().await;
+    assert_eq!(marked(&scene.marker).len(), 1);
+    // A command beside it is ended alone.
+    scene.ok("shell", json!({"command": "sleep 1201 & echo done"})).await;
+    assert_eq!(marked(&scene.marker).len(), 1);
+    let marker = scene.marker.clone();
+    drop(scene);
+    eventually("the server has gone", || marked(&marker).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_had_costs_its_tools_alone() {
+    for (server, reason) in [
+        (
+            command("/no/such/program", &[]),
+            "start it: program `/no/such/program` not found: install it, add its directory to PATH, or name it by \
+             absolute path",
+        ),
+        (
+            command("sh", &["-c", "read line; echo no license >&2; exit 1"]),
+            "shake hands; its last words: no license: connection closed: initialize response",
+        ),
+        (canned(r#"{"tool":[]}"#), "its answer has no list of tools"),
+        (
+            McpServer::Url {
+                url: "http://127.0.0.1:1/".to_owned(),
+                headers: BTreeMap::from([("a b".to_owned(), "".into())]),
+            },
+            "set up the connection: name the header `a b`: invalid HTTP header name",
+        ),
+    ] {
+        let set = ToolSet::workspace().with_server("tickets", server);
+        let scene = Scene::of(set, &["read", "mcp:tickets"]).await;
+        assert_eq!(names(&scene), ["read_file", "list_directory", "search"], "{reason}");
+        let message = format!("the MCP server `tickets` cannot be used, its tools are left out: {reason}");
+        assert_eq!(told(&scene), [("tools.mcp_unavailable", message.as_str())]);
+        eventually("nothing is left", || marked(&scene.marker).is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_the_protocol_does_not_allow_is_read_tool_by_tool() {
+    let tools =
+        r#"{"tools":[{"name":"a","inputSchema":"object"},{"name":"b","inputSchema":{"type":"object"}},7]}"#;
+    let scene = Scene::of(ToolSet::workspace().with_server("tickets", canned(tools)), &["mcp:tickets"]).await;
+    assert_eq!(names(&scene), ["tickets__b"]);
+    let refused = ["the schema of `a` is no object", "it is no object"]
+        .map(|reason| format!("a tool of the MCP server `tickets` is left out: {reason}"));
+    assert_eq!(told(&scene), refused.each_ref().map(|message| ("tools.mcp_tool_refused", message.as_str())));
+}
+
+#[tokio::test]
+async fn a_service_of_the_program_needs_neither_process_nor_port() {
+    let set = ToolSet::workspace().with_service("tickets", Tickets::default());
+    let mcp = Capability::Mcp("tickets".to_owned());
+    assert_eq!(
+        (set.missing(&mcp), set.missing(&Capability::Mcp("other".to_owned()))),
+        (None, Some("no MCP server `other` is configured".to_owned()))
+    );
+    let scenes = [Scene::of(set.clone(), &["mcp:tickets"]).await, Scene::of(set, &["mcp:tickets"]).await];
+    for (n, scene) in scenes.iter().enumerate() {
+        let told = scene.ok("tickets__create", json!({"title": "a"})).await;
+        assert_eq!(told, format!("ticket {}: a", n + 1), "sessions share it");
+        assert_eq!(marked(&scene.marker), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_missing_before_anything_starts() {
+    let set = ToolSet::workspace().with_server("tickets", command("no-such-program", &[]));
+    let missing = set.missing(&Capability::Mcp("tickets".to_owned()));
+    let expected = "the program `no-such-program` of the MCP server `tickets` was not found";
+    assert_eq!(missing.as_deref(), Some(expected));
+}
+
+/// A server on a port of its own.
+struct Address {
+    address: SocketAddr,
+    sessions: Arc<LocalSessionManager>,
+    _serving: JoinSet<()>,
+}
+
+impl Address {
+    async fn serve() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let sessions = Arc::new(LocalSessionManager::default());
+        let tickets = Tickets::default();
+        let service = StreamableHttpService::new(
+            move || Ok(tickets.clone()),
+            sessions.clone(),
+            StreamableHttpServerConfig::default(),
+        );
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let service = service.clone();
+                let guarded = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let mut service = service.clone();
+                    async move {
+                        assert_eq!(request.headers().get("authorization").unwrap(), "Bearer secret");
+                        Ok::<_, Infallible>(tower::Service::call(&mut service, request).await.unwrap())
+                    }
+                });
+                let connection = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(guarded));
+                connections.spawn(async move { drop(connection.await) });
+            }
+        });
+        Self { address, sessions, _serving: serving }
+    }
+
+    fn server(&self) -> McpServer {
+        McpServer::Url {
+            url: format!("http://{}/mcp", self.address),
+            headers: BTreeMap::from([("Authorization".to_owned(), "Bearer secret".into())]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_at_an_address_is_as_good_and_a_lost_session_begins_anew() {
+    let address = Address::serve().await;
+    let scene =
+        Scene::of(ToolSet::workspace().with_server("tickets", address.server()), &["mcp:tickets"]).await;
+    assert_eq!(names(&scene).len(), 4);
+    assert_eq!(scene.ok("tickets__create", json!({"title": "a"})).await, "ticket 1: a");
+
+    let lost: Vec<_> = address.sessions.sessions.write().await.drain().collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(scene.ok("tickets__create", json!({"title": "b"})).await, "ticket 2: b");
+    assert_eq!(address.sessions.sessions.read().await.len(), 1, "a new one");
+    assert!(!format!("{:?}", address.server()).contains("secret"));
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    drop(listener);
+    let server = McpServer::Url { url, headers: BTreeMap::new() };
+    let scene = Scene::of(ToolSet::workspace().with_server("tickets", server), &["mcp:tickets"]).await;
+    let [("tools.mcp_unavailable", message)] = told(&scene)[..] else {
+        panic!("{:?}", scene.kit.diagnostics)
+    };
+    assert!(message.contains("cannot be used, its tools are left out: shake hands: "), "{message}");
+}
