@@ -86,20 +86,19 @@ impl<A: DeserializeOwned + 'static> Tool for FileTool<A> {
         let stopping = Stopping(Stop::default());
         let (stop, workspace, work) = (stopping.0.clone(), self.workspace.clone(), self.work);
         let mut working = task::spawn_blocking(move || {
-            let done = arguments::parse(input).and_then(|arguments| work(&workspace, arguments, &stop));
-            done.unwrap_or_else(|refusal| refusal.output())
+            arguments::parse(input).and_then(|arguments| work(&workspace, arguments, &stop))
         });
-        tokio::select! {
-            done = &mut working => return done.unwrap_or_else(broken),
-            () = cancellation.comes() => {}
-            () = time::sleep(LIMIT) => {}
-        }
+        let reason = tokio::select! {
+            done = &mut working => return told(done, ""),
+            () = cancellation.comes() => "the call was canceled".to_owned(),
+            () = time::sleep(LIMIT) => format!("it took longer than its limit of {} s", LIMIT.as_secs()),
+        };
         stopping.0.stop();
         match time::timeout(STOP_GRACE, working).await {
-            Ok(done) => done.unwrap_or_else(broken),
-            Err(_) => {
-                ToolOutput::error("the file system does not answer; whether anything was changed is unknown")
-            }
+            Ok(done) => told(done, &reason),
+            Err(_) => ToolOutput::error(format!(
+                "{reason}, and the file system does not answer; whether anything was changed is unknown"
+            )),
         }
     }
 }
@@ -110,10 +109,19 @@ impl<A> fmt::Debug for FileTool<A> {
     }
 }
 
-/// The model is told of our bug, and so is the log.
-fn broken(error: task::JoinError) -> ToolOutput {
-    tracing::error!(%error, "a file tool has panicked");
-    ToolOutput::error("the tool failed in a way that it should not; whether anything was changed is unknown")
+/// What the model is told of work that is done, or was stopped for a reason.
+fn told(done: Result<Result<ToolOutput, Refusal>, task::JoinError>, reason: &str) -> ToolOutput {
+    match done {
+        Ok(Ok(output)) => output,
+        Ok(Err(Refusal::Stopped)) => ToolOutput::error(format!("{reason}; nothing was changed")),
+        Ok(Err(refusal)) => refusal.output(),
+        Err(error) => {
+            tracing::error!(%error, "a file tool has panicked");
+            ToolOutput::error(
+                "the tool failed in a way that it should not; whether anything was changed is unknown",
+            )
+        }
+    }
 }
 
 /// Tells blocking work that it is no longer wanted.

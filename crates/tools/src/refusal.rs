@@ -46,7 +46,8 @@ pub(crate) enum Refusal {
     },
     #[error("`timeout_secs` is {asked}; it may be 1 to {most}")]
     TimeLimit { asked: u64, most: u64 },
-    #[error("the call was stopped before it was done; nothing more of it happens")]
+    /// Before anything was changed: work that has begun to change something is not stopped.
+    #[error("the call was stopped")]
     Stopped,
     #[error("{attempt} `{path}`")]
     Io {

@@ -4,7 +4,10 @@ use std::io::{self, Write};
 
 use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions};
 use musher_backend::ToolOutput;
-use rustix::fs::{Gid, Uid, fchown};
+use rustix::{
+    fs::{Gid, RenameFlags, Uid, fchown, renameat_with},
+    io::Errno,
+};
 use similar::TextDiff;
 use std::{
     path::{Path, PathBuf},
@@ -58,7 +61,13 @@ pub(super) fn replace(
     if !is_still(&directory, &name, old).map_err(failed)? {
         return Err(Refusal::Changed { path: place.name.clone() });
     }
-    beside.take_name(&name).map_err(failed)?;
+    let instead = if old.is_some() { Instead::OfTheOldOne } else { Instead::OfNothing };
+    match beside.take_name(&name, instead) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(Refusal::Changed { path: place.name.clone() });
+        }
+        taken => taken.map_err(failed)?,
+    }
     let diff = diff(&place.name, old.map(|old| old.bytes.as_slice()), new);
     Ok(ToolOutput { content: done + &notes, diff, ..ToolOutput::default() })
 }
@@ -132,16 +141,35 @@ impl<'a> Beside<'a> {
         let owner = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
         match fchown(&self.file, Some(owner.0), Some(owner.1)) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::PERM) => Ok(false),
+            Err(Errno::PERM) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn take_name(self, name: &Path) -> io::Result<()> {
-        self.directory.rename(&self.name, self.directory, name)?;
-        self.is_named.set(true);
-        Ok(())
+    /// Fails when it was to take the place of nothing, and there is something.
+    fn take_name(self, name: &Path, instead: Instead) -> io::Result<()> {
+        let (directory, own) = (self.directory, &self.name);
+        let renamed = match instead {
+            // By one name in one handle each, as cap-std would, which has no such call.
+            Instead::OfNothing => {
+                match renameat_with(directory, own, directory, name, RenameFlags::NOREPLACE) {
+                    // Some network file systems cannot tell; then the look before has to do.
+                    Err(Errno::INVAL | Errno::NOSYS) => directory.rename(own, directory, name),
+                    renamed => renamed.map_err(Into::into),
+                }
+            }
+            Instead::OfTheOldOne => directory.rename(own, directory, name),
+        };
+        self.is_named.set(renamed.is_ok());
+        renamed
     }
+}
+
+/// What a new file takes the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instead {
+    OfNothing,
+    OfTheOldOne,
 }
 
 impl Drop for Beside<'_> {

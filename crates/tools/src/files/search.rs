@@ -185,11 +185,22 @@ impl Search<'_> {
         depth: usize,
     ) -> Result<(), Refusal> {
         let ignored = ignored.below(directory, path);
-        let Ok(entries) = directory.entries() else {
+        let Ok(listed) = directory.entries() else {
             self.n_unreadable += 1;
             return Ok(());
         };
-        let mut entries: Vec<DirEntry> = entries.take(ENTRIES_LIMIT).filter_map(Result::ok).collect();
+        let mut entries = Vec::new();
+        for entry in listed {
+            self.stop.check()?;
+            match entry {
+                Ok(entry) if entries.len() < ENTRIES_LIMIT => entries.push(entry),
+                Ok(_) | Err(_) => {
+                    // What comes after either is not seen.
+                    self.n_unreadable += 1;
+                    break;
+                }
+            }
+        }
         entries.sort_by_key(DirEntry::file_name);
         for entry in entries {
             self.stop.check()?;
@@ -251,7 +262,10 @@ impl Search<'_> {
             ));
         }
         if self.n_unreadable > 0 {
-            lines.push(format!("[{} files or directories could not be searched]", self.n_unreadable));
+            lines.push(format!(
+                "[{} files or directories could not be searched, or not to their end]",
+                self.n_unreadable
+            ));
         }
         bound::output(lines.join("\n"))
     }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use musher_backend::{Cancellation, Tool, ToolOutput};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -203,6 +203,15 @@ async fn an_edit_keeps_mode_links_and_line_endings() {
 }
 
 #[tokio::test]
+async fn a_link_that_leads_nowhere_is_not_written_through() {
+    let scene = Scene::new().await;
+    symlink("nowhere", scene.path("link")).unwrap();
+    let told = scene.refused("write_file", json!({"path": "link", "content": "x"})).await;
+    assert_eq!(told, "`link` is a link that leads nowhere, not a file");
+    assert_eq!(scene.files(), ["link"]);
+}
+
+#[tokio::test]
 async fn an_edit_that_cannot_be_made_changes_nothing() {
     let scene = Scene::new().await;
     scene.write("a", "x = 1\nx = 1\n");
@@ -324,7 +333,10 @@ async fn a_search_is_bounded_whatever_it_finds() {
     }
     scene.write("deep/d/found", "x");
     let found = scene.ok("search", json!({"pattern": "x", "path": "deep"})).await;
-    assert_eq!(found, "deep/d/found:1: x\n[1 files or directories could not be searched]");
+    assert_eq!(
+        found,
+        "deep/d/found:1: x\n[1 files or directories could not be searched, or not to their end]"
+    );
 }
 
 /// Paths that lead out of the workspace, in every way that a text or a link can.
@@ -448,6 +460,13 @@ async fn what_is_no_file_is_refused_and_never_waited_for() {
             assert_eq!(scene.refused(tool, input).await, told, "{tool}");
         }
     }
+    // The kernel's zeros, where this user may make such a file.
+    if mknodat(CWD, scene.path("zero"), FileType::CharacterDevice, Mode::RWXU, makedev(1, 5)).is_ok() {
+        assert_eq!(
+            scene.refused("read_file", json!({"path": "zero"})).await,
+            "`zero` is a device, not a file"
+        );
+    }
     let told = scene.refused("read_file", json!({"path": "itself"})).await;
     assert!(told.starts_with("open `itself`: "), "{told}");
     assert_eq!(scene.ok("search", json!({"pattern": "."})).await, "[no match]");
@@ -534,7 +553,7 @@ async fn work_that_is_no_longer_wanted_ends_before_its_next_step() {
         (stopped(super::edit::work), json!({"path": "a", "old": "x", "new": "y"})),
     ] {
         let told = work(&workspace, input, &stop).unwrap_err();
-        assert_eq!(told.to_string(), "the call was stopped before it was done; nothing more of it happens");
+        assert!(matches!(told, Refusal::Stopped), "{told}");
     }
     assert_eq!(scene.read("a"), "x");
 }
@@ -568,7 +587,10 @@ async fn a_call_whose_caller_has_gone_ends_soon() {
     let [write, _edit]: [Arc<dyn Tool>; 2] = super::writers(&workspace).try_into().expect("two");
     drop(unwanted);
     let output = soon(write.call(call(json!({"path": "a", "content": "x"}), cancellation))).await;
-    assert_eq!(output.content, "the file system does not answer; whether anything was changed is unknown");
+    assert_eq!(
+        output.content,
+        "the call was canceled, and the file system does not answer; whether anything was changed is unknown"
+    );
     drop(release);
     somebody.join().unwrap();
     // Whoever gets the right to write next comes after the call that was left behind, or before it.

@@ -39,7 +39,12 @@ pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> 
             let (bytes, metadata) = workspace.read(&place, EDIT_LIMIT)?;
             Some(Old { bytes, metadata })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if workspace.directory().symlink_metadata(&place.path).is_ok() {
+                return Err(Refusal::NotFile { path: place.name, kind: "a link that leads nowhere" });
+            }
+            None
+        }
         Err(error) => return Err(Refusal::io("look at", &place.name, error)),
     };
     let new = match &old {

@@ -53,9 +53,9 @@ impl Offers {
         true
     }
 
-    /// Notes a tool that is left out, unless there are as many as anybody reads.
+    /// Notes a tool that is left out, once, and as many as anybody reads.
     fn refuse(&mut self, reason: String) {
-        if self.refused.len() < TOOLS_LIMIT {
+        if self.refused.len() < TOOLS_LIMIT && !self.refused.contains(&reason) {
             self.refused.push(reason);
         }
     }

@@ -1,11 +1,19 @@
-use std::{convert::Infallible, env, net::SocketAddr, path::PathBuf};
+use std::{convert::Infallible, env, future::pending, net::SocketAddr, path::PathBuf};
 
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use musher_backend::{Cancellation, ToolOutput, Toolbox};
 use musher_protocol::Capability;
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, InitializeRequestParams, InitializeResult, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    },
+    service::RequestContext,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+    },
 };
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -295,4 +303,58 @@ async fn an_address_where_nobody_listens_is_told() {
         panic!("{:?}", scene.kit.diagnostics)
     };
     assert!(message.contains("cannot be used, its tools are left out: shake hands: "), "{message}");
+}
+
+/// A service that takes every request and answers none, or none but the first ones.
+struct Silent {
+    from_the_start: bool,
+}
+
+impl ServerHandler for Silent {
+    async fn initialize(
+        &self,
+        _: InitializeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        if self.from_the_start {
+            pending().await
+        }
+        Ok(ServerConfig::new(ServerCapabilities::builder().enable_tools().build()))
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        // For ever the same page: a list without end.
+        let tools = vec![rmcp::model::Tool::new("wait", "Waits.", Arc::default())];
+        Ok(ListToolsResult { tools, next_cursor: Some("1".to_owned()), ..ListToolsResult::default() })
+    }
+
+    async fn call_tool(
+        &self,
+        _: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_is_waited_for_no_longer_than_its_limit() {
+    let set = ToolSet::workspace().with_service("silent", Silent { from_the_start: true });
+    let scene = Scene::of(set, &["mcp:silent"]).await;
+    let message = "the MCP server `silent` cannot be used, its tools are left out: no answer within 30 s";
+    assert_eq!(told(&scene), [("tools.mcp_unavailable", message)]);
+
+    let set = ToolSet::workspace().with_service("silent", Silent { from_the_start: false });
+    let scene = Scene::of(set, &["mcp:silent"]).await;
+    assert_eq!(names(&scene), ["silent__wait"], "a list without end has one, too");
+    let twice = "a tool of the MCP server `silent` is left out: `wait` is there twice";
+    assert_eq!(told(&scene), [("tools.mcp_tool_refused", twice)]);
+    let (_wanted, cancellation) = Cancellation::pair();
+    let output = scene.tool("silent__wait").call(call(json!({}), cancellation)).await;
+    let expected = "the server did not answer within 120 s; whether it did anything is unknown";
+    assert_eq!(output, ToolOutput::error(expected));
 }
