@@ -38,7 +38,7 @@
 //!    history that was made shorter, it keeps ([`Link::keep`]).
 //!
 //! Every process that a backend starts carries the variable `MUSHER_MARKER` with [`Launch::marker`] as its
-//! value. By it the runtime finds what is left behind, also after its own death.
+//! value, or with that, `/` and the name of a part. By it the runtime finds what is left behind, also after its own death.
 //!
 //! ```
 //! use musher_backend::{

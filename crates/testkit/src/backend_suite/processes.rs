@@ -39,7 +39,7 @@ async fn look_until(footprint: Footprint, marker: &str, wanted: impl Fn(&[u32]) 
     }
 }
 
-/// The ids of processes with this marker. One that has exited has no environment, even where nobody has
+/// The ids of processes with this marker, or a part's of it. One that has exited has no environment, even where nobody has
 /// waited for it yet; one that cannot be read is another user's.
 fn marked(footprint: Footprint, marker: &str) -> Vec<u32> {
     match footprint {
@@ -48,7 +48,10 @@ fn marked(footprint: Footprint, marker: &str) -> Vec<u32> {
             let variable = format!("MUSHER_MARKER={marker}");
             let carries = |process: &Path| {
                 fs::read(process.join("environ")).is_ok_and(|environ| {
-                    environ.split(|byte| *byte == 0).any(|found| found == variable.as_bytes())
+                    environ.split(|byte| *byte == 0).any(|found| {
+                        let rest = found.strip_prefix(variable.as_bytes());
+                        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+                    })
                 })
             };
             fs::read_dir("/proc")
@@ -72,14 +75,18 @@ mod tests {
     #[tokio::test]
     async fn a_marked_process_is_found_until_it_is_gone() {
         let marker = format!("testkit/{}", std::process::id());
-        let mut child =
-            Command::new("sleep").arg("60").env("MUSHER_MARKER", &marker).spawn().expect("sleep starts");
-        // Until its program runs, the kernel shows no environment of it.
-        let found = look_until(Footprint::Processes, &marker, |found| !found.is_empty()).await;
-        assert_eq!(found, [child.id()]);
-        assert!(marked(Footprint::Processes, &marker[1..]).is_empty());
-        child.kill().expect("the child is ours");
-        assert_none(Footprint::Processes, &marker).await;
-        child.wait().expect("the child is ours");
+        for value in [marker.clone(), format!("{marker}/part")] {
+            let mut child =
+                Command::new("sleep").arg("60").env("MUSHER_MARKER", &value).spawn().expect("sleep starts");
+            // Until its program runs, the kernel shows no environment of it.
+            let found = look_until(Footprint::Processes, &marker, |found| !found.is_empty()).await;
+            assert_eq!(found, [child.id()], "{value}");
+            for other in [&marker[1..], &marker[..marker.len() - 1]] {
+                assert!(marked(Footprint::Processes, other).is_empty(), "{other} for {value}");
+            }
+            child.kill().expect("the child is ours");
+            assert_none(Footprint::Processes, &marker).await;
+            child.wait().expect("the child is ours");
+        }
     }
 }
