@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     error::Error,
-    mem,
+    io, mem,
     path::PathBuf,
     sync::Arc,
 };
@@ -185,8 +185,6 @@ fn failed<E: Error + Send + Sync + 'static>(attempt: &'static str) -> impl FnOnc
 }
 
 /// Runs something that looks at the file system once.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

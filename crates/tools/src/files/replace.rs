@@ -1,18 +1,19 @@
 //! Replaces a file by another text in one step.
 
-use std::io::{self, Write};
+use std::{
+    cell::Cell,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
-use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions};
+use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use musher_backend::ToolOutput;
 use rustix::{
     fs::{Gid, RenameFlags, Uid, fchown, renameat_with},
     io::Errno,
 };
 use similar::TextDiff;
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
 use uuid::Uuid;
 
 use crate::{
@@ -112,7 +113,7 @@ struct Beside<'a> {
     directory: &'a Dir,
     name: PathBuf,
     file: File,
-    is_named: std::cell::Cell<bool>,
+    is_named: Cell<bool>,
 }
 
 impl<'a> Beside<'a> {
@@ -122,7 +123,7 @@ impl<'a> Beside<'a> {
         options.write(true).create_new(true);
         if old.is_some() {
             // Nobody reads it before it has the mode of the old one, which may be a secret's.
-            cap_std::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.mode(0o600);
         }
         let file = directory.open_with(&name, &options)?;
         Ok(Self { directory, name, file, is_named: false.into() })

@@ -3,7 +3,10 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use musher_backend::async_trait;
-use rmcp::{RoleServer, ServerHandler, ServiceExt, service::ServerInitializeError};
+use rmcp::{
+    RoleServer, ServerHandler, ServiceExt,
+    service::{RunningService, ServerInitializeError},
+};
 use tokio::io::DuplexStream;
 
 /// As much as a pipe of the system holds: a writer waits for its reader beyond that.
@@ -30,9 +33,8 @@ struct Shared<S>(Arc<S>);
 #[async_trait]
 impl<S: ServerHandler> Service for Shared<S> {
     async fn serve(&self, line: DuplexStream) -> Result<Running, Error> {
-        let served = self.0.clone().serve(line).await.map_err(|error| Error(Box::new(error)))?;
-        let served: rmcp::service::RunningService<RoleServer, Arc<S>> = served;
-        Ok(Running(Box::new(served)))
+        let served: Result<RunningService<RoleServer, _>, _> = self.0.clone().serve(line).await;
+        Ok(Running(Box::new(served.map_err(|error| Error(Box::new(error)))?)))
     }
 }
 
