@@ -91,6 +91,7 @@ mod shell;
 mod arguments;
 mod bound;
 mod refusal;
+mod remains;
 mod scratch;
 mod workspace;
 

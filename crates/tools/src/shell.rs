@@ -15,7 +15,7 @@ use tokio::time;
 use uuid::Uuid;
 
 use self::capture::Capture;
-use crate::{arguments, refusal::Refusal, sandbox::Level, scratch::Scratch};
+use crate::{arguments, refusal::Refusal, remains::Remains, sandbox::Level, scratch::Scratch};
 
 const DESCRIPTION: &str = "Runs a command with bash, or sh where there is none, in the workspace. The answer has what it \
     wrote, and its exit code when that is not 0. There is no terminal and nothing to read: a command that asks for \
@@ -102,15 +102,18 @@ impl Shell {
         let limit = limit(arguments.timeout_secs)?;
         let failed = |attempt| move |source| Refusal::Process { attempt, source };
         // Of this call alone: its end must not be the end of another one beside it.
-        let part = Uuid::new_v4().simple().to_string();
+        let part = self.marker.part(Uuid::new_v4().simple().to_string());
+        let marker = part.map_err(failed("mark the command"))?;
         let command = PipeCommand {
             program: self.program.clone(),
             args: vec!["-c".into(), arguments.command.into()],
             environment: self.environment.clone(),
             directory: self.directory.clone(),
-            marker: self.marker.part(part).map_err(failed("mark the command"))?,
+            marker: marker.clone(),
             confinement: self.level.confinement().cloned(),
         };
+        // Ends what is left when this future is dropped.
+        let remains = Remains::of(marker);
         let overheard = command.overhear().await.map_err(failed("start the shell"))?;
         let Overheard { mut child, output } = overheard;
 
@@ -134,6 +137,7 @@ impl Shell {
             over
         };
         let ended = ended.map_err(failed("end the command"))?;
+        remains.are_gone();
         Ok(told(capture.output(), over, &ended))
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Connection {
 /// What is on the other side.
 #[derive(Debug)]
 enum Partner {
-    Process(ServerProcess),
+    Process(Box<ServerProcess>),
     Remote,
     Service { _running: Running },
 }
@@ -63,7 +63,7 @@ impl Connection {
                 let (process, stdio) =
                     ServerProcess::start(program, args, environment, server, bench).await?;
                 match us().serve(stdio).await {
-                    Ok(client) => (client, Partner::Process(process)),
+                    Ok(client) => (client, Partner::Process(Box::new(process))),
                     Err(error) => {
                         let last_words = process.last_words().await;
                         return Err(Error::Handshake { last_words, source: Box::new(error) });

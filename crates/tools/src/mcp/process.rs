@@ -14,6 +14,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use crate::remains::Remains;
+
 /// The last words that belong into an error message.
 const TAIL: usize = 2048;
 
@@ -29,10 +31,11 @@ const WORDS_LIMIT: Duration = Duration::from_secs(1);
 /// The two pipes that a server speaks on.
 pub(super) type Stdio = AsyncRwTransport<RoleClient, Receiver, Sender>;
 
-/// The process. Dropping this kills its group.
+/// The process. Dropping this ends it, and everything that it started.
 #[derive(Debug)]
 pub(super) struct ServerProcess {
     _child: Child,
+    _remains: Remains,
     /// The end of what it wrote to stderr, once that has ended.
     words: watch::Receiver<Option<String>>,
     /// Reads stderr, so that the server never waits for a reader.
@@ -48,15 +51,17 @@ impl ServerProcess {
         bench: &Workbench,
     ) -> Result<(Self, Stdio), Error> {
         let marker: Marker = bench.marker.parse()?;
+        // A part: a command that is ended must not take the server with it, nor the other way round.
+        let marker = marker.part(format!("mcp-{server}-{}", Uuid::new_v4().simple()))?;
         let command = PipeCommand {
             program: Program::find(program, environment)?,
             args: args.iter().map(Into::into).collect(),
             environment: environment.clone(),
             directory: bench.working_dir.clone(),
-            // A part: a command that is ended must not take the server with it, nor the other way round.
-            marker: marker.part(format!("mcp-{server}-{}", Uuid::new_v4().simple()))?,
+            marker: marker.clone(),
             confinement: None,
         };
+        let remains = Remains::of(marker);
         let Spawned { child, stdin, stdout, stderr } = command.spawn().await?;
         let (last, words) = watch::channel(None);
         let mut listening = JoinSet::new();
@@ -67,7 +72,7 @@ impl ServerProcess {
             drop(last.send(Some(words)));
         });
         let stdio = AsyncRwTransport::new(stdout, stdin).with_max_line_length(MESSAGE_LIMIT);
-        Ok((Self { _child: child, words, _listening: listening }, stdio))
+        Ok((Self { _child: child, _remains: remains, words, _listening: listening }, stdio))
     }
 
     /// What it said at last, if it has ended.

@@ -166,6 +166,17 @@ async fn a_server_lives_as_long_as_its_session() {
 }
 
 #[tokio::test]
+async fn what_a_server_started_goes_with_it() {
+    let script = format!("setsid sleep 1202 & exec {}", program());
+    let set = ToolSet::workspace().with_server("tickets", command("sh", &["-c", &script]));
+    let scene = Scene::of(set, &["mcp:tickets"]).await;
+    let marker = scene.marker.clone();
+    eventually("both run", || marked(&marker).len() == 2).await;
+    drop(scene);
+    eventually("both have gone", || marked(&marker).is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_had_costs_its_tools_alone() {
     for (server, reason) in [
         (
@@ -290,6 +301,14 @@ async fn a_server_at_an_address_is_as_good_and_a_lost_session_begins_anew() {
     assert_eq!(scene.ok("tickets__create", json!({"title": "b"})).await, "ticket 2: b");
     assert_eq!(address.sessions.sessions.read().await.len(), 1, "a new one");
     assert!(!format!("{:?}", address.server()).contains("secret"));
+}
+
+#[tokio::test]
+async fn an_address_may_be_under_tls() {
+    for url in ["https://127.0.0.1:1/mcp", "HTTPS://127.0.0.1:1/mcp", "http://127.0.0.1:1/mcp"] {
+        let transport = remote::transport(url, &BTreeMap::new());
+        assert!(transport.is_ok(), "{url}: {:?}", transport.err());
+    }
 }
 
 #[tokio::test]

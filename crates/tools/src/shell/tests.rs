@@ -170,7 +170,8 @@ async fn a_call_that_is_dropped_leaves_nothing() {
     let (_wanted, cancellation) = Cancellation::pair();
     let shell = scene.tool("shell");
     let ready = scene.path("ready");
-    let running = shell.call(call(json!({"command": "touch ready; sleep 1107 & wait"}), cancellation));
+    let running = shell
+        .call(call(json!({"command": "setsid sleep 1107 & sleep 1108 & touch ready; wait"}), cancellation));
     let started = eventually("the command runs", || ready.exists());
     tokio::select! {
         output = running => panic!("nobody ended it: {output:?}"),
