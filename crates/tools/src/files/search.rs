@@ -74,15 +74,15 @@ pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> 
         .build();
     let mut search = Search { matcher, glob, searcher, stop, found: Found::default(), n_unreadable: 0 };
     let failed = |error| Refusal::io("search", &place.name, error);
-    if workspace.directory().metadata(&place.path).map_err(failed)?.is_dir() {
+    let searched = if workspace.directory().metadata(&place.path).map_err(failed)?.is_dir() {
         let directory = workspace.open_directory(&place)?;
         let ignored = above(workspace, &place)?;
-        search.directory(&directory, &place.path, &ignored, 0)?;
+        search.directory(&directory, &place.path, &ignored, 0)
     } else {
         let (file, _) = workspace.open_file(&place)?;
-        search.file(file, &place.path)?;
-    }
-    Ok(search.told())
+        search.file(file, &place.path)
+    };
+    told(search.found.lines, search.n_unreadable, searched)
 }
 
 fn matcher(pattern: &str) -> Result<RegexMatcher, Refusal> {
@@ -238,8 +238,8 @@ impl Search<'_> {
         };
         let before = self.found.lines.len();
         let reader = Stoppable { file: file.take(length), stop: self.stop };
-        let sink = Lines { path: shown(&path.to_string_lossy()), found: &mut self.found, is_binary: false };
-        let mut sink = sink;
+        let path = shown(&path.to_string_lossy());
+        let mut sink = Lines { path, found: &mut self.found, is_binary: false };
         let searched = self.searcher.search_reader(&self.matcher, reader, &mut sink);
         let is_binary = sink.is_binary;
         self.stop.check()?;
@@ -251,24 +251,35 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
 
-    fn told(self) -> ToolOutput {
-        let mut lines = self.found.lines;
-        if lines.is_empty() {
-            lines.push("[no match]".to_owned());
-        } else if lines.len() >= MATCHES_LIMIT {
-            lines.push(format!(
-                "[only the first {MATCHES_LIMIT} matches are shown; narrow the pattern, path or glob]"
-            ));
+/// What the model is told of a search that ended so.
+pub(super) fn told(
+    mut lines: Vec<String>,
+    n_unreadable: usize,
+    searched: Result<(), Refusal>,
+) -> Result<ToolOutput, Refusal> {
+    match searched {
+        Ok(()) => {}
+        // What was found in a minute is worth more than to know that it took too long.
+        Err(Refusal::Stopped) if !lines.is_empty() => {
+            lines.push("[the search was stopped before its end; narrow the path or glob]".to_owned());
         }
-        if self.n_unreadable > 0 {
-            lines.push(format!(
-                "[{} files or directories could not be searched, or not to their end]",
-                self.n_unreadable
-            ));
-        }
-        bound::output(lines.join("\n"))
+        Err(refusal) => return Err(refusal),
     }
+    if lines.is_empty() {
+        lines.push("[no match]".to_owned());
+    } else if lines.len() >= MATCHES_LIMIT {
+        lines.push(format!(
+            "[only the first {MATCHES_LIMIT} matches are shown; narrow the pattern, path or glob]"
+        ));
+    }
+    if n_unreadable > 0 {
+        lines.push(format!(
+            "[{n_unreadable} files or directories could not be searched, or not to their end]"
+        ));
+    }
+    Ok(bound::output(lines.join("\n")))
 }
 
 /// The matches so far.

@@ -566,6 +566,13 @@ fn stopped<A: DeserializeOwned + 'static>(
     Box::new(move |workspace, input, stop| work(workspace, arguments::parse(input)?, stop))
 }
 
+#[test]
+fn what_a_search_found_before_it_was_stopped_is_told() {
+    let told = super::search::told(vec!["a:1: x".to_owned()], 0, Err(Refusal::Stopped)).unwrap();
+    assert_eq!(told.content, "a:1: x\n[the search was stopped before its end; narrow the path or glob]");
+    assert!(super::search::told(Vec::new(), 0, Err(Refusal::Stopped)).is_err());
+}
+
 #[tokio::test]
 async fn a_call_whose_caller_has_gone_ends_soon() {
     let scene = Scene::new().await;

@@ -207,3 +207,10 @@ async fn the_sandbox_holds_and_says_its_name() {
     assert!(told.contains("Permission denied"), "{told}");
     assert_eq!(fs::read_dir(held.outside()).unwrap().count(), 1, "only the workspace");
 }
+
+#[tokio::test]
+async fn what_a_worktree_needs_of_its_repository_may_be_written() {
+    let scene = Scene::beside(ToolSet::workspace(), &["shell"], &["objects"]).await;
+    scene.ok("shell", json!({"command": "echo x > ../objects/a"})).await;
+    assert_eq!(fs::read_to_string(scene.outside().join("objects/a")).unwrap(), "x\n");
+}
