@@ -21,7 +21,7 @@ pub(super) const LAYERS: &[Layer] = &[
     layer("musher-core", &["musher-backend", "musher-process", "musher-protocol"]),
     layer("musher-store-sqlite", &["musher-core", "musher-protocol"]),
     layer("musher-store-postgres", &["musher-core", "musher-protocol"]),
-    layer("musher-tools", &["musher-backend", "musher-process", "musher-protocol"]),
+    layer("musher-tools", &["musher-backend", "musher-outbound", "musher-process", "musher-protocol"]),
     layer("musher-turn-loop", &["musher-backend", "musher-outbound", "musher-protocol"]),
     layer("musher-claude-pty", &["musher-backend", "musher-process", "musher-protocol"]),
     layer("musher-openai-api", &["musher-backend", "musher-protocol", "musher-turn-loop"]),

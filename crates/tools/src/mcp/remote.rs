@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
     time::Duration,
 };
 
@@ -10,19 +9,13 @@ use http::{
     HeaderName, HeaderValue,
     header::{InvalidHeaderName, InvalidHeaderValue},
 };
-use reqwest::redirect::Policy;
 use rmcp::transport::{
     StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 
 /// A name is resolved and a connection made within seconds, or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How an address begins that is spoken to under TLS.
-const HTTPS: &str = "https:";
 
 /// Why a connection cannot even be tried.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +32,8 @@ pub(super) enum Error {
         #[source]
         source: InvalidHeaderValue,
     },
-    #[error("set up TLS")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] musher_outbound::TlsError),
     #[error("set up HTTP")]
     Http(#[from] reqwest::Error),
 }
@@ -51,22 +44,7 @@ pub(super) fn transport(
     url: &str,
     headers: &BTreeMap<String, SecretString>,
 ) -> Result<StreamableHttpClientTransport<reqwest::Client>, Error> {
-    let provider = Arc::new(ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    // A host without any certificates can reach an address that needs none.
-    let needs_certificates = url.get(..HTTPS.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTPS));
-    let tls = if needs_certificates {
-        tls.with_platform_verifier()?
-    } else {
-        tls.with_root_certificates(RootCertStore::empty())
-    };
-    let tls = tls.with_no_client_auth();
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(CONNECT_LIMIT)
-        // What the headers hold is for this address and no other.
-        .redirect(Policy::none())
-        .build()?;
+    let client = musher_outbound::client(CONNECT_LIMIT)?.build()?;
     let mut config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(sent(headers)?);
     config.reinit_on_expired_session = true;
     Ok(StreamableHttpClientTransport::with_client(client, config))
