@@ -32,6 +32,8 @@ pub struct Launch {
     /// The tools that the model may call, all of them within the capabilities; only for a backend that calls tools of
     /// ours ([`crate::Capabilities::tools`]).
     pub tools: Vec<Arc<dyn Tool>>,
+    /// What holds the processes of those tools ([`crate::Toolkit::sandbox`]); absent when they start none.
+    pub sandbox: Option<String>,
     /// Whether tasks may go on behind a turn's end.
     pub background: bool,
     /// What a new session is told before its first input, as a part of that: what was said in a session that is gone.
@@ -81,6 +83,7 @@ impl Launch {
                 Capability::Network,
             ]),
             tools: Vec::new(),
+            sandbox: None,
             background: false,
             preface: None,
             options: Map::new(),

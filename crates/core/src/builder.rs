@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::Backend;
+use musher_backend::{Backend, Toolbox};
 use musher_process::{Owner, Scope, Sweep};
 use musher_protocol::{RuntimeId, RuntimeLimits};
 use tokio::{sync::watch, task::JoinSet};
@@ -34,6 +34,7 @@ const SHARED: &str = "runtime.temporary_shared";
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) backends: BTreeMap<String, Arc<dyn Backend>>,
+    pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) default_profile: String,
     pub(crate) workspaces: BTreeMap<String, PathBuf>,
@@ -86,6 +87,7 @@ impl Builder {
             runtime_id,
             catalog: Catalog {
                 backends: BTreeMap::new(),
+                toolbox: None,
                 profiles: BTreeMap::new(),
                 default_profile: String::new(),
                 workspaces: BTreeMap::new(),
@@ -122,6 +124,13 @@ impl Builder {
     #[must_use]
     pub fn backend(mut self, name: impl Into<String>, backend: impl Backend) -> Self {
         self.catalog.backends.insert(name.into(), Arc::new(backend));
+        self
+    }
+
+    /// Where the tools of workers come from whose backend calls tools of ours; without one such workers only talk.
+    #[must_use]
+    pub fn toolbox(mut self, toolbox: impl Toolbox) -> Self {
+        self.catalog.toolbox = Some(Arc::new(toolbox));
         self
     }
 

@@ -176,7 +176,14 @@ impl Runtime {
         let name = &spec.profile.backend;
         let backend =
             self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
-        if let Availability::Missing(missing) = backend.availability().await {
+        let mut missing = match backend.availability().await {
+            Availability::Ready => Vec::new(),
+            Availability::Missing(missing) => missing,
+        };
+        if let Some(toolbox) = self.0.catalog.toolbox.as_ref().filter(|_| backend.capabilities().tools) {
+            missing.extend(spec.capabilities.iter().filter_map(|capability| toolbox.missing(capability)));
+        }
+        if !missing.is_empty() {
             return Err(Error::Unavailable { backend: name.clone(), missing });
         }
         if spec.workspaces.is_empty()

@@ -2,7 +2,10 @@
 
 use std::{error::Error as _, path::PathBuf, sync::Arc, time::Duration};
 
-use musher_backend::{Backend, BackendError, Command, Launch, Link, Report, RuntimeHalf, SessionOutcome};
+use musher_backend::{
+    Backend, BackendError, Command, Event, Launch, Link, Report, RuntimeHalf, SessionOutcome, ToolDiagnostic,
+    Toolbox, Toolkit, Workbench,
+};
 use musher_process::{Marker, Scope, Sweep};
 use musher_protocol::{Survivor, TurnError};
 use tokio::{
@@ -37,11 +40,23 @@ pub(crate) enum News {
 }
 
 impl Session {
-    pub(crate) fn start(backend: Arc<dyn Backend>, launch: Launch, marker: Marker) -> Self {
+    /// Starts a session, with tools of the toolbox for a backend that takes any.
+    pub(crate) fn start(
+        backend: Arc<dyn Backend>,
+        launch: Launch,
+        marker: Marker,
+        toolbox: Option<Arc<dyn Toolbox>>,
+    ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
         let mut run = JoinSet::new();
-        run.spawn(async move { backend.run(launch, link).await });
+        run.spawn(async move {
+            let launch = match toolbox {
+                Some(toolbox) => equip(launch, &*toolbox, &link).await?,
+                None => launch,
+            };
+            backend.run(launch, link).await
+        });
         Self {
             commands,
             reports,
@@ -96,6 +111,28 @@ impl Session {
         let outcome = self.outcome.take().expect("the session has ended");
         News::Ended { outcome, survivors }
     }
+}
+
+/// Adds the tools that the worker may use, and tells what they had to do without.
+async fn equip(launch: Launch, toolbox: &dyn Toolbox, link: &Link) -> Result<Launch, BackendError> {
+    let bench = Workbench {
+        worker_id: launch.worker_id.clone(),
+        marker: launch.marker.clone(),
+        working_dir: launch.working_dir.clone(),
+        temporary: launch.temporary.clone(),
+        writable: Vec::new(),
+        capabilities: launch.capabilities.clone(),
+    };
+    let kit = toolbox.tools(bench).await;
+    let Toolkit { tools, sandbox, diagnostics } = kit
+        .map_err(|error| BackendError::new("tools_unavailable", "prepare the tools of the session", error))?;
+    for ToolDiagnostic { code, message } in diagnostics {
+        if link.emit(Event::Diagnostic { code, message }).await.is_err() {
+            // Nobody listens any more; the backend finds that out by itself.
+            break;
+        }
+    }
+    Ok(Launch { tools, sandbox, ..launch })
 }
 
 /// Looks for what is left of a session; where nothing is, its directory goes, too.

@@ -7,7 +7,7 @@ mod starting;
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use musher_backend::{Backend, Event, Report};
+use musher_backend::{Backend, Event, Report, Toolbox};
 use musher_process::Marker;
 use musher_protocol::{Ack, EventId, InputAck, WorkerRef};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -50,6 +50,8 @@ pub(crate) enum Asked {
 pub(crate) struct Parts {
     pub(crate) spec: Arc<WorkerSpec>,
     pub(crate) backend: Arc<dyn Backend>,
+    /// Where the tools come from that the backend calls.
+    pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) marker: Marker,

@@ -8,6 +8,7 @@ use musher_gemini_api::GeminiApi;
 use musher_openai_api::OpenAiApi;
 use musher_process::{Exit, Owner};
 use musher_scripted::Scripted;
+use musher_tools::ToolSet;
 use uuid::Uuid;
 
 use crate::{
@@ -54,6 +55,7 @@ pub(crate) async fn compose(
     if let Some(name) = &config.display_name {
         builder = builder.display_name(name.as_str());
     }
+    builder = builder.toolbox(toolbox(config, &scratch));
     for (name, options) in &config.backends {
         builder = add(builder, name, options)?;
     }
@@ -74,6 +76,12 @@ pub(crate) async fn compose(
             })
         }
     }
+}
+
+/// Tools for the models of API backends.
+fn toolbox(config: &Config, scratch: &Scratch) -> ToolSet {
+    let set = ToolSet::workspace().with_temporary_in(scratch.path());
+    config.mcp.iter().fold(set, |set, (name, server)| set.with_server(name.as_str(), server.clone()))
 }
 
 fn add(builder: Builder, name: &str, options: &BackendOptions) -> Result<Builder, Failure> {

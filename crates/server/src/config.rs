@@ -1,6 +1,7 @@
 //! The config file: read once, every key of it used, an unknown one refused with file and line.
 
 mod backend;
+mod mcp;
 mod profile;
 
 use std::{
@@ -13,10 +14,12 @@ use std::{
 use musher_core::{Profile, Retention};
 use musher_http::TokenScope;
 use musher_protocol::RuntimeLimits;
+use musher_tools::McpServer;
 use serde::Deserialize;
 
 pub(crate) use self::{
     backend::{BackendError, BackendOptions, Kind},
+    mcp::McpError,
     profile::{ProfileError, backticked},
 };
 use crate::store::StoreUrl;
@@ -42,6 +45,13 @@ pub(crate) enum ConfigError {
     Syntax { file: String, message: String },
     #[error("config {file}: {key}: {message}")]
     Value { file: String, key: String, message: String },
+    #[error("config {file}: mcp.{name}")]
+    Mcp {
+        file: String,
+        name: String,
+        #[source]
+        source: McpError,
+    },
     #[error("config {file}: backends.{name}")]
     Backend {
         file: String,
@@ -71,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) profiles: BTreeMap<String, Profile>,
     /// By their names; every kind has one of its own name.
     pub(crate) backends: BTreeMap<String, BackendOptions>,
+    pub(crate) mcp: BTreeMap<String, McpServer>,
     pub(crate) workspaces: BTreeMap<String, PathBuf>,
     pub(crate) tokens: Vec<TokenTable>,
 }
@@ -88,6 +99,8 @@ struct File {
     profiles: BTreeMap<String, profile::ProfileTable>,
     #[serde(default)]
     backends: BTreeMap<String, backend::BackendTable>,
+    #[serde(default)]
+    mcp: BTreeMap<String, mcp::McpTable>,
     #[serde(default)]
     workspaces: BTreeMap<String, WorkspaceTable>,
     #[serde(default)]
@@ -209,6 +222,15 @@ impl Config {
             })?;
             backends.insert(backend, resolved);
         }
+        let mut servers = BTreeMap::new();
+        for (server, table) in file.mcp {
+            let resolved = table.resolve().map_err(|source| ConfigError::Mcp {
+                file: name.clone(),
+                name: server.clone(),
+                source,
+            })?;
+            servers.insert(server, resolved);
+        }
         let mut profiles = builtin_profiles();
         for (profile, table) in file.profiles {
             let resolved = table.resolve(directory, &backends);
@@ -268,6 +290,7 @@ impl Config {
             retention,
             profiles,
             backends,
+            mcp: servers,
             workspaces,
             tokens: file.tokens,
         })
@@ -367,6 +390,14 @@ mod tests {
             [profiles.gem]
             backend = "gemini-api"
             thinking_level = "LOW"
+            [mcp.tickets]
+            command = "tickets-mcp"
+            args = ["--stdio"]
+            env = { LEVEL = "warn" }
+            pass_env = ["TICKETS_TOKEN"]
+            [mcp.wiki]
+            url = "https://wiki.internal/mcp"
+            headers = { Authorization = "Bearer x" }
             [workspaces.here]
             path = "."
             isolation = "direct"
@@ -430,6 +461,13 @@ mod tests {
                 .as_ref()
                 .is_some_and(|record| record.is_absolute() && record.ends_with("recordings"))
         );
+        let McpServer::Command { program, args, environment } = &config.mcp["tickets"] else {
+            panic!("a program")
+        };
+        assert_eq!((program.as_str(), &args[..]), ("tickets-mcp", &["--stdio".to_owned()][..]));
+        assert_eq!(environment.get("LEVEL").and_then(|level| level.to_str()), Some("warn"));
+        let McpServer::Url { url, headers } = &config.mcp["wiki"] else { panic!("an address") };
+        assert_eq!((url.as_str(), headers.len()), ("https://wiki.internal/mcp", 1));
         assert_eq!(config.tokens[0].scopes, [TokenScope::Observe, TokenScope::Drive]);
     }
 
@@ -466,6 +504,11 @@ mod tests {
             (
                 "[profiles.p]\nbackend = \"nobody\"\n",
                 "config DIR/musher.toml: profiles.p: no backend `nobody`; there are `claude-pty`, `gemini-api`, `openai-api`, `scripted`",
+            ),
+            ("[mcp.x]\nargs = []\n", "config DIR/musher.toml: mcp.x: one of `command` and `url` is needed"),
+            (
+                "[mcp.x]\nurl = \"http://x\"\nargs = []\n",
+                "config DIR/musher.toml: mcp.x: `args` does not go with `url`",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\ngrace_secs = 61\n",

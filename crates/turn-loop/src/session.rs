@@ -43,6 +43,8 @@ struct Session {
     preface: Option<String>,
     conversation: Conversation,
     roster: Roster,
+    /// What holds the processes of its tools.
+    sandbox: String,
     cache_key: String,
     /// How often in a row a shorter history was hardly shorter.
     vain_shortenings: u32,
@@ -70,6 +72,7 @@ pub async fn run(setup: Setup, launch: Launch, link: Link) -> Result<SessionOutc
         preface: launch.preface,
         conversation,
         roster,
+        sandbox: launch.sandbox.unwrap_or_else(|| "none".to_owned()),
         cache_key: launch.worker_id.to_string(),
         vain_shortenings: 0,
     };
@@ -90,7 +93,7 @@ impl Session {
             mcp_servers: Vec::new(),
             settings_sources: Vec::new(),
             env_keys: Vec::new(),
-            sandbox: "none".to_owned(),
+            sandbox: self.sandbox.clone(),
         };
         self.stage.emit(Event::Environment(environment)).await?;
         for Dropped { name, why } in dropped {

@@ -210,6 +210,7 @@ impl Runtime {
         let parts = Parts {
             spec,
             backend,
+            toolbox: self.0.catalog.toolbox.clone(),
             store: self.0.store.clone(),
             shared: view.clone(),
             marker,

@@ -64,6 +64,7 @@ impl Task {
             model: spec.profile.model.clone(),
             capabilities: spec.capabilities.clone(),
             tools: Vec::new(),
+            sandbox: None,
             background: spec.profile.limits.background.is_some(),
             preface,
             options: spec.profile.options.clone(),
@@ -71,7 +72,8 @@ impl Task {
             history: history.entries,
             kept: history.files,
         };
-        self.session = Some(Session::start(backend.clone(), launch, marker.clone()));
+        let toolbox = self.parts.toolbox.clone().filter(|_| capabilities.tools);
+        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), toolbox));
         Ok(())
     }
 }

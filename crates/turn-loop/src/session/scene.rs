@@ -25,6 +25,7 @@ pub(super) fn session(link: Link, base_url: &str, tools: Vec<Arc<dyn Tool>>) -> 
         preface: None,
         conversation: Conversation::default(),
         roster,
+        sandbox: "none".to_owned(),
         cache_key: String::new(),
         vain_shortenings: 0,
     }
