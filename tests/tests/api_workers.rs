@@ -1,0 +1,197 @@
+//! Workers that need no CLI: the loop, its tools and its memory, behind the built binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+
+use musher_e2e::{Client, Fleet, Home};
+use musher_protocol::{Envelope, Payload};
+use musher_testkit::model_api::{Answer, ModelApi, Received};
+use serde_json::{Value, json};
+
+const KEY: &str = "sk-test-0123456789abcdef";
+
+/// A model that does what it is told: `call NAME ARGUMENTS` or `say WORDS`.
+async fn obedient() -> ModelApi {
+    let check = |received: &Received| {
+        let mut violations = Vec::new();
+        if received.path != "/v1/chat/completions" {
+            violations.push(format!("no route {}", received.path));
+        }
+        if received.header("authorization") != Some(&format!("Bearer {KEY}")) {
+            violations.push("no such key".to_owned());
+        }
+        violations
+    };
+    ModelApi::start(check, |received, n| {
+        let last = received.body["messages"].as_array().unwrap().last().unwrap();
+        let content = last["content"].as_str().unwrap();
+        match content.split_once(' ') {
+            Some(("call", call)) if last["role"] == "user" => {
+                let (name, arguments) = call.split_once(' ').unwrap();
+                called(&format!("call_{n}"), name, arguments)
+            }
+            _ => said(content),
+        }
+    })
+    .await
+}
+
+fn said(words: &str) -> Answer {
+    Answer::stream()
+        .events(&[
+            json!({"choices": [{"index": 0, "delta": {"content": words}}]}),
+            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
+            json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}),
+        ])
+        .bytes("data: [DONE]\n\n")
+}
+
+fn called(id: &str, name: &str, arguments: &str) -> Answer {
+    let function = json!({"name": name, "arguments": arguments});
+    let call = json!({"index": 0, "id": id, "type": "function", "function": function});
+    Answer::stream()
+        .events(&[
+            json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}),
+            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}),
+        ])
+        .bytes("data: [DONE]\n\n")
+}
+
+/// A home whose coder is a model at this address, with these lines in its profile.
+fn home(api: &ModelApi, work: &Path, profile: &str) -> Home {
+    let config = format!(
+        r#"
+        [store]
+        url = "sqlite:store"
+        [backends.local]
+        kind = "openai-api"
+        dialect = "chat"
+        base_url = "{}/v1"
+        api_key_env = "LOCAL_KEY"
+        [profiles.coder]
+        backend = "local"
+        model = "qwen"
+        {profile}
+        [workspaces.shop]
+        path = "{}"
+        "#,
+        api.url(),
+        work.display(),
+    );
+    Home::new(&config).env("LOCAL_KEY", KEY)
+}
+
+async fn worker(client: &Client) -> String {
+    let workspace = json!([{"name": "main", "reference": "shop"}]);
+    client.create(&json!({"intent": {"kind": "assistant"}, "workspace_refs": workspace})).await
+}
+
+async fn turn(client: &Client, worker: &str, content: &str) -> Value {
+    client.say(worker, content).await;
+    client.idle(worker).await["outcome"].clone()
+}
+
+/// The result of the log's only call.
+fn result(log: &[Envelope]) -> (&str, bool) {
+    let results: Vec<_> = log
+        .iter()
+        .filter_map(|event| {
+            let Payload::ToolResult { content, is_error, .. } = &event.payload else { return None };
+            Some((content.as_str(), *is_error))
+        })
+        .collect();
+    assert_eq!(results.len(), 1, "{results:?}");
+    results[0]
+}
+
+#[tokio::test]
+async fn a_file_is_written_when_somebody_allowed_it() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let server = home(&api, work.path(), "approval = { mode = \"ask\" }").start().await;
+    let client = server.client();
+    let worker = worker(&client).await;
+    client.say(&worker, r#"call write_file {"path": "a.txt", "content": "mush\n"}"#).await;
+    let query = "types=approval_requested&wait=60";
+    let page = client.get(&format!("/v1/workers/{worker}/events?{query}")).await.good();
+    let asked = &page["events"][0]["payload"];
+    assert_eq!((&asked["tool"], &asked["input"]["path"]), (&json!("write_file"), &json!("a.txt")));
+    assert!(!work.path().join("a.txt").exists(), "nobody allowed it yet");
+
+    let approval = asked["approval_id"].as_str().unwrap();
+    let allow = json!({"decision": "allow"});
+    let decided = client.post(&format!("/v1/workers/{worker}/approvals/{approval}"), &allow).await.good();
+    assert_eq!(decided["duplicate"], false);
+    assert_eq!(client.idle(&worker).await["outcome"]["outcome"], "completed");
+    assert_eq!(std::fs::read_to_string(work.path().join("a.txt")).unwrap(), "mush\n");
+    let log = client.log(&worker).await;
+    assert_eq!(result(&log), ("created a.txt (5 bytes)", false));
+    let tools = log.iter().find_map(|event| {
+        let Payload::SessionEnvironment(environment) = &event.payload else { return None };
+        Some(environment.tools.clone())
+    });
+    let expected = ["edit_file", "list_directory", "read_file", "search", "shell", "write_file"];
+    let mut tools = tools.unwrap();
+    tools.sort();
+    assert_eq!(tools, expected);
+    assert_eq!(api.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_command_of_a_model_leaves_nothing_when_its_worker_is_stopped() {
+    let (api, work, fleet) = (obedient().await, tempfile::tempdir().unwrap(), Fleet::new());
+    let server = home(&api, work.path(), "approval = { mode = \"allow\" }").start().await;
+    let client = server.client();
+    let worker = worker(&client).await;
+    // The command says itself whose it is, for its environment is not the config's to set.
+    let command =
+        format!("export {}; echo up; setsid sleep 600 & sleep 601", fleet.env().replace(" = ", "="));
+    client.say(&worker, &format!("call shell {}", json!({"command": command}))).await;
+    fleet.shows("sleep 600").await;
+    fleet.shows("sleep 601").await;
+    let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({"grace_secs": 1})).await.good();
+    assert_eq!(stopped["ack"]["status"], "stopped");
+    assert_eq!(fleet.alive(), Vec::<String>::new());
+    let log = client.log(&worker).await;
+    let (content, is_error) = result(&log);
+    assert!(is_error && content.contains("up"), "{content}");
+}
+
+#[tokio::test]
+async fn what_was_said_outlives_the_server() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = worker(&client).await;
+    assert_eq!(turn(&client, &worker, "the word is husky").await["text"], "the word is husky");
+    server.kill().await;
+    let server = home.start().await;
+    let client = server.client();
+    assert_eq!(turn(&client, &worker, "which word?").await["text"], "which word?");
+    let last = api.requests().pop().unwrap();
+    let said: Vec<_> = last.body["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|message| message["role"] != "system" && message["role"] != "developer")
+        .map(|message| message["content"].clone())
+        .collect();
+    assert_eq!(said, ["the word is husky", "the word is husky", "which word?"]);
+    assert_eq!(api.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_before_anything_is_created() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let server = home(&api, work.path(), "capabilities = [\"read\", \"mcp:tickets\"]")
+        .env("LOCAL_KEY", "")
+        .start()
+        .await;
+    let client = server.client();
+    let answer = client.post("/v1/workers", &json!({"intent": {"kind": "assistant"}})).await;
+    let text = format!("{answer:?}");
+    assert_eq!(answer.error(), (409, "worker_execution_unavailable"));
+    assert!(text.contains("LOCAL_KEY") && text.contains("no MCP server `tickets`"), "{text}");
+    assert_eq!(client.get("/v1/workers").await.good()["workers"], json!([]));
+}
