@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use self::{
     asking::Asking,
+    ending::Ending,
     meter::Meter,
     remarks::Remarks,
     speech::Speech,
@@ -148,7 +149,7 @@ impl Conversation {
         match &mut self.turn {
             // Something woke by itself at the same moment: the message follows when that is done, for one that
             // comes in between would become a part of it.
-            Some(turn) => turn.asked = Some(asked),
+            Some(turn) => turn.join(asked),
             None => self.turn = Some(Turn::of(asked)),
         }
         self.send_unsent()
@@ -437,13 +438,13 @@ impl Conversation {
         }
         let has_spoken = self.speech.end_turn();
         let taken = turn.take();
-        let end = ending::event(result, ending::Signs { has_spoken, ..turn.signs });
-        if let Event::RateLimited { reset_at, .. } = &end {
+        let ending = ending::read(result, ending::Signs { has_spoken, ..turn.signs });
+        if let Ending::Limited { reset_at, .. } = &ending {
             self.limit = Some(Limit { reset_at: *reset_at });
         } else {
             outputs.extend(taken.map(event));
         }
-        outputs.push(event(end));
+        outputs.push(event(if turn.has_input { ending.of_input() } else { ending.of_woken() }));
         outputs
     }
 

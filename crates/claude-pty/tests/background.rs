@@ -29,8 +29,8 @@ async fn a_task_that_outlives_its_turn_is_told_and_wakes_the_model_when_it_ends(
     std::fs::write(stage.work.path().join("go"), "").expect("a file of ours");
     let woken = run.until(|event| matches!(event, Event::TurnStarted)).await;
     assert_eq!(tasks(&woken), [0], "{woken:#?}");
-    let events = run.until_over().await;
-    assert!(matches!(events.last(), Some(Event::TurnEnded(TurnEnd::Completed { .. }))), "{events:#?}");
+    let events = run.until(|event| matches!(event, Event::WokenEnded(_))).await;
+    assert!(matches!(events.last(), Some(Event::WokenEnded(TurnEnd::Completed { .. }))), "{events:#?}");
     assert!(run.end(PATIENCE).await.exit_ok);
     assert_eq!(stage.api.violations(), []);
 }

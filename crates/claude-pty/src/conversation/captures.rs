@@ -140,7 +140,8 @@ fn every_result_ends_one_attempt() {
         let is_end = |output: &&Output| {
             matches!(
                 output,
-                Output::Event(Event::TurnEnded(_) | Event::RateLimited { .. }) | Output::Refused(_)
+                Output::Event(Event::TurnEnded(_) | Event::WokenEnded(_) | Event::RateLimited { .. })
+                    | Output::Refused(_)
             )
         };
         assert_eq!(outputs.iter().filter(is_end).count(), n_results(&name), "{name}");

@@ -33,24 +33,56 @@ pub(super) struct Signs {
     pub(super) has_spoken: bool,
 }
 
-/// The event that ends the turn, or the attempt.
-pub(super) fn event(result: &TurnResult, signs: Signs) -> Event {
+/// What a result ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    Turn(TurnEnd),
+    /// The attempt: a usage limit refuses.
+    Limited {
+        /// The vendor's word for the limit.
+        scope: String,
+        reset_at: Option<Timestamp>,
+    },
+}
+
+impl Ending {
+    /// The end of an input's turn. A limit leaves it open: the input comes again.
+    pub(super) fn of_input(self) -> Event {
+        match self {
+            Self::Turn(end) => Event::TurnEnded(end),
+            Self::Limited { scope, reset_at } => Event::RateLimited { scope, reset_at },
+        }
+    }
+
+    /// The end of work that woke by itself. There is no input to come again when a limit has passed.
+    pub(super) fn of_woken(self) -> Event {
+        Event::WokenEnded(match self {
+            Self::Turn(end) => end,
+            Self::Limited { scope, reset_at: _ } => {
+                TurnEnd::failed("rate_limited", format!("the limit `{}` refuses", bounded(&scope, MESSAGE)))
+            }
+        })
+    }
+}
+
+/// Reads how the turn, or the attempt, ended.
+pub(super) fn read(result: &TurnResult, signs: Signs) -> Ending {
     if result.is_aborted() && signs.is_locked_out {
         let message = "the vendor refuses the credentials (401)";
-        return Event::TurnEnded(TurnEnd::failed("authentication_failed", message));
+        return Ending::Turn(TurnEnd::failed("authentication_failed", message));
     }
     if result.is_aborted() {
-        return Event::TurnEnded(TurnEnd::Interrupted);
+        return Ending::Turn(TurnEnd::Interrupted);
     }
     if result.is_error && is_limited(result, &signs) {
         let limit = signs.limit.unwrap_or_default();
         let reset_at = limit.resets_at.and_then(|at| Timestamp::from_second(i64::try_from(at).ok()?).ok());
-        return Event::RateLimited {
+        return Ending::Limited {
             scope: limit.rate_limit_type.unwrap_or_else(|| REQUESTS.to_owned()),
             reset_at,
         };
     }
-    Event::TurnEnded(end(result, &signs))
+    Ending::Turn(end(result, &signs))
 }
 
 fn is_limited(result: &TurnResult, signs: &Signs) -> bool {

@@ -80,8 +80,16 @@ fn ended(end: TurnEnd) -> Output {
 }
 
 fn completed() -> Output {
+    ended(end_turn())
+}
+
+fn end_turn() -> TurnEnd {
     let vendor_stop_reason = Some("end_turn".to_owned());
-    ended(TurnEnd::Completed { stop_reason: musher_protocol::StopReason::EndTurn, vendor_stop_reason })
+    TurnEnd::Completed { stop_reason: musher_protocol::StopReason::EndTurn, vendor_stop_reason }
+}
+
+fn woken(end: TurnEnd) -> Output {
+    event(Event::WokenEnded(end))
 }
 
 fn message() -> Output {
@@ -153,6 +161,34 @@ fn an_input_waits_for_work_that_woke_by_itself() {
     talk.init(Some(&[OURS]));
     assert_eq!(talk.text("hi"), [taken(), done(1, "hi")]);
     assert_eq!(talk.result(), [completed()]);
+}
+
+#[test]
+fn work_that_woke_by_itself_ends_no_turn_of_an_input() {
+    let limited = json!({ "type": "result", "is_error": true, "api_error_status": 429 });
+    let said = json!({ "type": "result", "is_error": false, "stop_reason": "end_turn" });
+    let aborted = json!({ "type": "result", "is_error": true, "terminal_reason": "aborted_streaming" });
+    for (result, end, is_limit) in [
+        (said, end_turn(), false),
+        (aborted, TurnEnd::Interrupted, false),
+        (limited, TurnEnd::failed("rate_limited", "the limit `requests` refuses"), true),
+    ] {
+        let mut talk = Talk::new();
+        assert_eq!(talk.init(None), [event(Event::TurnStarted)]);
+        talk.text("by the way");
+        assert_eq!(talk.line(result), [woken(end)]);
+        assert_eq!(talk.0.limit().is_some(), is_limit);
+        assert!(!talk.0.has_open_turn());
+    }
+}
+
+#[test]
+fn an_input_that_is_taken_back_while_other_work_runs_has_an_end_of_its_own() {
+    let mut talk = Talk::new();
+    talk.init(None);
+    assert_eq!(talk.input("hello"), []);
+    assert_eq!(talk.0.interrupt(), [interrupt(1)]);
+    assert_eq!(talk.aborted(), [ended(TurnEnd::Interrupted)]);
 }
 
 #[test]

@@ -15,6 +15,8 @@ const NAMES_MESSAGES: &str = "msg_lifecycle_v1";
 pub(super) struct Turn {
     /// The input that it is about; none for work that woke by itself.
     pub(super) asked: Option<Asked>,
+    /// An input has it, also one that was taken back before it was sent: its end is the input's.
+    pub(super) has_input: bool,
     pub(super) run: Run,
     pub(super) interrupt: Interrupt,
     pub(super) signs: Signs,
@@ -64,7 +66,13 @@ impl Turn {
 
     /// A turn for an input.
     pub(super) fn of(asked: Asked) -> Self {
-        Self { asked: Some(asked), ..Self::default() }
+        Self { asked: Some(asked), has_input: true, ..Self::default() }
+    }
+
+    /// An input comes while it runs.
+    pub(super) fn join(&mut self, asked: Asked) {
+        self.asked = Some(asked);
+        self.has_input = true;
     }
 
     /// The program begins to work.

@@ -4,20 +4,14 @@ use super::*;
 
 fn check(result: serde_json::Value, signs: Signs, expected: &str) {
     let result: TurnResult = serde_json::from_value(result).unwrap();
-    let event = event(&result, signs);
-    let brief = if let Event::TurnEnded(end) = event {
-        match end {
-            TurnEnd::Completed { stop_reason, vendor_stop_reason } => {
-                format!("completed {stop_reason:?} {}", vendor_stop_reason.unwrap_or_default())
-            }
-            TurnEnd::Interrupted => "interrupted".to_owned(),
-            TurnEnd::Failed(TurnError { code, message }) => format!("{code}: {message}"),
-            TurnEnd::Refused { message, .. } => format!("refused: {message}"),
+    let brief = match read(&result, signs) {
+        Ending::Turn(TurnEnd::Completed { stop_reason, vendor_stop_reason }) => {
+            format!("completed {stop_reason:?} {}", vendor_stop_reason.unwrap_or_default())
         }
-    } else if let Event::RateLimited { scope, reset_at } = event {
-        format!("limited {scope} {reset_at:?}")
-    } else {
-        panic!("this ends nothing: {event:?}")
+        Ending::Turn(TurnEnd::Interrupted) => "interrupted".to_owned(),
+        Ending::Turn(TurnEnd::Failed(TurnError { code, message })) => format!("{code}: {message}"),
+        Ending::Turn(TurnEnd::Refused { message, .. }) => format!("refused: {message}"),
+        Ending::Limited { scope, reset_at } => format!("limited {scope} {reset_at:?}"),
     };
     assert_eq!(brief, expected);
 }
