@@ -251,6 +251,7 @@ impl Conversation {
     fn begin(&mut self, init: Init) -> Vec<Output> {
         let mut outputs = Vec::new();
         match &mut self.turn {
+            Some(turn) if turn.run == Run::Underway => turn.begin_behind(self.speech.take_spoken()),
             Some(turn) => turn.begin(&init),
             None => {
                 self.turn = Some(Turn::background());
@@ -423,6 +424,12 @@ impl Conversation {
         outputs.extend(lapsed.map(|request_id| Output::Withdraw { request_id }));
         if turn.asked.is_some() && (turn.is_foreign() || result.origin.is_some()) {
             // The runtime has one turn for both, so only the input's end is its end.
+            if turn.n_behind > 0 {
+                // The other has begun already.
+                turn.n_behind -= 1;
+                self.turn = Some(turn);
+                return outputs;
+            }
             turn.run = Run::Awaited;
             turn.signs = ending::Signs::default();
             if turn.interrupt != Interrupt::Unasked {
@@ -438,13 +445,18 @@ impl Conversation {
         }
         let has_spoken = self.speech.end_turn();
         let taken = turn.take();
-        let ending = ending::read(result, ending::Signs { has_spoken, ..turn.signs });
+        let mut signs = std::mem::take(&mut turn.signs);
+        // What was said last, the work behind it said.
+        signs.has_spoken |= has_spoken && turn.n_behind == 0;
+        let ending = ending::read(result, signs);
         if let Ending::Limited { reset_at, .. } = &ending {
             self.limit = Some(Limit { reset_at: *reset_at });
         } else {
             outputs.extend(taken.map(event));
         }
         outputs.push(event(if turn.has_input { ending.of_input() } else { ending.of_woken() }));
+        self.turn = turn.behind(has_spoken);
+        outputs.extend(self.turn.is_some().then_some(event(Event::TurnStarted)));
         outputs
     }
 

@@ -4,7 +4,7 @@ mod marked;
 #[macro_use]
 mod stage;
 
-use musher_backend::{Event, Launch, TurnEnd};
+use musher_backend::{Command, Event, Launch, TurnEnd};
 
 use self::{
     marked::marked,
@@ -60,6 +60,29 @@ async fn without_leave_nothing_outlives_its_turn(variable: &str) {
     }
 }
 
+async fn what_a_subagent_wakes_is_a_turn_of_its_own(variable: &str) {
+    let stage = Stage::of(variable).await;
+    let mut run = Run::start(stage.options(), Launch { background: true, ..stage.launch() });
+    let mut events = run.completed(SUBAGENT).await;
+    // Old versions wait for a subagent.
+    if !tasks(&events).is_empty() {
+        events.extend(run.until(|event| matches!(event, Event::WokenEnded(_))).await);
+    }
+    events.extend(run.completed("hello").await);
+    run.tell(Command::End { grace: PATIENCE }).await;
+    let (rest, outcome) = run.rest().await;
+    events.extend(rest);
+    assert!(outcome.expect("an outcome").exit_ok);
+    let begun = events.iter().filter(|event| matches!(event, Event::TurnStarted)).count();
+    let ends: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::WokenEnded(end) = event { Some(end) } else { None })
+        .collect();
+    assert_eq!((begun, begun), (ends.len(), usize::from(variable == LATEST)), "{events:#?}");
+    assert!(ends.iter().all(|end| matches!(end, TurnEnd::Completed { .. })), "{events:#?}");
+    assert_eq!(stage.api.violations(), []);
+}
+
 async fn a_long_command_in_the_foreground_is_no_task_of_the_background(variable: &str) {
     let stage = Stage::of(variable).await;
     let mut run = Run::start(stage.options(), Launch { background: true, ..stage.launch() });
@@ -82,4 +105,5 @@ on_both_versions! {
     an_end_with_a_task_in_the_background_leaves_nothing
     without_leave_nothing_outlives_its_turn
     a_long_command_in_the_foreground_is_no_task_of_the_background
+    what_a_subagent_wakes_is_a_turn_of_its_own
 }

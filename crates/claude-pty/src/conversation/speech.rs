@@ -135,6 +135,11 @@ impl Speech {
         self.superseded.clear();
         self.calls.clear();
         self.message.clear();
+        self.take_spoken()
+    }
+
+    /// Whether anything was said or called since this was asked.
+    pub(super) fn take_spoken(&mut self) -> bool {
         std::mem::take(&mut self.has_spoken)
     }
 

@@ -192,6 +192,61 @@ fn an_input_that_is_taken_back_while_other_work_runs_has_an_end_of_its_own() {
 }
 
 #[test]
+fn work_that_wakes_before_a_turn_has_its_result_is_a_turn_of_its_own() {
+    let started = || event(Event::TurnStarted);
+    let empty = || TurnEnd::failed("empty_answer", "the model ended its turn without a word");
+    for (first, second, n_behind, expected) in [
+        ("hi", "by the way", 1, vec![completed(), started(), woken(end_turn())]),
+        ("hi", "", 1, vec![completed(), started(), woken(empty())]),
+        ("", "by the way", 1, vec![ended(empty()), started(), woken(end_turn())]),
+        (
+            "hi",
+            "by the way",
+            2,
+            vec![completed(), started(), woken(end_turn()), started(), woken(end_turn())],
+        ),
+    ] {
+        let mut talk = Talk::new();
+        talk.input("hello");
+        talk.init(Some(&[OURS]));
+        let say = |talk: &mut Talk, text: &str| {
+            if !text.is_empty() {
+                talk.text(text);
+            }
+        };
+        say(&mut talk, first);
+        for _ in 0..n_behind {
+            assert_eq!(talk.init(None), []);
+            say(&mut talk, second);
+        }
+        let outputs: Vec<_> = (0..=n_behind).flat_map(|_| talk.result()).collect();
+        assert_eq!(outputs, expected, "{first:?}, then {second:?}");
+        assert!(!talk.0.has_open_turn());
+    }
+}
+
+#[test]
+fn work_behind_a_turn_may_end_first_and_an_input_joins_it() {
+    let behind = || json!({ "type": "result", "is_error": false, "stop_reason": "end_turn", "origin": {} });
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    talk.text("hi");
+    talk.init(None);
+    assert_eq!(talk.line(behind()), []);
+    assert_eq!(talk.result(), [completed()]);
+
+    talk.init(None);
+    talk.init(None);
+    assert_eq!(talk.input("hello"), []);
+    assert_eq!(talk.line(behind()), []);
+    assert_eq!(talk.line(behind()), [message()]);
+    talk.init(Some(&[OURS]));
+    talk.text("hi");
+    assert_eq!(talk.result(), [completed()]);
+}
+
+#[test]
 fn an_old_version_names_no_messages() {
     let mut talk = Talk::new();
     talk.input("hello");

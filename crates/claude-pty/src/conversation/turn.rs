@@ -20,6 +20,10 @@ pub(super) struct Turn {
     pub(super) run: Run,
     pub(super) interrupt: Interrupt,
     pub(super) signs: Signs,
+    /// Work that woke by itself and has begun before this turn's result came.
+    pub(super) n_behind: u32,
+    /// It began behind another turn, as others did.
+    is_one_of_several: bool,
 }
 
 /// An input on its way to the model.
@@ -64,6 +68,17 @@ impl Turn {
         Self { run: Run::Underway, ..Self::default() }
     }
 
+    /// Work that had begun behind this turn, which is over.
+    pub(super) fn behind(self, has_spoken: bool) -> Option<Self> {
+        let n_behind = self.n_behind.checked_sub(1)?;
+        // Of several, nobody counts who said what.
+        let is_one_of_several = self.is_one_of_several || n_behind > 0;
+        let signs = Signs { has_spoken: has_spoken || is_one_of_several, ..Signs::default() };
+        // The program works on it already, so an interrupt has met it, too.
+        let interrupt = self.interrupt;
+        Some(Self { signs, n_behind, is_one_of_several, interrupt, ..Self::background() })
+    }
+
     /// A turn for an input.
     pub(super) fn of(asked: Asked) -> Self {
         Self { asked: Some(asked), has_input: true, ..Self::default() }
@@ -75,11 +90,15 @@ impl Turn {
         self.has_input = true;
     }
 
+    /// The program begins to work on something else before it says how this ended.
+    pub(super) fn begin_behind(&mut self, has_spoken: bool) {
+        // A program that begins and begins does not end by this count.
+        self.n_behind = self.n_behind.saturating_add(1);
+        self.signs.has_spoken |= has_spoken;
+    }
+
     /// The program begins to work.
     pub(super) fn begin(&mut self, init: &Init) {
-        if self.run == Run::Underway {
-            return;
-        }
         let names = |asked: &Asked| match &init.user_message_uuids {
             Some(uuids) => uuids.contains(&asked.uuid.to_string()),
             None => !init.capabilities.iter().any(|name| name == NAMES_MESSAGES),
