@@ -5,6 +5,7 @@
 //! task: one that falls behind or fails costs the recording, which then says so, and nothing else.
 
 mod line;
+mod pieces;
 mod secrets;
 mod tape;
 

@@ -126,7 +126,8 @@ async fn a_session_that_goes_another_way_is_noticed() {
     assert!(said.contains("/response/response/message is missing"), "{said}");
 }
 
-/// What a tool shows of a secret stands as its name in the recording.
+/// What a tool shows of a secret stands as its name in the recording, and so does what the model says of it, which
+/// comes in pieces.
 #[tokio::test]
 async fn a_secret_of_the_environment_is_not_recorded() {
     let stage = Stage::of(LATEST).await;
@@ -137,10 +138,23 @@ async fn a_secret_of_the_environment_is_not_recorded() {
     let events = run.completed("@@bash:touch made; echo the key is $ANTHROPIC_API_KEY@@").await;
     let shows_key = |event: &Event| matches!(event, Event::ToolResult { content, .. } if content.contains(stage.api.api_key()));
     assert!(events.iter().any(shows_key), "the tool shows it: {events:#?}");
+    let (key, rest) = (stage.api.api_key(), "and that is all");
+    let events = run.completed(&format!("@@text:the key is {key}, {rest}@@")).await;
+    let pieces = |event: &Event| matches!(event, Event::TextDelta { text, .. } if !text.contains(key));
+    assert!(events.iter().filter(|event| pieces(event)).count() > 1, "it comes in pieces: {events:#?}");
     assert!(run.end(PATIENCE).await.exit_ok);
     let text = fs::read_to_string(only_file(directory.path())).expect("it is recorded");
     assert!(!text.contains(stage.api.api_key()), "the key is in the recording");
     assert!(text.contains("the key is [ANTHROPIC_API_KEY]"));
+    let said: String = text
+        .lines()
+        .filter_map(|line| {
+            let entry: Value = serde_json::from_str(line).expect("lines of JSON");
+            let said: Value = serde_json::from_str(entry["stdout"].as_str()?).ok()?;
+            Some(said["event"]["delta"]["text"].as_str()?.to_owned())
+        })
+        .collect();
+    assert!(said.contains(&format!("the key is [ANTHROPIC_API_KEY], {rest}")), "{said}");
 }
 
 /// Options for the fake that plays this.

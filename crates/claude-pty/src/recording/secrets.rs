@@ -1,10 +1,13 @@
 //! The secrets of a session, and how they are kept out of what is recorded. Pure.
 
-use std::{collections::BTreeSet, ffi::OsStr, fmt};
+use std::{collections::BTreeSet, ffi::OsStr, fmt, ops::Range};
 
 /// Parts of a variable's name that say that its value is a secret.
 const WORDS: [&str; 9] =
     ["KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "COOKIE", "HEADERS"];
+
+/// Ends of names that say the same: a personal access token, a password.
+const ENDINGS: [&str; 2] = ["_PAT", "_PWD"];
 
 /// What is shorter protects nothing, and would be found in the middle of other words.
 const SHORTEST: usize = 8;
@@ -21,20 +24,34 @@ pub(super) struct Secrets {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pattern {
     value: Vec<u8>,
+    /// What stands in its place.
     name: String,
 }
 
+/// A secret in a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found<'a> {
+    pub(super) place: Range<usize>,
+    /// What stands in its place.
+    pub(super) name: &'a str,
+}
+
 impl Secrets {
-    /// Those of these variables whose names say so.
+    /// Those of these variables whose names say so, and of all others the user and the password of a URL.
     pub(super) fn of<'a>(variables: impl Iterator<Item = (&'a str, &'a OsStr)>) -> Self {
         let mut patterns = BTreeSet::new();
-        for (name, value) in variables.filter(|(name, _)| is_secret(name)) {
-            let value = value.as_encoded_bytes();
-            // A line may show one line of it, or it may stand within a text of JSON.
-            let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
-            let found = lines.chain([value.to_vec(), within_json(value)]);
-            let pattern = |value| Pattern { value, name: format!("[{name}]") };
-            patterns.extend(found.filter(|value| value.len() >= SHORTEST).map(pattern));
+        for (name, value) in variables {
+            let (value, is_secret, name) = (value.as_encoded_bytes(), is_secret(name), format!("[{name}]"));
+            if is_secret {
+                patterns.extend(shown(value, &name));
+            }
+            for userinfo in userinfos(value) {
+                let password = userinfo.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
+                patterns.extend(shown(userinfo, &name).chain(shown(password, &name)));
+                // Between these marks it is no other word, however short it is.
+                let whole = [SCHEME_END, userinfo, b"@"].concat();
+                patterns.insert(Pattern { value: whole, name: format!("://{name}@") });
+            }
         }
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.value.len()));
@@ -45,19 +62,33 @@ impl Secrets {
     pub(super) fn redact(&self, line: &[u8]) -> Vec<u8> {
         let mut redacted = Vec::with_capacity(line.len());
         let mut rest = line;
-        while let Some(at) = rest.iter().position(|byte| self.begins(*byte)) {
-            let (before, here) = rest.split_at(at);
-            redacted.extend_from_slice(before);
-            if let Some(pattern) = self.patterns.iter().find(|pattern| here.starts_with(&pattern.value)) {
-                redacted.extend_from_slice(pattern.name.as_bytes());
-                rest = &here[pattern.value.len()..];
-            } else {
-                redacted.push(here[0]);
-                rest = &here[1..];
-            }
+        while let Some(Found { place, name }) = self.find(rest) {
+            redacted.extend_from_slice(&rest[..place.start]);
+            redacted.extend_from_slice(name.as_bytes());
+            rest = &rest[place.end..];
         }
         redacted.extend_from_slice(rest);
         redacted
+    }
+
+    /// The first secret in a text; of several at one place the longest.
+    pub(super) fn find(&self, text: &[u8]) -> Option<Found<'_>> {
+        text.iter().enumerate().filter(|(_, byte)| self.begins(**byte)).find_map(|(at, _)| {
+            let pattern = self.patterns.iter().find(|pattern| text[at..].starts_with(&pattern.value))?;
+            Some(Found { place: at..at + pattern.value.len(), name: &pattern.name })
+        })
+    }
+
+    /// Where in a text a secret may begin that goes on behind its end; the text's length when none does.
+    pub(super) fn open_end(&self, text: &[u8]) -> usize {
+        let longest = self.patterns.first().map_or(0, |pattern| pattern.value.len() - 1);
+        let is_beginning = |at: &usize| {
+            let end = &text[*at..];
+            self.patterns
+                .iter()
+                .any(|pattern| pattern.value.len() > end.len() && pattern.value.starts_with(end))
+        };
+        (text.len().saturating_sub(longest)..text.len()).find(is_beginning).unwrap_or(text.len())
     }
 
     /// Whether a secret begins with this byte.
@@ -87,9 +118,35 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// What a URL's scheme ends with.
+const SCHEME_END: &[u8] = b"://";
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    WORDS.iter().any(|word| name.contains(word))
+    WORDS.iter().any(|word| name.contains(word)) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The forms in which a value may show, as far as they are worth hiding.
+fn shown<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = Pattern> + use<'a> {
+    // A line may show one line of it, or it may stand within a text of JSON.
+    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
+    let found = lines.chain([value.to_vec(), within_json(value)]);
+    found.filter(|value| value.len() >= SHORTEST).map(|value| Pattern { value, name: name.to_owned() })
+}
+
+/// The users, with their passwords, of the URLs in a value.
+fn userinfos(value: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    let mut rest = value;
+    while let Some(at) = rest.windows(SCHEME_END.len()).position(|here| here == SCHEME_END) {
+        rest = &rest[at + SCHEME_END.len()..];
+        let is_end = |byte: &u8| matches!(byte, b'/' | b'?' | b'#') || byte.is_ascii_whitespace();
+        let authority = &rest[..rest.iter().position(is_end).unwrap_or(rest.len())];
+        if let Some(end) = authority.iter().rposition(|byte| *byte == b'@').filter(|end| *end > 0) {
+            found.push(&authority[..end]);
+        }
+    }
+    found
 }
 
 /// A value as it stands between the quotes of a JSON text; nothing for what is no text.
@@ -122,6 +179,47 @@ mod tests {
         // Shorter than any secret.
         check(&[("A_KEY", "1")], "1, 2, 1", "1, 2, 1");
         check(&[key, ("A_TOKEN", "sk-ant-12345-long")], "sk-ant-12345-long", "[A_TOKEN]");
+    }
+
+    #[test]
+    fn a_url_shows_neither_user_nor_password() {
+        let url = ("DATABASE_URL", "postgres://me:p%40ss@db.example:5432/x?y=z");
+        check(&[url], url.1, "postgres://[DATABASE_URL]@db.example:5432/x?y=z");
+        check(&[url], "as me, p%40ss", "as me, p%40ss");
+        let long = ("PROXY", "http://somebody:correct-horse@proxy:1 and https://a@b");
+        check(
+            &[long],
+            "http://somebody:correct-horse@proxy:1 correct-horse",
+            "http://[PROXY]@proxy:1 [PROXY]",
+        );
+        check(&[long], "somebody:correct-horse https://a@b/c", "[PROXY] https://[PROXY]@b/c");
+        // What stands behind the authority is no user.
+        check(&[("A_URL", "http://a/b@c")], "http://a/b@c", "http://a/b@c");
+        check(&[("A_URL", "http://@c")], "http://@c", "http://@c");
+    }
+
+    #[test]
+    fn names_of_tokens_and_passwords_end_like_that() {
+        check(&[("GITHUB_PAT", "0123456789")], "0123456789", "[GITHUB_PAT]");
+        check(&[("MYSQL_PWD", "0123456789")], "0123456789", "[MYSQL_PWD]");
+        check(&[("PATH", "/usr/bin:/bin"), ("PWD", "/home/somebody")], "/usr/bin:/bin", "/usr/bin:/bin");
+    }
+
+    #[test]
+    fn an_end_is_open_where_a_secret_may_begin() {
+        let secrets = secrets(&[("A_KEY", "sk-ant-12345"), ("B_KEY", "sk-ant-12345-long")]);
+        for (text, expected) in [
+            ("", 0),
+            ("x", 1),
+            ("x s", 2),
+            ("x sk-sk-an", 5),
+            ("sk-ant-1234x", 12),
+            // It is one, and may become the other.
+            ("sk-ant-12345", 0),
+            ("sk-ant-12345-long", 17),
+        ] {
+            assert_eq!(secrets.open_end(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{
     Cut, Taken, Track,
     line::{self, Header},
+    pieces::{Line, Pieces},
     secrets::Secrets,
 };
 use crate::framing::MAX_LINE;
@@ -30,6 +31,8 @@ pub(super) struct Tape {
     stdin: Vec<u8>,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    /// Whole lines, until it is known that they hold no piece of a secret.
+    pieces: Pieces,
     at_ms: u64,
     length: usize,
     version: Version,
@@ -38,8 +41,9 @@ pub(super) struct Tape {
 
 impl Tape {
     pub(super) fn new(secrets: Secrets) -> Self {
-        let (stdin, stdout, stderr) = Default::default();
-        Self { secrets, stdin, stdout, stderr, at_ms: 0, length: 0, version: Version::Unknown, end: None }
+        let (stdin, stdout, stderr, pieces) = Default::default();
+        let version = Version::Unknown;
+        Self { secrets, stdin, stdout, stderr, pieces, at_ms: 0, length: 0, version, end: None }
     }
 
     /// The first line.
@@ -75,13 +79,14 @@ impl Tape {
             Taken::Bytes(track, bytes) => self.bytes(track, &bytes, text),
             Taken::StdinClosed => {
                 self.rest(Track::Stdin, text);
-                self.add(&line::stdin_closed(at_ms), text);
+                self.add(Line::Whole(line::stdin_closed(at_ms)), text);
             }
             Taken::Over(exit) => {
                 for track in [Track::Stdin, Track::Stdout, Track::Stderr] {
                     self.rest(track, text);
                 }
-                self.add(&line::exit(at_ms, exit), text);
+                self.pieces.break_off(&self.secrets);
+                self.add(Line::Whole(line::exit(at_ms, exit)), text);
                 self.end = self.end.or(Some(None));
             }
         }
@@ -89,6 +94,12 @@ impl Tape {
 
     /// Ends the cassette here. What is not complete is left out: nobody knows how it would have gone on.
     pub(super) fn cut(&mut self, cut: Cut, text: &mut String) {
+        self.pieces.break_off(&self.secrets);
+        self.write(text);
+        self.end_with(cut, text);
+    }
+
+    fn end_with(&mut self, cut: Cut, text: &mut String) {
         if self.end.is_none() {
             text.push_str(&line::cut(self.at_ms, cut));
             self.end = Some(Some(cut));
@@ -110,8 +121,14 @@ impl Tape {
             if self.version == Version::Unknown && track == Track::Stdout {
                 self.version = version_in(line).map_or(Version::Unknown, Version::Known);
             }
-            let line = line::bytes(self.at_ms, track, &self.secrets.redact(line));
-            self.add(&line, text);
+            let at_ms = self.at_ms;
+            let line = match track {
+                Track::Stdout => Line::Said { at_ms, bytes: line.to_vec() },
+                Track::Stdin | Track::Stderr => {
+                    Line::Whole(line::bytes(at_ms, track, &self.secrets.redact(line)))
+                }
+            };
+            self.add(line, text);
         }
     }
 
@@ -120,19 +137,32 @@ impl Tape {
         let rest = std::mem::take(self.waiting(track));
         if !rest.is_empty() {
             let line = line::bytes(self.at_ms, track, &self.secrets.redact_broken(&rest));
-            self.add(&line, text);
+            self.add(Line::Whole(line), text);
         }
     }
 
-    fn add(&mut self, line: &str, text: &mut String) {
-        if self.end.is_some() {
-            return;
-        }
-        self.length += line.len();
-        if self.length > MAX_LENGTH {
-            self.cut(Cut::Full, text);
-        } else {
-            text.push_str(line);
+    fn add(&mut self, line: Line, text: &mut String) {
+        self.pieces.push(line, &self.secrets);
+        self.write(text);
+    }
+
+    /// Writes down what waits no more.
+    fn write(&mut self, text: &mut String) {
+        while self.end.is_none()
+            && let Some(line) = self.pieces.pop()
+        {
+            let line = match line {
+                Line::Said { at_ms, bytes } => {
+                    line::bytes(at_ms, Track::Stdout, &self.secrets.redact(&bytes))
+                }
+                Line::Whole(line) => line,
+            };
+            self.length += line.len();
+            if self.length > MAX_LENGTH {
+                self.end_with(Cut::Full, text);
+            } else {
+                text.push_str(&line);
+            }
         }
     }
 
