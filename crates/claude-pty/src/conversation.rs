@@ -290,27 +290,28 @@ impl Conversation {
         if streamed.parent_tool_use_id.is_some() {
             return Vec::new();
         }
-        let mut events = Vec::new();
+        let (mut events, mut usage) = (Vec::new(), None);
         match &streamed.event {
             StreamEvent::MessageStart { message } => {
                 events.extend(self.turn.as_mut().and_then(Turn::take));
                 self.meter.begin(&message.id, message.usage);
             }
             StreamEvent::MessageDelta { usage } => self.meter.more(*usage),
-            StreamEvent::MessageStop => self.meter.end(),
+            StreamEvent::MessageStop if streamed.abandoned_blocks.is_some() => self.meter.break_off(),
+            StreamEvent::MessageStop => usage = self.meter.end().map(Event::Usage),
             StreamEvent::ContentBlockStart { .. }
             | StreamEvent::ContentBlockDelta { .. }
             | StreamEvent::Other => {}
         }
         let is_cut = self.is_cut();
         events.extend(self.speech.stream(streamed.event, streamed.abandoned_blocks.is_some() && !is_cut));
-        events.into_iter().map(event).collect()
+        events.into_iter().chain(usage).map(event).collect()
     }
 
     fn assistant(&mut self, said: wire::Said) -> Vec<Output> {
         if said.parent_tool_use_id.is_some() {
-            self.meter.whole(&said.message.id, said.message.usage);
-            return self.speech.subagent(said.message).into_iter().map(event).collect();
+            let usage = self.meter.whole(&said.message.id, said.message.usage).map(Event::Usage);
+            return self.speech.subagent(said.message).into_iter().chain(usage).map(event).collect();
         }
         if said.message.is_synthetic() || said.error.is_some() {
             if let Some(turn) = &mut self.turn {
@@ -318,12 +319,12 @@ impl Conversation {
             }
             return Vec::new();
         }
-        self.meter.whole(&said.message.id, said.message.usage);
+        let usage = self.meter.whole(&said.message.id, said.message.usage).map(Event::Usage);
         self.tasks.called(&said.message);
         let taken = self.turn.as_mut().and_then(Turn::take);
         let is_cut = said.aborted || self.is_cut();
         let complete = self.speech.complete(said.message, is_cut);
-        taken.into_iter().chain(complete).map(event).collect()
+        taken.into_iter().chain(complete).chain(usage).map(event).collect()
     }
 
     /// The program's own words to the model are of no concern to anyone else.

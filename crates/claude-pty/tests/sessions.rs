@@ -13,6 +13,7 @@ use std::{
 
 use musher_backend::{Command, Event, Launch, Resume, SessionOutcome, TurnEnd};
 use musher_claude_pty::{ClaudeOptions, ClaudePty};
+use musher_protocol::Usage;
 use musher_testkit::messages_api::{INPUT_TOKENS, OUTPUT_TOKENS};
 use serde_json::Value;
 
@@ -41,7 +42,7 @@ async fn a_session_goes_on_in_a_new_process(variable: &str) {
     assert_eq!(second.session, Some((session_id, true)));
     let messages = stage.api.requests()[1].body["messages"].to_string();
     assert!(messages.contains("remember the first") && messages.contains("and the second"), "{messages}");
-    assert_eq!(usage(&events), (1, 1), "what was used before is not counted again");
+    assert_eq!(usage(&events), 1, "what was used before is not counted again");
     assert!(second.end(PATIENCE).await.exit_ok);
     assert_eq!(stage.api.violations(), []);
 }
@@ -51,25 +52,42 @@ async fn each_turn_counts_what_it_used(variable: &str) {
     let mut run = Run::start(stage.options(), stage.launch());
     for (prompt, n_requests) in [("hello", 1), ("@@bash:echo hi@@", 2), ("hello", 1)] {
         let events = run.completed(prompt).await;
-        assert_eq!(usage(&events).0, n_requests, "{prompt}: {events:#?}");
+        assert_eq!(usage(&events), n_requests, "{prompt}: {events:#?}");
     }
     run.end(PATIENCE).await;
 }
 
-/// How many requests' input the usage of these events is, and how many such events there are.
-fn usage(events: &[Event]) -> (u64, usize) {
-    let increments: Vec<_> = events
-        .iter()
-        .filter_map(|event| if let Event::Usage(usage) = event { Some(usage) } else { None })
-        .collect();
+async fn a_turn_that_goes_on_and_on_tells_what_it_uses(variable: &str) {
+    let stage = Stage::of(variable).await;
+    let mut run = Run::start(stage.options(), stage.launch());
+    run.say("@@loop@@").await;
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        events.extend(run.until(|event| matches!(event, Event::Usage(_))).await);
+    }
+    let is_over = |event: &Event| matches!(event, Event::TurnEnded(_));
+    assert!(!events.iter().any(is_over), "{events:#?}");
+    run.tell(Command::Interrupt).await;
+    let rest = run.until_over().await;
+    assert_eq!(rest.last(), Some(&Event::TurnEnded(TurnEnd::Interrupted)));
+    run.end(PATIENCE).await;
+}
+
+/// How many requests' input the usage of these events is, all of which have a cost.
+fn usage(events: &[Event]) -> u64 {
+    let mut sum = Usage::zero();
+    for event in events {
+        if let Event::Usage(usage) = event {
+            sum.add(usage);
+        }
+    }
     let cached = musher_testkit::messages_api::CACHE_CREATION_INPUT_TOKENS
         + musher_testkit::messages_api::CACHE_READ_INPUT_TOKENS;
-    let input: u64 = increments.iter().filter_map(|usage| usage.input_tokens).sum();
-    assert!(increments.iter().all(|usage| usage.total_cost_usd > Some(0.0)), "{increments:#?}");
-    assert!(increments.iter().all(|usage| usage.output_tokens >= Some(OUTPUT_TOKENS.min(1))));
-    let request = INPUT_TOKENS + cached;
-    assert_eq!(input % request, 0, "{increments:#?}");
-    (input / request, increments.len())
+    let (input, request) = (sum.input_tokens.expect("it is known"), INPUT_TOKENS + cached);
+    assert!(sum.total_cost_usd > Some(0.0), "{events:#?}");
+    assert!(sum.output_tokens >= Some(OUTPUT_TOKENS.min(1)), "{events:#?}");
+    assert_eq!(input % request, 0, "{events:#?}");
+    input / request
 }
 
 async fn an_unknown_session_is_refused(variable: &str) {
@@ -239,6 +257,7 @@ async fn a_hostile_repository_runs_nothing(variable: &str) {
 on_both_versions! {
     a_session_goes_on_in_a_new_process
     each_turn_counts_what_it_used
+    a_turn_that_goes_on_and_on_tells_what_it_uses
     an_unknown_session_is_refused
     a_session_runs_once_at_a_time
     a_new_session_is_told_what_was_said_before_its_first_input

@@ -149,6 +149,39 @@ fn every_result_ends_one_attempt() {
 }
 
 #[test]
+fn what_is_told_of_usage_is_what_the_results_say() {
+    let mut n_compared = 0;
+    for name in names() {
+        let bytes = fs::read(directory().join(&name)).unwrap();
+        let results: Vec<Value> = bytes
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .filter(|value: &Value| value["type"] == "result")
+            .collect();
+        let models = results.iter().flat_map(|result| result["model_usage_since_last_result"].as_object());
+        let counts: Vec<&Value> = models.flat_map(|models| models.values()).collect();
+        let count = |field: &str| counts.iter().filter_map(|count| count[field].as_u64()).sum::<u64>();
+        let mut sum = Usage::zero();
+        for output in replay(&name, usize::MAX) {
+            if let Output::Event(Event::Usage(usage)) = output {
+                sum.add(&usage);
+            }
+        }
+        // Old versions count otherwise, and one that was killed says nothing at its end.
+        if counts.is_empty() || sum.total_cost_usd.is_none() {
+            continue;
+        }
+        n_compared += 1;
+        let input = count("inputTokens") + count("cacheReadInputTokens") + count("cacheCreationInputTokens");
+        let told = (sum.input_tokens, sum.output_tokens, sum.reasoning_tokens);
+        assert_eq!(told, (Some(input), Some(count("outputTokens")), Some(count("thinkingTokens"))), "{name}");
+        let cost: f64 = counts.iter().filter_map(|count| count["costUSD"].as_f64()).sum();
+        assert!((sum.total_cost_usd.unwrap() - cost).abs() < 1e-9, "{name}");
+    }
+    assert!(n_compared > 50, "{n_compared} were compared");
+}
+
+#[test]
 fn the_pieces_are_the_whole_and_every_result_has_its_call() {
     for name in names() {
         let mut pieces: BTreeMap<Block, String> = BTreeMap::new();

@@ -3,6 +3,11 @@
 //! The program counts, and says so at each turn's end. New versions say what was used since the end before.
 //! Old ones count over the life of the process only, and leave out an answer that was interrupted; that, and
 //! all that is known when a process ends in the middle of a turn, is taken from the stream: tokens, no cost.
+//!
+//! A turn may be long, so the tokens of each answer are told when it is whole. What the turn's end says on top of
+//! them is told there, with the cost and the count of thoughts, of which nothing is known before. Until then the
+//! increments have none of either, which is what the program has reported; one that ends without a word makes both
+//! unknown.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +20,13 @@ use crate::wire::{MessageUsage, ModelUsage, TurnResult};
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     /// The program's count over its life, as of the last turn's end.
-    told: Sum,
+    counted: Sum,
+    /// All tokens up to the last turn's end.
+    settled: Tokens,
+    /// Those of whole answers since then.
+    answers: Tokens,
+    /// All tokens that were told, whoever counted them.
+    told: Tokens,
     /// Requests to the model since then, by message.
     requests: BTreeMap<String, Request>,
     /// The message that is being streamed.
@@ -28,13 +39,19 @@ struct Request {
     is_over: bool,
 }
 
-/// Tokens, each kind apart as the vendor counts them, and dollars.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
+/// Tokens, each kind apart as the vendor counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tokens {
     input: u64,
     output: u64,
     cache_creation: u64,
     cache_read: u64,
+}
+
+/// Tokens, those that are thoughts, and dollars.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    tokens: Tokens,
     thinking: Option<u64>,
     cost_usd: f64,
 }
@@ -54,7 +71,15 @@ impl Meter {
     }
 
     /// The answer is whole.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self) -> Option<Usage> {
+        let request = self.requests.get_mut(&self.current).filter(|request| !request.is_over)?;
+        request.is_over = true;
+        let answer = Tokens::of(request.usage);
+        self.answered(answer)
+    }
+
+    /// The answer broke off. What of it was used, the turn's end says.
+    pub(super) fn break_off(&mut self) {
         if let Some(request) = self.requests.get_mut(&self.current) {
             request.is_over = true;
         }
@@ -62,33 +87,92 @@ impl Meter {
 
     /// A request whose answer came as a whole: a subagent's, or one that was not streamed. The same one may come
     /// several times, and again after it was streamed.
-    pub(super) fn whole(&mut self, message_id: &str, usage: MessageUsage) {
-        self.requests.entry(message_id.to_owned()).or_insert(Request { usage, is_over: true });
+    pub(super) fn whole(&mut self, message_id: &str, usage: MessageUsage) -> Option<Usage> {
+        if self.requests.contains_key(message_id) {
+            return None;
+        }
+        self.requests.insert(message_id.to_owned(), Request { usage, is_over: true });
+        self.answered(Tokens::of(usage))
     }
 
-    /// What was used since the turn's end before, by the result of this one. Two increments where only one of
-    /// them has a known cost.
+    /// What was used since the turn's end before, by the result of this one, and was not told yet. Two increments
+    /// where only one of them has a known cost.
     pub(super) fn settle(&mut self, result: &TurnResult) -> Vec<Usage> {
         let requests = std::mem::take(&mut self.requests);
+        self.answers = Tokens::default();
         let counted = Sum::over(&result.model_usage, result.total_cost_usd);
-        let told = std::mem::replace(&mut self.told, counted);
+        let before = std::mem::replace(&mut self.counted, counted);
+        let used = match &result.model_usage_since_last_result {
+            Some(since) => Sum::over(since, None),
+            None => counted.since(before),
+        };
+        self.settled = self.settled.and(used.tokens);
+        let tokens = self.tell(self.settled);
         let mut increments = Vec::new();
-        match &result.model_usage_since_last_result {
-            Some(since) => increments.push(Sum::over(since, None).usage(true)),
-            None => {
-                increments.push(counted.since(told).usage(true));
-                if result.terminal_reason.as_deref() == Some("aborted_streaming") {
-                    let cut = requests.values().filter(|request| !request.is_over);
-                    increments.push(streamed(cut).usage(false));
-                }
-            }
+        if tokens != Tokens::default() || used.cost_usd != 0.0 || used.thinking.is_some_and(|n| n > 0) {
+            increments.push(increment(tokens, used.thinking, Some(used.cost_usd)));
         }
-        increments.into_iter().flatten().collect()
+        let is_cut = result.terminal_reason.as_deref() == Some("aborted_streaming");
+        if is_cut && result.model_usage_since_last_result.is_none() {
+            let cut = streamed(requests.values().filter(|request| !request.is_over));
+            self.settled = self.settled.and(cut);
+            let tokens = self.tell(self.settled);
+            increments.extend((tokens != Tokens::default()).then(|| increment(tokens, None, None)));
+        }
+        increments
     }
 
-    /// What is known to have been used when the program ends without saying.
+    /// What is known to have been used when the program ends without saying; without tokens where they were told
+    /// and only their cost stays unknown.
     pub(super) fn unsettled(&mut self) -> Option<Usage> {
-        streamed(std::mem::take(&mut self.requests).values()).usage(false)
+        let requests = std::mem::take(&mut self.requests);
+        self.answers = Tokens::default();
+        let used = streamed(requests.values());
+        self.settled = self.settled.and(used);
+        let tokens = self.tell(self.settled);
+        (used != Tokens::default()).then(|| increment(tokens, None, None))
+    }
+
+    /// An answer is whole.
+    fn answered(&mut self, answer: Tokens) -> Option<Usage> {
+        self.answers = self.answers.and(answer);
+        let tokens = self.tell(self.settled.and(self.answers));
+        (tokens != Tokens::default()).then(|| increment(tokens, Some(0), Some(0.0)))
+    }
+
+    /// What is new in all that was used so far. Less than was told is nothing new: it is made up for by what comes.
+    fn tell(&mut self, all: Tokens) -> Tokens {
+        let new = all.beyond(self.told);
+        self.told = self.told.and(new);
+        new
+    }
+}
+
+impl Tokens {
+    fn of(usage: MessageUsage) -> Self {
+        Self {
+            input: usage.input_tokens.unwrap_or_default(),
+            output: usage.output_tokens.unwrap_or_default(),
+            cache_creation: usage.cache_creation_input_tokens.unwrap_or_default(),
+            cache_read: usage.cache_read_input_tokens.unwrap_or_default(),
+        }
+    }
+
+    fn and(self, more: Self) -> Self {
+        self.with(more, u64::saturating_add)
+    }
+
+    fn beyond(self, before: Self) -> Self {
+        self.with(before, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, each: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            input: each(self.input, other.input),
+            output: each(self.output, other.output),
+            cache_creation: each(self.cache_creation, other.cache_creation),
+            cache_read: each(self.cache_read, other.cache_read),
+        }
     }
 }
 
@@ -99,10 +183,10 @@ impl Sum {
         let mut cost = 0.0;
         for model in models.values() {
             let model: ModelUsage = serde_json::from_value(model.clone()).unwrap_or_default();
-            sum.input += model.input_tokens.unwrap_or_default();
-            sum.output += model.output_tokens.unwrap_or_default();
-            sum.cache_creation += model.cache_creation_input_tokens.unwrap_or_default();
-            sum.cache_read += model.cache_read_input_tokens.unwrap_or_default();
+            sum.tokens.input += model.input_tokens.unwrap_or_default();
+            sum.tokens.output += model.output_tokens.unwrap_or_default();
+            sum.tokens.cache_creation += model.cache_creation_input_tokens.unwrap_or_default();
+            sum.tokens.cache_read += model.cache_read_input_tokens.unwrap_or_default();
             sum.thinking =
                 model.thinking_tokens.map(|n| n + sum.thinking.unwrap_or_default()).or(sum.thinking);
             cost += model.cost_usd.unwrap_or_default();
@@ -113,49 +197,35 @@ impl Sum {
 
     /// The difference to an earlier sum; all of it where it is smaller, for then it began anew.
     fn since(self, before: Sum) -> Sum {
-        let tokens = |sum: Sum| [sum.input, sum.output, sum.cache_creation, sum.cache_read];
-        let began_anew = self.cost_usd < before.cost_usd
-            || tokens(self).into_iter().zip(tokens(before)).any(|(now, then)| now < then);
+        let began_anew =
+            self.cost_usd < before.cost_usd || before.tokens.beyond(self.tokens) != Tokens::default();
         if began_anew {
             return self;
         }
         Sum {
-            input: self.input - before.input,
-            output: self.output - before.output,
-            cache_creation: self.cache_creation - before.cache_creation,
-            cache_read: self.cache_read - before.cache_read,
+            tokens: self.tokens.beyond(before.tokens),
             thinking: self.thinking.map(|now| now.saturating_sub(before.thinking.unwrap_or_default())),
             cost_usd: self.cost_usd - before.cost_usd,
         }
     }
+}
 
-    /// An increment; none when nothing was used.
-    fn usage(self, has_cost: bool) -> Option<Usage> {
-        let input = self.input + self.cache_creation + self.cache_read;
-        if input == 0 && self.output == 0 && self.cost_usd == 0.0 {
-            return None;
-        }
-        Some(Usage {
-            input_tokens: Some(input),
-            output_tokens: Some(self.output),
-            cache_creation_input_tokens: Some(self.cache_creation),
-            cache_read_input_tokens: Some(self.cache_read),
-            reasoning_tokens: self.thinking,
-            total_cost_usd: has_cost.then_some(self.cost_usd),
-            known_cost_usd: None,
-            cost_source: has_cost.then_some(CostSource::Reported),
-        })
+fn increment(tokens: Tokens, thinking: Option<u64>, cost_usd: Option<f64>) -> Usage {
+    let Tokens { input, output, cache_creation, cache_read } = tokens;
+    Usage {
+        input_tokens: Some(input + cache_creation + cache_read),
+        output_tokens: Some(output),
+        cache_creation_input_tokens: Some(cache_creation),
+        cache_read_input_tokens: Some(cache_read),
+        reasoning_tokens: thinking,
+        total_cost_usd: cost_usd,
+        known_cost_usd: None,
+        cost_source: cost_usd.map(|_known| CostSource::Reported),
     }
 }
 
-fn streamed<'a>(requests: impl Iterator<Item = &'a Request>) -> Sum {
-    requests.fold(Sum::default(), |sum, Request { usage, .. }| Sum {
-        input: sum.input + usage.input_tokens.unwrap_or_default(),
-        output: sum.output + usage.output_tokens.unwrap_or_default(),
-        cache_creation: sum.cache_creation + usage.cache_creation_input_tokens.unwrap_or_default(),
-        cache_read: sum.cache_read + usage.cache_read_input_tokens.unwrap_or_default(),
-        ..sum
-    })
+fn streamed<'a>(requests: impl Iterator<Item = &'a Request>) -> Tokens {
+    requests.fold(Tokens::default(), |sum, request| sum.and(Tokens::of(request.usage)))
 }
 
 #[cfg(test)]

@@ -58,28 +58,85 @@ fn an_old_version_counts_over_its_life() {
     assert_eq!(brief(&meter.settle(&old(20, 2, 0.25, "completed"))), [(20, 2, Some(0.25))]);
 }
 
+/// Ends the answer that is being streamed; returns all that was told of it.
+fn answer(meter: &mut Meter, id: &str, input: u64, output: u64) -> Vec<Usage> {
+    meter.begin(id, streamed(input, 1));
+    meter.more(streamed(0, output));
+    meter.end().into_iter().collect()
+}
+
+#[test]
+fn an_answer_is_told_when_it_is_whole_and_the_rest_at_the_turns_end() {
+    let mut meter = Meter::default();
+    assert_eq!(brief(&answer(&mut meter, "m1", 100, 9)), [(100, 9, Some(0.0))]);
+    assert_eq!(meter.end(), None, "told once");
+    assert_eq!(meter.whole("m1", streamed(100, 1)), None);
+    assert_eq!(
+        brief(&meter.whole("sub", streamed(30, 1)).into_iter().collect::<Vec<_>>()),
+        [(30, 1, Some(0.0))]
+    );
+    assert_eq!(meter.whole("sub", streamed(30, 1)), None);
+    assert_eq!(brief(&meter.settle(&old(130, 15, 1.0, "completed"))), [(0, 5, Some(1.0))]);
+    // Another turn, of which nothing but the cost is news.
+    assert_eq!(brief(&answer(&mut meter, "m2", 10, 2)), [(10, 2, Some(0.0))]);
+    assert_eq!(brief(&meter.settle(&old(140, 17, 1.5, "completed"))), [(0, 0, Some(0.5))]);
+}
+
+#[test]
+fn all_increments_together_are_what_the_results_say() {
+    let since = |input: u64, output: u64, thinking: u64, cost: f64| {
+        let model = json!({ "inputTokens": input, "outputTokens": output, "thinkingTokens": thinking, "costUSD": cost });
+        let result = json!({ "model_usage_since_last_result": { "m": model } });
+        serde_json::from_value::<TurnResult>(result).unwrap()
+    };
+    // What is streamed is more than the result says, then less.
+    let mut meter = Meter::default();
+    let mut told = answer(&mut meter, "m1", 100, 9);
+    told.extend(meter.settle(&since(80, 10, 3, 0.5)));
+    told.extend(answer(&mut meter, "m2", 10, 1));
+    told.extend(answer(&mut meter, "m3", 30, 1));
+    told.extend(meter.settle(&since(50, 2, 1, 0.25)));
+    let mut sum = Usage::zero();
+    told.iter().for_each(|increment| sum.add(increment));
+    let expected = Usage {
+        input_tokens: Some(130),
+        output_tokens: Some(12),
+        reasoning_tokens: Some(4),
+        total_cost_usd: Some(0.75),
+        cost_source: Some(CostSource::Reported),
+        ..Usage::zero()
+    };
+    assert_eq!(sum, expected, "{told:#?}");
+}
+
+#[test]
+fn an_answer_that_broke_off_is_left_to_the_turns_end() {
+    let mut meter = Meter::default();
+    meter.begin("m1", streamed(100, 1));
+    meter.break_off();
+    assert_eq!(meter.end(), None);
+    assert_eq!(brief(&meter.settle(&old(100, 3, 1.0, "completed"))), [(100, 3, Some(1.0))]);
+}
+
 #[test]
 fn an_old_version_forgets_what_was_interrupted() {
     let mut meter = Meter::default();
-    meter.begin("m1", streamed(100, 1));
-    meter.more(streamed(0, 9));
-    meter.end();
+    assert_eq!(brief(&answer(&mut meter, "m1", 100, 9)), [(100, 9, Some(0.0))]);
     meter.begin("m2", streamed(120, 1));
     let increments = meter.settle(&old(100, 9, 1.0, "aborted_streaming"));
-    assert_eq!(brief(&increments), [(100, 9, Some(1.0)), (120, 1, None)]);
+    assert_eq!(brief(&increments), [(0, 0, Some(1.0)), (120, 1, None)]);
     assert_eq!(meter.unsettled(), None);
 }
 
 #[test]
-fn an_end_without_a_result_counts_the_stream() {
+fn an_end_without_a_result_counts_the_stream_and_knows_no_cost() {
     let mut meter = Meter::default();
-    meter.begin("m1", streamed(100, 1));
-    meter.more(streamed(0, 9));
-    meter.end();
-    meter.whole("m1", streamed(100, 1));
-    meter.whole("sub", streamed(30, 3));
+    answer(&mut meter, "m1", 100, 9);
     meter.whole("sub", streamed(30, 3));
     meter.begin("m2", streamed(120, 1));
-    assert_eq!(brief(&meter.unsettled().into_iter().collect::<Vec<_>>()), [(250, 13, None)]);
+    assert_eq!(brief(&meter.unsettled().into_iter().collect::<Vec<_>>()), [(120, 1, None)]);
     assert_eq!(meter.unsettled(), None);
+    // Also where all tokens were told before.
+    answer(&mut meter, "m3", 10, 1);
+    assert_eq!(brief(&meter.unsettled().into_iter().collect::<Vec<_>>()), [(0, 0, None)]);
 }
