@@ -181,9 +181,16 @@ impl Conversation {
 
     /// A line that the program wrote.
     pub(crate) fn line(&mut self, line: &[u8]) -> Vec<Output> {
-        let Ok(read) = Line::parse(line) else {
+        let Ok((read, strange)) = Line::parse(line) else {
             return self.remarks.not_json(line).map(event).into_iter().collect();
         };
+        let mut outputs: Vec<_> =
+            strange.iter().filter_map(|field| self.remarks.unknown_field(field)).map(event).collect();
+        outputs.extend(self.read(read, line));
+        outputs
+    }
+
+    fn read(&mut self, read: Line, line: &[u8]) -> Vec<Output> {
         match read {
             Line::Init(init) => self.begin(init),
             Line::Stream(streamed) => self.stream(streamed),

@@ -3,8 +3,12 @@
 //! Everything here is tolerant. Versions add types and fields, drop them, and turn whole numbers into floats;
 //! what cannot be read counts as absent, for a turn must end also where a field of its end has changed.
 
+mod fields;
+
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
+
+pub(crate) use self::fields::Strange;
 
 /// A line, by what it means to us.
 #[derive(Debug)]
@@ -50,19 +54,24 @@ pub(crate) enum Line {
 }
 
 impl Line {
-    /// Reads a line.
+    /// Reads a line; with it come its fields that are not understood, where that matters.
     ///
     /// # Errors
     ///
     /// When it is not JSON.
-    pub(crate) fn parse(line: &[u8]) -> Result<Line, serde_json::Error> {
+    pub(crate) fn parse(line: &[u8]) -> Result<(Line, Vec<Strange>), serde_json::Error> {
         let value: Value = serde_json::from_slice(line)?;
+        let strange = fields::strange(&value);
+        Ok((Line::of(value), strange))
+    }
+
+    fn of(value: Value) -> Line {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (kind, subtype) = (text("type"), text("subtype"));
         let name = if subtype.is_empty() { kind.clone() } else { format!("{kind}/{subtype}") };
         let request_id = text("request_id");
         let read = match kind.as_str() {
-            "system" => return Ok(system(&subtype, name, value)),
+            "system" => return system(&subtype, name, value),
             "assistant" => from(value).map(Line::Assistant),
             "user" => from(value).map(Line::User),
             "stream_event" => from(value).map(Line::Stream),
@@ -81,7 +90,7 @@ impl Line {
             "command_lifecycle" | "keep_alive" => Some(Line::Quiet),
             _ => None,
         };
-        Ok(read.unwrap_or(Line::Unknown(name)))
+        read.unwrap_or(Line::Unknown(name))
     }
 }
 

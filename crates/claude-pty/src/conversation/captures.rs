@@ -149,6 +149,15 @@ fn every_result_ends_one_attempt() {
 }
 
 #[test]
+fn every_field_of_the_captures_is_known() {
+    for name in names() {
+        let outputs = replay(&name, usize::MAX);
+        let is_strange = |output: &&Output| matches!(output, Output::Event(Event::Diagnostic { code, .. }) if code == "claude.unknown_field");
+        assert_eq!(outputs.iter().find(is_strange), None, "{name}");
+    }
+}
+
+#[test]
 fn what_is_told_of_usage_is_what_the_results_say() {
     let mut n_compared = 0;
     for name in names() {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use musher_backend::Event;
 
-use crate::{TESTED_VERSIONS, bounded, wire::Denial};
+use crate::{
+    TESTED_VERSIONS, bounded,
+    wire::{Denial, Strange},
+};
 
 /// Types that we do not know and remember by name. A program that makes up more than this gets no more notice.
 const MAX_KNOWN: usize = 64;
@@ -27,6 +30,18 @@ impl Remarks {
         let raw = bounded(&String::from_utf8_lossy(line), RAW);
         self.once(
             "claude.unknown_event",
+            &name,
+            format!("Claude Code sent `{name}`, which is not understood: {raw}"),
+        )
+    }
+
+    /// A field that we do not know, or cannot read, of an event that decides something; the first of each is kept as
+    /// it came.
+    pub(super) fn unknown_field(&mut self, field: &Strange) -> Option<Event> {
+        let name = bounded(&format!("{}.{}", field.of, field.key), EXCERPT);
+        let raw = bounded(&field.value.to_string(), RAW);
+        self.once(
+            "claude.unknown_field",
             &name,
             format!("Claude Code sent `{name}`, which is not understood: {raw}"),
         )
@@ -120,6 +135,21 @@ mod tests {
         assert!(message.ends_with(&format!(": {}…", "é".repeat(RAW / 2))), "{message}");
         let n_more = (0..2 * MAX_KNOWN).filter(|n| remarks.unknown_event(&n.to_string(), b"{}").is_some());
         assert_eq!(n_more.count(), MAX_KNOWN - 2);
+    }
+
+    #[test]
+    fn an_unknown_field_is_kept_raw_once_and_bounded() {
+        let field =
+            |key: &str, value: &str| Strange { of: "result", key: key.to_owned(), value: value.into() };
+        let mut remarks = Remarks::default();
+        let (code, message) = said(remarks.unknown_field(&field("dream", "sheep"))).unwrap();
+        assert_eq!(
+            (code.as_str(), message.as_str()),
+            ("claude.unknown_field", r#"Claude Code sent `result.dream`, which is not understood: "sheep""#)
+        );
+        assert_eq!(said(remarks.unknown_field(&field("dream", "again"))), None);
+        let (_, message) = said(remarks.unknown_field(&field("long", &"x".repeat(2 * RAW)))).unwrap();
+        assert!(message.len() < RAW + EXCERPT, "{}", message.len());
     }
 
     #[test]

@@ -374,5 +374,16 @@ fn a_result_is_an_end_whatever_has_become_of_its_fields() {
         "total_cost_usd": "much", "errors": "none", "result": { "text": "hi" }, "num_turns": -1 }));
     let end =
         TurnEnd::Completed { stop_reason: musher_protocol::StopReason::Other, vendor_stop_reason: None };
-    assert_eq!(outputs, [ended(end)]);
+    assert_eq!(outputs.last(), Some(&ended(end)));
+    let is_told = |name: &str| {
+        let start = format!("Claude Code sent `result.{name}`");
+        outputs.iter().any(|output| {
+            matches!(output, Output::Event(Event::Diagnostic { code, message })
+            if code == "claude.unknown_field" && message.starts_with(&start))
+        })
+    };
+    let names =
+        ["errors", "is_error", "modelUsage", "num_turns", "result", "terminal_reason", "total_cost_usd"];
+    assert_eq!(names.map(is_told), [true; 7], "{outputs:#?}");
+    assert_eq!(outputs.len(), names.len() + 1, "and nothing else: {outputs:#?}");
 }
