@@ -163,7 +163,9 @@ pub(crate) struct Init {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct McpServer {
+    #[serde(deserialize_with = "lenient")]
     pub(crate) name: String,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) status: String,
 }
 

@@ -364,6 +364,20 @@ fn what_is_not_understood_is_named_once_and_answered_where_it_asks() {
 }
 
 #[test]
+fn a_server_without_a_state_is_still_a_server() {
+    let mut talk = Talk::new();
+    let servers =
+        json!([{ "name": "a", "status": null }, { "name": "b", "status": "connected" }, { "name": "c" }]);
+    let outputs = talk.line(json!({ "type": "system", "subtype": "init", "mcp_servers": servers }));
+    let environment = outputs.iter().find_map(|output| {
+        if let Output::Event(Event::Environment(environment)) = output { Some(environment) } else { None }
+    });
+    let server = |name: &str, state: &str| McpServer { name: name.to_owned(), state: state.to_owned() };
+    let expected = vec![server("a", ""), server("b", "connected"), server("c", "")];
+    assert_eq!(environment.unwrap().mcp_servers, expected);
+}
+
+#[test]
 fn a_result_is_an_end_whatever_has_become_of_its_fields() {
     let mut talk = Talk::new();
     talk.input("hello");
