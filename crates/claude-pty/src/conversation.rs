@@ -123,6 +123,11 @@ impl Conversation {
         say::initialize(INITIALIZE, self.opening.instructions.as_deref())
     }
 
+    /// The program has the session already, so that it is one to be continued.
+    pub(crate) fn continues_a_session(&mut self) {
+        self.opening.is_resumed = true;
+    }
+
     /// Whether the program has shown that it works.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready

@@ -113,7 +113,7 @@ struct Feed {
     is_behind: Arc<AtomicBool>,
 }
 
-/// A recording that runs. Dropped, it ends where it is.
+/// A recording that runs. Dropped, it ends where it is, and the file says so.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     feed: Feed,
@@ -176,8 +176,18 @@ impl Recorder {
             Ok(Some(Err(error))) => Err(abandoned(&error)),
             // Its failure was told before.
             Ok(None) => Ok(()),
-            Err(_late) => Err(RecordingError::Slow),
+            Err(_late) => {
+                self.writing.abort_all();
+                Err(RecordingError::Slow)
+            }
         }
+    }
+}
+
+impl Drop for Recorder {
+    /// The task ends by itself: nothing more comes than what its queue holds, and the last line.
+    fn drop(&mut self) {
+        self.writing.detach_all();
     }
 }
 

@@ -66,8 +66,15 @@ pub(crate) async fn run(
     if let (Ok(exit), Some(command)) = (&ended, continuing)
         && session.id_is_in_use(*exit)
     {
-        let spawned = command.spawn().await.map_err(start)?;
-        let Session { link, recorder, conversation, .. } = session;
+        let spawned = match command.spawn().await {
+            Ok(spawned) => spawned,
+            Err(error) => {
+                session.finish_recording(*exit).await;
+                return Err(start(error));
+            }
+        };
+        let Session { link, recorder, mut conversation, .. } = session;
+        conversation.continues_a_session();
         (child, session) = Session::begin(link, recorder, conversation, limits, spawned);
         ended = session.live(&mut child).await;
     }

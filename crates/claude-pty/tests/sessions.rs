@@ -101,6 +101,39 @@ async fn an_unknown_session_is_refused(variable: &str) {
     assert!(stage.api.requests().is_empty());
 }
 
+/// The program itself refuses the id: what starts it puts a used one in the place of the new one.
+async fn a_session_that_the_program_has_is_continued(variable: &str) {
+    let mut stage = Stage::of(variable).await;
+    let mut first = Run::start(stage.options(), stage.launch());
+    first.completed("remember the first").await;
+    let (session_id, _) = first.session.clone().expect("an id");
+    assert!(first.end(PATIENCE).await.exit_ok);
+
+    let real = stage.program.display();
+    let program = stage.home.path().join("claude");
+    let started = stage.home.path().join("started");
+    let script = format!(
+        "for argument do
+           shift
+           case $argument in
+             --session-id=*) argument=--session-id={session_id}; echo begun >> {started} ;;
+             --resume=*) argument=--resume={session_id}; echo continued >> {started} ;;
+           esac
+           set -- \"$@\" \"$argument\"
+         done
+         exec {real} \"$@\"",
+        started = started.display()
+    );
+    executable(&program, &script);
+    stage.program = program;
+    let mut second = Run::start(stage.options(), stage.launch());
+    second.completed("and the second").await;
+    assert!(second.end(PATIENCE).await.exit_ok);
+    assert_eq!(fs::read_to_string(started).expect("it was started"), "begun\ncontinued\n");
+    let messages = stage.api.requests()[1].body["messages"].to_string();
+    assert!(messages.contains("remember the first") && messages.contains("and the second"), "{messages}");
+}
+
 async fn a_session_runs_once_at_a_time(variable: &str) {
     let stage = Stage::of(variable).await;
     let backend = ClaudePty::new(stage.options());
@@ -259,6 +292,7 @@ on_both_versions! {
     each_turn_counts_what_it_used
     a_turn_that_goes_on_and_on_tells_what_it_uses
     an_unknown_session_is_refused
+    a_session_that_the_program_has_is_continued
     a_session_runs_once_at_a_time
     a_new_session_is_told_what_was_said_before_its_first_input
     an_interrupt_right_behind_the_input_is_not_lost
@@ -273,12 +307,16 @@ async fn impostor(script: &str) -> (Stage, Run) {
     impostor_with(script, |_options| {}).await
 }
 
+fn executable(program: &Path, script: &str) {
+    fs::write(program, format!("#!/bin/sh\n{script}\n")).expect("a file of ours");
+    fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("a file of ours");
+}
+
 async fn impostor_with(script: &str, change: impl FnOnce(&mut ClaudeOptions)) -> (Stage, Run) {
     let mut stage = Stage::with(PathBuf::new()).await;
     let program = stage.home.path().join("claude");
-    fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a file of ours");
-    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("a file of ours");
+    executable(&program, script);
     stage.program = program;
     let mut options = stage.options();
     change(&mut options);
@@ -316,6 +354,34 @@ async fn a_session_that_the_program_has_already_is_continued() {
     assert!(events.contains(&Event::TextDone { block: 0, text: "here".to_owned() }), "{events:#?}");
     assert_eq!(run.session.as_ref().map(|(_, resumed)| *resumed), Some(false));
     run.end(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_session_in_use_that_cannot_be_continued_is_refused_as_one_to_continue() {
+    let refusal = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"num_turns":0,"errors":["No conversation found"]}"#;
+    let (_stage, run) = impostor(&format!(
+        "case \"$*\" in *--session-id=*) echo \"Error: Session ID x is already in use.\" >&2; exit 1;; esac
+         echo '{refusal}'; exit 1"
+    ))
+    .await;
+    run.say("hello").await;
+    let refused = run.ended().await.expect_err("it is neither new nor known");
+    assert_eq!(refused.code, "resume_refused", "{refused}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_gone_at_the_second_start_leaves_a_whole_recording() {
+    let directory = tempfile::TempDir::with_prefix("musher-recordings-").expect("a temporary directory");
+    let record = directory.path().to_owned();
+    let gone = "rm \"$0\"; echo \"Error: Session ID x is already in use.\" >&2; exit 1";
+    let (_stage, run) = impostor_with(gone, |options| options.record = Some(record)).await;
+    let error = run.ended().await.expect_err("there is no program");
+    assert_eq!(error.code, "claude_not_started", "{error}");
+    let mut files = fs::read_dir(directory.path()).expect("it is there");
+    let file = files.next().expect("it was recorded").expect("a file").path();
+    let text = fs::read_to_string(file).expect("a text");
+    let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["exit"], serde_json::json!({ "code": 1, "signal": null }), "{text}");
 }
 
 #[tokio::test]

@@ -75,3 +75,26 @@ async fn a_disk_that_is_behind_costs_the_recording_its_end_and_leaves_no_gap() {
     assert_eq!(said, (0..QUEUE).map(|n| format!("{n}\n")).collect::<Vec<_>>());
     assert!(text.ends_with("\"cut\":\"the disk was slower than the session\"}\n"), "{text}");
 }
+
+#[tokio::test]
+async fn a_session_that_nobody_ends_leaves_a_recording_that_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let recorder = Recorder::start(recording(home.path()));
+    let tap = recorder.tap();
+    tap.bytes(Track::Stdout, b"x\n");
+    drop((recorder, tap));
+    let file = home.path().join("a.jsonl");
+    // Nobody is told when the file is whole.
+    let ended = async {
+        loop {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if text.contains("cut") {
+                return text;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let text = timeout(Duration::from_secs(60), ended).await.expect("it ends");
+    let lines: Vec<_> = text.lines().skip(1).map(|line| line.split_once(',').unwrap().1).collect();
+    assert_eq!(lines, [r#""stdout":"x\n"}"#, r#""cut":"the session ended without a word"}"#]);
+}
