@@ -16,7 +16,7 @@ use musher_protocol::{McpServer, SessionEnvironment};
 use uuid::Uuid;
 
 use self::{
-    asking::Asking,
+    asking::{Asker, Asking},
     ending::Ending,
     meter::Meter,
     remarks::Remarks,
@@ -203,8 +203,11 @@ impl Conversation {
             Line::User(said) => self.user(said),
             Line::Result(result) => self.result(&result),
             Line::CanUseTool { request_id, ask } => {
-                let taken = self.turn.as_mut().and_then(Turn::take).map(event);
-                let request = self.asking.ask(&request_id, ask);
+                let is_task = ask.tool_use_id.as_deref().is_some_and(|call| self.tasks.is_call(call));
+                let asker = if is_task { Asker::Task } else { Asker::Turn };
+                let turn = self.turn.as_mut().filter(|_| asker == Asker::Turn);
+                let taken = turn.and_then(Turn::take).map(event);
+                let request = self.asking.ask(&request_id, ask, asker);
                 taken.into_iter().chain([Output::Ask { request_id, request }]).collect()
             }
             Line::RequestCanceled { request_id } => {
@@ -321,7 +324,8 @@ impl Conversation {
     }
 
     fn assistant(&mut self, said: wire::Said) -> Vec<Output> {
-        if said.parent_tool_use_id.is_some() {
+        if let Some(call) = &said.parent_tool_use_id {
+            self.tasks.subagent_called(call, &said.message);
             let usage = self.meter.whole(&said.message.id, said.message.usage).map(Event::Usage);
             return self.speech.subagent(said.message).into_iter().chain(usage).map(event).collect();
         }
@@ -344,6 +348,7 @@ impl Conversation {
         let mut events = Vec::new();
         for block in said.message.content {
             if let wire::Block::ToolResult { id, content, is_error } = block {
+                self.tasks.answered(&id);
                 let result = self.speech.tool_result(&id, content, is_error);
                 events.extend(result.or_else(|| self.remarks.stray_result(&id)));
             }
@@ -433,8 +438,9 @@ impl Conversation {
             result.permission_denials.iter().filter_map(|denial| self.denied(denial.clone())).collect();
         outputs.extend(denied.into_iter().map(event));
         self.tasks.end_turn();
-        let lapsed = self.asking.lapse_all();
-        outputs.extend(lapsed.map(|request_id| Output::Withdraw { request_id }));
+        for (request_id, denial) in self.asking.lapse_of_turn() {
+            outputs.extend([Output::Withdraw { request_id }, Output::Say(denial)]);
+        }
         if turn.asked.is_some() && (turn.is_foreign() || result.origin.is_some()) {
             // The runtime has one turn for both, so only the input's end is its end.
             if turn.n_behind > 0 {
@@ -467,9 +473,15 @@ impl Conversation {
         } else {
             outputs.extend(taken.map(event));
         }
+        // The runtime closes all questions with a turn; so what goes on behind it asks again there.
+        let questions: Vec<_> = self.asking.of_tasks().collect();
+        let ids = questions.iter().map(|(request_id, _)| request_id.clone());
+        outputs.extend(ids.map(|request_id| Output::Withdraw { request_id }));
         outputs.push(event(if turn.has_input { ending.of_input() } else { ending.of_woken() }));
         self.turn = turn.behind(has_spoken);
         outputs.extend(self.turn.is_some().then_some(event(Event::TurnStarted)));
+        outputs
+            .extend(questions.into_iter().map(|(request_id, request)| Output::Ask { request_id, request }));
         outputs
     }
 

@@ -5,6 +5,7 @@ mod marked;
 mod stage;
 
 use musher_backend::{Command, Event, Launch, TurnEnd};
+use tokio::time::{Instant, timeout_at};
 
 use self::{
     marked::marked,
@@ -16,6 +17,11 @@ const WAITING: &str =
     r#"@@tool:Bash|{"command":"until [ -e go ]; do sleep 0.05; done","run_in_background":true}@@"#;
 const SUBAGENT: &str =
     r#"@@tool:Task|{"description":"d","prompt":"sub prompt","subagent_type":"general-purpose"}@@"#;
+/// One that needs leave for what it does.
+const ASKING_SUBAGENT: &str = concat!(
+    r#"@@tool:Task|{"description":"d","prompt":"\u0040\u0040bash:touch made\u0040\u0040","#,
+    r#""subagent_type":"general-purpose"}@@"#
+);
 
 async fn a_task_that_outlives_its_turn_is_told_and_wakes_the_model_when_it_ends(variable: &str) {
     let stage = Stage::of(variable).await;
@@ -98,6 +104,36 @@ fn tasks(events: &[Event]) -> Vec<u32> {
         .iter()
         .filter_map(|event| if let Event::Background { tasks } = event { Some(*tasks) } else { None })
         .collect()
+}
+
+/// Waits until a question is open, and answers all that are.
+async fn answer_held(run: &mut Run) {
+    let deadline = Instant::now() + PATIENCE;
+    while run.held.is_empty() {
+        let report = timeout_at(deadline, run.runtime.reports.recv()).await.expect("something is asked");
+        run.read(report.expect("the session goes on")).await;
+    }
+    for approval_id in std::mem::take(&mut run.held) {
+        run.decide(approval_id).await;
+    }
+}
+
+/// Old versions wait for their subagents, so none asks behind a turn.
+#[tokio::test]
+async fn what_a_subagent_asks_is_open_behind_its_turn() {
+    let stage = Stage::of(LATEST).await;
+    let mut run = Run::start(stage.options(), Launch { background: true, ..stage.launch() });
+    run.holds_answers = true;
+    run.say(ASKING_SUBAGENT).await;
+    let mut events = run.until(|event| matches!(event, Event::TurnEnded(_))).await;
+    assert!(matches!(events.last(), Some(Event::TurnEnded(TurnEnd::Completed { .. }))), "{events:#?}");
+    let made = stage.work.path().join("made");
+    assert!(!made.exists());
+    answer_held(&mut run).await;
+    events.extend(run.until(|event| matches!(event, Event::WokenEnded(_))).await);
+    assert!(matches!(events.last(), Some(Event::WokenEnded(TurnEnd::Completed { .. }))), "{events:#?}");
+    assert!(made.exists(), "the answer arrived: {events:#?}");
+    assert!(run.end(PATIENCE).await.exit_ok);
 }
 
 on_both_versions! {

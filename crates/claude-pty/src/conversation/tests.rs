@@ -340,6 +340,72 @@ fn a_question_that_lapsed_is_not_answered() {
 }
 
 #[test]
+fn a_question_ends_with_its_turn_and_one_of_a_task_is_asked_again_behind_it() {
+    let ask = |id: &str, call: &str| {
+        json!({ "type": "control_request", "request_id": id,
+            "request": { "subtype": "can_use_tool", "tool_name": "Bash", "tool_use_id": call, "input": { "a": 1 } } })
+    };
+    let call = |id: &str, by: Value| {
+        let content = json!([{ "type": "tool_use", "id": id, "name": "Bash", "input": {} }]);
+        json!({ "type": "assistant", "parent_tool_use_id": by, "message": { "id": id, "model": "m", "content": content } })
+    };
+    let request = |outputs: &[Output]| {
+        let asked = outputs
+            .iter()
+            .find_map(|output| if let Output::Ask { request, .. } = output { Some(request) } else { None });
+        asked.expect("it asks").clone()
+    };
+    let again = |id: &str, request: &ApprovalRequest| Output::Ask {
+        request_id: id.to_owned(),
+        request: request.clone(),
+    };
+    let withdrawn = |id: &str| Output::Withdraw { request_id: id.to_owned() };
+    let denial =
+        |id: &str| Output::Say(say::decision(id, json!({ "a": 1 }), Verdict::deny("the turn is over")));
+
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    talk.line(call("task", json!(null)));
+    talk.line(json!({ "type": "system", "subtype": "task_started", "task_id": "t", "tool_use_id": "task", "is_backgrounded": true }));
+    talk.line(call("of_task", json!("task")));
+    let request = request(&talk.line(ask("r1", "of_task")));
+    talk.line(call("of_turn", json!(null)));
+    talk.line(ask("r2", "of_turn"));
+    let outputs = talk.result();
+    assert_eq!(outputs, [withdrawn("r2"), denial("r2"), withdrawn("r1"), completed(), again("r1", &request)]);
+    assert_eq!(talk.0.decide("r2", Verdict::allow()), None, "it has its answer");
+
+    // Work that wakes meanwhile ends no question of the task's either.
+    talk.init(None);
+    talk.text("by the way");
+    assert_eq!(talk.result(), [withdrawn("r1"), woken(end_turn()), again("r1", &request)]);
+    // An input's turn that goes on keeps it as it is.
+    talk.input("hello");
+    talk.init(None);
+    assert_eq!(talk.result(), []);
+    let answer = say::decision("r1", json!({ "a": 1 }), Verdict::allow());
+    assert_eq!(talk.0.decide("r1", Verdict::allow()), Some(Output::Say(answer)));
+}
+
+#[test]
+fn a_question_of_a_task_proves_nothing_about_an_input() {
+    let mut talk = Talk::new();
+    talk.init(None);
+    let started = json!({ "type": "system", "subtype": "task_started", "task_id": "t", "tool_use_id": "task", "is_backgrounded": true });
+    talk.line(started);
+    talk.result();
+    talk.input("hello");
+    let content = json!([{ "type": "tool_use", "id": "of_task", "name": "Bash", "input": {} }]);
+    talk.line(json!({ "type": "assistant", "parent_tool_use_id": "task", "message": { "id": "m", "model": "m", "content": content } }));
+    let outputs = talk.line(json!({ "type": "control_request", "request_id": "r1",
+        "request": { "subtype": "can_use_tool", "tool_name": "Bash", "tool_use_id": "of_task", "input": {} } }));
+    assert!(matches!(outputs[..], [Output::Ask { .. }]), "{outputs:?}");
+    talk.init(Some(&[OURS]));
+    assert_eq!(talk.text("hi"), [taken(), done(0, "hi")]);
+}
+
+#[test]
 fn what_is_not_understood_is_named_once_and_answered_where_it_asks() {
     let mut talk = Talk::new();
     for line in [

@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Run {
-    runtime: RuntimeHalf,
+    pub(crate) runtime: RuntimeHalf,
     task: JoinSet<Result<SessionOutcome, BackendError>>,
     /// The session's id, and whether it continues another, once it is known.
     pub(crate) session: Option<(SessionId, bool)>,
@@ -26,6 +26,9 @@ pub(crate) struct Run {
     pub(crate) asked: Option<serde_json::Value>,
     /// What every question is answered with.
     pub(crate) verdict: Verdict,
+    /// Questions wait, and it is for the test to answer them.
+    pub(crate) holds_answers: bool,
+    pub(crate) held: Vec<ApprovalId>,
 }
 
 impl Run {
@@ -38,7 +41,13 @@ impl Run {
         let (link, runtime) = Link::pair();
         let mut task = JoinSet::new();
         task.spawn(async move { backend.run(launch, link).await });
-        Self { runtime, task, session: None, asked: None, verdict: Verdict::allow() }
+        let (verdict, holds_answers, held) = (Verdict::allow(), false, Vec::new());
+        Self { runtime, task, session: None, asked: None, verdict, holds_answers, held }
+    }
+
+    pub(crate) async fn decide(&self, approval_id: ApprovalId) {
+        let verdict = self.verdict.clone();
+        self.tell(Command::Decision(DecisionGiven { approval_id, verdict })).await;
     }
 
     pub(crate) async fn say(&self, content: &str) {
@@ -109,22 +118,34 @@ impl Run {
 
     async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.runtime.reports.recv().await? {
-                Report::Event(event) | Report::EventWith { event, .. } => return Some(event),
-                Report::Keep { name, .. } => panic!("the program keeps its own files, and `{name}` was kept"),
-                Report::SessionStarted { session_id, resumed, recorded } => {
-                    self.session = Some((session_id, resumed));
-                    recorded.send(()).expect("the session waits for it");
-                }
-                Report::ApprovalRequested { request, recorded } => {
-                    let approval_id = ApprovalId::mint();
-                    self.asked = Some(request.input);
-                    recorded.send(approval_id.clone()).expect("the session waits for it");
-                    let verdict = self.verdict.clone();
-                    self.tell(Command::Decision(DecisionGiven { approval_id, verdict })).await;
-                }
-                Report::ApprovalWithdrawn(_) => {}
+            let report = self.runtime.reports.recv().await?;
+            if let Some(event) = self.read(report).await {
+                return Some(event);
             }
         }
+    }
+
+    /// Does what a runtime would; returns what there is to see.
+    pub(crate) async fn read(&mut self, report: Report) -> Option<Event> {
+        match report {
+            Report::Event(event) | Report::EventWith { event, .. } => return Some(event),
+            Report::Keep { name, .. } => panic!("the program keeps its own files, and `{name}` was kept"),
+            Report::SessionStarted { session_id, resumed, recorded } => {
+                self.session = Some((session_id, resumed));
+                recorded.send(()).expect("the session waits for it");
+            }
+            Report::ApprovalRequested { request, recorded } => {
+                let approval_id = ApprovalId::mint();
+                self.asked = Some(request.input);
+                recorded.send(approval_id.clone()).expect("the session waits for it");
+                if self.holds_answers {
+                    self.held.push(approval_id);
+                } else {
+                    self.decide(approval_id).await;
+                }
+            }
+            Report::ApprovalWithdrawn(approval_id) => self.held.retain(|held| *held != approval_id),
+        }
+        None
     }
 }
