@@ -1,10 +1,10 @@
 //! Processes that workers start, found from outside by a variable of the test's own.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, Process};
 
 /// The variable that a test gives to its workers by the config.
 const VARIABLE: &str = "MUSHER_E2E_FLEET";
@@ -29,20 +29,17 @@ impl Fleet {
         format!("{VARIABLE} = \"{}\"", self.0)
     }
 
+    /// Those that live.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Process> {
+        let mark = format!("{VARIABLE}={}", self.0);
+        Process::with(|variable| variable == mark.as_bytes())
+    }
+
     /// The command lines of those that live.
     #[must_use]
     pub fn alive(&self) -> Vec<String> {
-        let mark = format!("{VARIABLE}={}", self.0);
-        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-        // A process that goes while we look is gone; a zombie has no environment left.
-        let marked = processes.filter(|path| {
-            fs::read(path.join("environ"))
-                .is_ok_and(|environ| environ.split(|b| *b == 0).any(|variable| variable == mark.as_bytes()))
-        });
-        marked
-            .map(|path| fs::read(path.join("cmdline")).unwrap_or_default())
-            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-            .collect()
+        self.processes().into_iter().map(|process| process.command).collect()
     }
 
     /// Waits until a process with these words in its command line lives.

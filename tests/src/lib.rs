@@ -14,6 +14,7 @@ mod client;
 mod fleet;
 mod kennel;
 mod parts;
+mod process;
 mod server;
 mod terminal;
 pub mod torture;
@@ -23,6 +24,7 @@ pub use self::{
     fleet::Fleet,
     kennel::{ALLOW, ASK, Credential, DENY, Kennel, claude_config, types},
     parts::{Claude, binary, fake_claude},
+    process::Process,
     server::{Finished, Home, Server, musher},
     terminal::Terminal,
 };

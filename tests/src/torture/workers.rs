@@ -1,10 +1,11 @@
 //! Lets many workers work at once, on a fake CLI and on the real one, and interrupts, denies, stops and kills them:
-//! every turn ends once, nothing hangs, and nothing is left.
+//! every turn ends once, every question is decided once and everybody is told how, nothing hangs, and nothing is left.
 
 mod crew;
+mod decided;
 mod deed;
+mod leftover;
 mod life;
-mod process;
 mod tally;
 
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use hyper::Method;
@@ -14,14 +15,28 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{life::Life, process, tally::Tally};
-use crate::{Client, Fleet, Home, Server, torture::seed::Seed};
+use super::{
+    leftover::{CONFIG, Places, RECORDINGS},
+    life::Life,
+    tally::Tally,
+};
+use crate::{ALLOW, ASK, Client, DENY, Fleet, Home, Process, Server, torture::seed::Seed};
 
-/// Where recordings are, below the server's own directory.
-const RECORDINGS: &str = "recordings";
+/// How long a question waits for its answer where there is a hurry: long enough for some answers to come in time.
+const HASTE: Duration = Duration::from_secs(1);
 
-/// Which workers take turns.
-const PROFILES: [&str; 2] = ["allowing", "denying"];
+/// Who decides what a worker asks; workers take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// The profile itself, which allows everything.
+    Allowing,
+    /// The profile itself, which denies everything.
+    Denying,
+    /// Clients, who have time.
+    Asking,
+    /// Clients, unless the deadline is faster.
+    Hasty,
+}
 
 /// A crew before it lives.
 #[derive(Debug)]
@@ -69,6 +84,46 @@ impl Memory {
     }
 }
 
+impl Profile {
+    /// Those that clients answer come first: the fewest workers try these.
+    pub(super) const ALL: [Self; 4] = [Self::Asking, Self::Hasty, Self::Allowing, Self::Denying];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Allowing => "allowing",
+            Self::Denying => "denying",
+            Self::Asking => "asking",
+            Self::Hasty => "hasty",
+        }
+    }
+
+    /// Whether somebody has to answer.
+    pub(super) fn asks(self) -> bool {
+        match self {
+            Self::Allowing | Self::Denying => false,
+            Self::Asking | Self::Hasty => true,
+        }
+    }
+
+    /// When a question is answered by itself; `None` where that is later than anybody waits.
+    pub(super) fn deadline(self) -> Option<Duration> {
+        match self {
+            Self::Hasty => Some(HASTE),
+            Self::Allowing | Self::Denying | Self::Asking => None,
+        }
+    }
+
+    /// Its approvals, as a config has them.
+    fn approval(self) -> String {
+        match self {
+            Self::Allowing => ALLOW.to_owned(),
+            Self::Denying => DENY.to_owned(),
+            Self::Asking => ASK.to_owned(),
+            Self::Hasty => format!("{{ mode = \"ask\", deadline_secs = {} }}", HASTE.as_secs()),
+        }
+    }
+}
+
 impl Crew {
     /// From the server's start to its end.
     pub(super) async fn live(mut self) -> Mustered {
@@ -85,12 +140,14 @@ impl Crew {
 
         let server_alone = server.resident_kib();
         let workers = self.create(&client).await;
-        let lives = workers.iter().map(|worker| {
+        let lives = workers.iter().zip(Profile::ALL.into_iter().cycle()).map(|(worker, profile)| {
             let seed = self.seed.fork();
-            Life::new(client.clone(), worker.clone(), seed, self.name == "fake").begin()
+            Life::new(client.clone(), worker.clone(), profile, seed, self.name == "fake").begin()
         });
         let lives: Vec<Life> = lives.collect::<JoinSet<_>>().join_all().await;
-        let programs = workers.iter().flat_map(|worker| process::of(worker));
+        let places = Places { temporary: temporary.path(), vendor: vendor.path(), home: home.path() };
+        let at_work = places.at_work(workers.len());
+        let programs = workers.iter().flat_map(|worker| Process::of(worker));
         let mut memory = Memory {
             n_workers: workers.len() as u64,
             server_alone,
@@ -102,7 +159,7 @@ impl Crew {
         let lives: Vec<Life> = lives.collect::<JoinSet<_>>().join_all().await;
         memory.server_at_most = server.resident_kib();
 
-        let (mut tally, mut findings) = (Tally::default(), Vec::new());
+        let (mut tally, mut findings) = (Tally::default(), at_work);
         for life in lives {
             tally.add(&life.tally);
             findings.extend(life.findings);
@@ -113,8 +170,9 @@ impl Crew {
             tally.left += 1;
             findings.push(format!("`{command}` is left when the server has ended"));
         }
-        for directory in [temporary.path(), &home.path().join("store/scratch")] {
-            findings.extend(left_in(directory));
+        for file in places.left() {
+            tally.files += 1;
+            findings.push(format!("{} is left", file.display()));
         }
         let mut n_cassettes = None;
         if self.record {
@@ -135,8 +193,8 @@ impl Crew {
 
     async fn create(&mut self, client: &Client) -> Vec<String> {
         let mut workers = Vec::new();
-        for number in 0..self.n {
-            let profile = json!({"kind": "named", "value": PROFILES[number % PROFILES.len()]});
+        for profile in Profile::ALL.into_iter().cycle().take(self.n) {
+            let profile = json!({"kind": "named", "value": profile.name()});
             workers.push(client.create(&json!({"intent": {"kind": "assistant"}, "profile": profile})).await);
         }
         workers
@@ -177,30 +235,27 @@ fn cassettes(directory: &Path) -> (usize, Vec<String>) {
     (whole.len(), problems.into_iter().filter_map(Result::err).collect())
 }
 
-/// What is in a directory that should be empty, or not there at all.
-fn left_in(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| format!("{} is left", entry.path().display())).collect()
-}
-
 /// A config whose CLI is this program, with nothing of the tester's own settings.
 fn config(program: &Path, api: &MessagesApi, fleet: &Fleet, vendor: &Path) -> String {
+    let profiles = Profile::ALL.map(|profile| {
+        format!(
+            "[profiles.{}]\nbackend = \"claude-pty\"\napproval = {}\n",
+            profile.name(),
+            profile.approval()
+        )
+    });
     format!(
         r#"
 [runtime]
 default_profile = "allowing"
 [store]
 url = "sqlite:store"
-[profiles.allowing]
-backend = "claude-pty"
-approval = {{ mode = "allow" }}
-[profiles.denying]
-backend = "claude-pty"
-approval = {{ mode = "deny" }}
+{}
 [backends.claude-pty]
 program = "{}"
-env = {{ HOME = "{vendor}", TMPDIR = "{vendor}", CLAUDE_CONFIG_DIR = "{vendor}/config", ANTHROPIC_BASE_URL = "{}", ANTHROPIC_API_KEY = "{}", {} }}
+env = {{ HOME = "{vendor}", CLAUDE_CONFIG_DIR = "{vendor}/{CONFIG}", ANTHROPIC_BASE_URL = "{}", ANTHROPIC_API_KEY = "{}", {} }}
 "#,
+        profiles.concat(),
         program.display(),
         api.url(),
         api.api_key(),

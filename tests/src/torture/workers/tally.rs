@@ -2,6 +2,7 @@
 
 use musher_protocol::{Decision, Envelope, Payload, TurnOutcome};
 
+use super::decided::{Answered, Fate};
 use crate::torture::event::Event;
 
 /// In fewer turns it may be that something never happens.
@@ -18,6 +19,12 @@ pub(super) struct Tally {
     pub(super) sessions: u64,
     pub(super) allowed: u64,
     pub(super) denied: u64,
+    pub(super) expired: u64,
+    pub(super) withdrawn: u64,
+    /// What clients were told of their decisions.
+    pub(super) made: u64,
+    pub(super) repeated: u64,
+    pub(super) refused: u64,
     /// What the harness did, which no log can count.
     pub(super) interrupts: u64,
     pub(super) kills: u64,
@@ -25,6 +32,7 @@ pub(super) struct Tally {
     pub(super) cancels: u64,
     pub(super) hangs: u64,
     pub(super) left: u64,
+    pub(super) files: u64,
 }
 
 impl Tally {
@@ -48,16 +56,30 @@ impl Tally {
                 match decision {
                     Decision::Allow => self.allowed += 1,
                     Decision::Deny => self.denied += 1,
-                    Decision::Expired | Decision::Withdrawn | Decision::Unknown => {}
+                    Decision::Expired => self.expired += 1,
+                    Decision::Withdrawn => self.withdrawn += 1,
+                    Decision::Unknown => {}
                 }
             }
+        }
+    }
+
+    /// Counts what clients were told.
+    pub(super) fn answers(&mut self, answered: &[Answered]) {
+        for fate in answered.iter().filter_map(Answered::fate) {
+            *match fate {
+                Fate::Made => &mut self.made,
+                Fate::Repeated => &mut self.repeated,
+                Fate::Refused => &mut self.refused,
+            } += 1;
         }
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         let Self { events, completed, interrupted, failed, other: others, sessions, allowed, denied, .. } =
             other;
-        let Self { interrupts, kills, stops, cancels, hangs, left, .. } = other;
+        let Self { expired, withdrawn, made, repeated, refused, .. } = other;
+        let Self { interrupts, kills, stops, cancels, hangs, left, files, .. } = other;
         for (mine, theirs) in [
             (&mut self.events, events),
             (&mut self.completed, completed),
@@ -67,18 +89,24 @@ impl Tally {
             (&mut self.sessions, sessions),
             (&mut self.allowed, allowed),
             (&mut self.denied, denied),
+            (&mut self.expired, expired),
+            (&mut self.withdrawn, withdrawn),
+            (&mut self.made, made),
+            (&mut self.repeated, repeated),
+            (&mut self.refused, refused),
             (&mut self.interrupts, interrupts),
             (&mut self.kills, kills),
             (&mut self.stops, stops),
             (&mut self.cancels, cancels),
             (&mut self.hangs, hangs),
             (&mut self.left, left),
+            (&mut self.files, files),
         ] {
             *mine += theirs;
         }
     }
 
-    pub(super) fn figures(&self) -> [(&'static str, u64); 14] {
+    pub(super) fn figures(&self) -> [(&'static str, u64); 20] {
         [
             ("events in logs", self.events),
             ("sessions", self.sessions),
@@ -88,12 +116,18 @@ impl Tally {
             ("turns ended otherwise", self.other),
             ("tools allowed", self.allowed),
             ("tools denied", self.denied),
+            ("approvals expired", self.expired),
+            ("approvals withdrawn", self.withdrawn),
+            ("decisions made", self.made),
+            ("decisions repeated", self.repeated),
+            ("decisions refused", self.refused),
             ("interrupts sent", self.interrupts),
             ("CLIs killed", self.kills),
             ("workers stopped", self.stops),
             ("workers cancelled", self.cancels),
             ("hangs", self.hangs),
             ("processes left", self.left),
+            ("files left", self.files),
         ]
     }
 
@@ -105,6 +139,10 @@ impl Tally {
             (self.interrupted, "no turn was interrupted"),
             (self.failed, "no turn failed"),
             (self.denied, "no tool was denied"),
+            (self.expired, "no approval expired"),
+            (self.withdrawn, "no approval was withdrawn"),
+            (self.repeated, "no decision was made twice"),
+            (self.refused, "no decision came too late"),
             (self.kills, "no CLI was killed"),
             (self.cancels, "no worker was cancelled"),
         ];
@@ -123,13 +161,31 @@ mod tests {
     #[test]
     fn turns_in_which_nothing_could_go_wrong_have_shown_nothing() {
         let all = Tally { completed: 97, interrupted: 1, failed: 1, other: 1, ..Tally::default() };
-        let tried = Tally { denied: 1, kills: 1, cancels: 1, ..all };
+        let tried = Tally {
+            denied: 1,
+            expired: 1,
+            withdrawn: 1,
+            repeated: 1,
+            refused: 1,
+            kills: 1,
+            cancels: 1,
+            ..all
+        };
+        let nothing = [
+            "no tool was denied",
+            "no approval expired",
+            "no approval was withdrawn",
+            "no decision was made twice",
+            "no decision came too late",
+            "no CLI was killed",
+            "no worker was cancelled",
+        ];
         let few = Tally { completed: 1, ..Tally::default() };
         for (tally, expected) in [
             (Tally::default(), vec!["there was no turn"]),
             (few, vec![]),
             (tried, vec![]),
-            (all, vec!["no tool was denied", "no CLI was killed", "no worker was cancelled"]),
+            (all, nothing.to_vec()),
         ] {
             assert_eq!(tally.untried(), expected, "{tally:?}");
         }
@@ -147,12 +203,18 @@ mod tests {
             &mut one.sessions,
             &mut one.allowed,
             &mut one.denied,
+            &mut one.expired,
+            &mut one.withdrawn,
+            &mut one.made,
+            &mut one.repeated,
+            &mut one.refused,
             &mut one.interrupts,
             &mut one.kills,
             &mut one.stops,
             &mut one.cancels,
             &mut one.hangs,
             &mut one.left,
+            &mut one.files,
         ];
         ones.into_iter().for_each(|figure| *figure = 1);
         let mut two = one.clone();
