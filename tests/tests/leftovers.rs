@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use musher_e2e::{Claude, Client, Home, PATIENCE, Server};
+use musher_e2e::{Claude, Client, Home, PATIENCE, Process, Server, on_both_versions};
 use musher_protocol::Payload;
 use musher_testkit::messages_api::MessagesApi;
 use rustix::process::{Pid, Signal, kill_process};
@@ -74,8 +74,8 @@ impl Scene {
              exec python3 -c 'import time; time.sleep({word}6)'"
         );
         self.client.say(&self.worker, &format!("@@bash:{script}@@")).await;
-        let all = |found: &[Found]| {
-            (1..=6).all(|n| found.iter().any(|process| process.runs(&format!("{word}{n}"))))
+        let all = |found: &[Process]| {
+            (1..=6).all(|n| found.iter().any(|process| runs(process, &format!("{word}{n}"))))
         };
         self.until(PATIENCE, "every process runs", all).await;
         let directory = self.session_directories();
@@ -89,41 +89,26 @@ impl Scene {
 
     /// Whether the host lets the server have control groups.
     fn has_groups(&self) -> bool {
-        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.cli())).unwrap();
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.cli().pid)).unwrap();
         groups.lines().any(|line| line.starts_with("0::") && line.contains("/musher-"))
     }
 
-    fn cli(&self) -> i32 {
-        let marker = format!("/{}", self.worker);
-        let is_cli = |pid: &i32| {
-            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            let marked = environ.split(|byte| *byte == 0).any(|variable| {
-                variable.starts_with(b"MUSHER_MARKER=") && variable.ends_with(marker.as_bytes())
-            });
-            marked
-                && fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                    .unwrap_or_default()
-                    .contains("--session-id=")
-        };
-        pids().into_iter().find(is_cli).expect("the CLI runs")
+    fn cli(&self) -> Process {
+        Process::of(&self.worker).into_iter().find(Process::is_program).expect("the CLI runs")
     }
 
     fn kill(&self, word: &str) {
-        let found = self.found().into_iter().find(|process| process.runs(word)).unwrap();
-        kill_process(Pid::from_raw(found.pid).unwrap(), Signal::KILL).unwrap();
+        let found = self.found().into_iter().find(|process| runs(process, word)).unwrap();
+        assert!(found.send(Signal::KILL));
     }
 
     /// Processes that the tool started, whatever else they carry.
-    fn found(&self) -> Vec<Found> {
-        let lines = pids().into_iter().filter_map(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            Some(Found { pid, line: String::from_utf8_lossy(&line).replace('\0', " ") })
-        });
+    fn found(&self) -> Vec<Process> {
         // The shells of the tool have the whole script in their command lines.
-        lines.filter(|process| process.line.contains(&self.word)).collect()
+        Process::all().into_iter().filter(|process| process.command.contains(&self.word)).collect()
     }
 
-    async fn until(&self, limit: Duration, what: &str, holds: impl Fn(&[Found]) -> bool) {
+    async fn until(&self, limit: Duration, what: &str, holds: impl Fn(&[Process]) -> bool) {
         let found = tokio::time::timeout(limit, async {
             while !holds(&self.found()) {
                 // There is no event for another process's life; looking again is all one can do.
@@ -169,30 +154,16 @@ impl Scene {
     }
 }
 
-/// A process, and its command line.
-#[derive(Debug)]
-struct Found {
-    pid: i32,
-    line: String,
-}
-
-impl Found {
-    /// Whether this is the process itself, and no shell on the way to it.
-    fn runs(&self, word: &str) -> bool {
-        self.line == format!("sleep {word} ")
-            || self.line.ends_with(&format!("python3 -c import time; time.sleep({word}) "))
-    }
+/// Whether this is the process itself, and no shell on the way to it.
+fn runs(process: &Process, word: &str) -> bool {
+    process.command == format!("sleep {word} ")
+        || process.command.ends_with(&format!("python3 -c import time; time.sleep({word}) "))
 }
 
 /// Says where the tester sees it that the host cannot show something.
 #[expect(clippy::explicit_write, reason = "a test run hides what is printed in any other way")]
 fn cannot_show(what: &str) {
     writeln!(std::io::stderr(), "NOT SHOWN HERE: {what}").unwrap();
-}
-
-fn pids() -> Vec<i32> {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Where the servers of a home have the directories of their lives.
@@ -222,16 +193,16 @@ async fn a_stop_or_a_cancel_leaves_nothing(claude: Claude) {
 
 async fn a_killed_cli_leaves_nothing(claude: Claude) {
     let scene = Scene::open(claude).await;
-    kill_process(Pid::from_raw(scene.cli()).unwrap(), Signal::KILL).unwrap();
+    assert!(scene.cli().send(Signal::KILL));
     assert_eq!(scene.survivors().await, []);
     scene.assert_clean();
 }
 
 async fn a_killed_server_leaves_no_process_and_the_next_one_no_file(claude: Claude) {
     let mut scene = Scene::open(claude).await;
-    let group = scene.has_groups().then(|| group_of(scene.cli()));
+    let group = scene.has_groups().then(|| group_of(scene.cli().pid));
     kill_process(Pid::from_raw(scene.server.pid()).unwrap(), Signal::KILL).unwrap();
-    scene.until(AFTER_KILL, "all is gone", <[Found]>::is_empty).await;
+    scene.until(AFTER_KILL, "all is gone", <[Process]>::is_empty).await;
 
     let before = scene.session_directories();
     assert_eq!(before.len(), 1, "its directory waits for the next start");
@@ -255,23 +226,6 @@ fn group_of(pid: i32) -> PathBuf {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
     Path::new(mount.split(' ').nth(4).unwrap()).join(group)
-}
-
-macro_rules! on_both_versions {
-    ($($name:ident),* $(,)?) => {
-        mod latest {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(musher_e2e::Claude::Latest).await;
-            })*
-        }
-        mod old {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(musher_e2e::Claude::Old).await;
-            })*
-        }
-    };
 }
 
 on_both_versions!(
