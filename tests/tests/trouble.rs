@@ -5,8 +5,9 @@
 
 use std::{fs, path::Path};
 
-use musher_e2e::{ALLOW, Claude, Credential, Kennel, on_both_versions, types};
+use musher_e2e::{ALLOW, Claude, Credential, Kennel, Process, fake_claude, on_both_versions, types};
 use musher_protocol::{Envelope, LimitKind, Payload, RunState};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 async fn open(claude: Claude, profile: &str) -> Kennel {
@@ -129,6 +130,27 @@ async fn a_usage_limit_parks_the_turn_which_goes_on_by_itself(claude: Claude) {
     kennel.close();
 }
 
+async fn a_parked_worker_is_shown_to_people_until_it_waits_no_more(claude: Claude) {
+    let kennel = open_as(claude, "", Credential::Login).await;
+    let worker = kennel.worker().await;
+    let mut stream = kennel.client.observe(&worker).await;
+    kennel.client.say(&worker, "@@limit:five_hour,1,600@@").await;
+    stream.until(|payload| matches!(payload, Payload::Status { execution, .. } if execution.run_state == RunState::Parked)).await;
+    let detail = kennel.client.get(&format!("/v1/workers/{worker}")).await.good();
+    let waits = kennel.client.get("/v1/attention").await.good();
+    let [item] = &waits["attention"].as_array().unwrap()[..] else { panic!("one thing waits: {waits}") };
+    assert_eq!((&item["kind"], &item["worker_id"]), (&json!("parked"), &json!(worker)), "{item}");
+    assert!(item["until"].is_string() && item["until"] == detail["worker"]["execution"]["until"], "{item}");
+
+    let interrupted = kennel.client.post(&format!("/v1/workers/{worker}/interrupt"), &json!({})).await;
+    assert_eq!(interrupted.status, 200, "{}", interrupted.body);
+    assert_eq!(kennel.client.idle(&worker).await["outcome"]["outcome"], "interrupted");
+    assert_eq!(kennel.client.get("/v1/attention").await.good()["attention"], json!([]));
+    assert_eq!(kennel.turn(&worker, "hello").await["outcome"], "completed");
+    kennel.stop(&worker).await;
+    kennel.close();
+}
+
 async fn a_usage_limit_ends_the_turn_where_the_profile_says_so(claude: Claude) {
     let kennel = open(claude, "on_rate_limit = \"end\"").await;
     let worker = kennel.worker().await;
@@ -153,6 +175,54 @@ async fn wrong_credentials_end_the_turn_soon(claude: Claude) {
         }
     });
     assert_eq!(attempts, [(1, 10), (2, 10), (3, 10)]);
+
+    let waits = kennel.client.get("/v1/attention").await.good();
+    let [item] = &waits["attention"].as_array().unwrap()[..] else { panic!("one thing waits: {waits}") };
+    assert_eq!((&item["kind"], &item["worker_id"]), (&json!("login"), &json!(worker)), "{item}");
+    assert!(item["message"].as_str().unwrap().starts_with("cannot log in: "), "{item}");
+    assert_eq!(kennel.turn(&worker, "hello").await["outcome"], "completed");
+    assert_eq!(kennel.client.get("/v1/attention").await.good()["attention"], json!([]));
+    kennel.stop(&worker).await;
+    kennel.close();
+}
+
+async fn a_program_that_is_interrupted_by_others_ends_its_turn_and_its_session(claude: Claude) {
+    let kennel = open(claude, "").await;
+    let worker = kennel.worker().await;
+    let mut stream = kennel.client.observe(&worker).await;
+    kennel.client.say(&worker, "@@hang@@").await;
+    kennel.api.request_where(|request| request.prompt().contains("@@hang@@")).await;
+    let program = kennel.fleet.processes().into_iter().find(Process::is_program).unwrap();
+    assert!(program.send(Signal::INT), "it runs");
+    let ended = stream.until(|payload| matches!(payload, Payload::SessionEnded(_))).await;
+    let Payload::SessionEnded(ended) = ended else { unreachable!("it was waited for") };
+    assert_eq!((ended.exit_code, ended.signal), (Some(0), None));
+
+    let outcome = kennel.client.idle(&worker).await["outcome"].clone();
+    // Both versions end at once, and only sometimes get to write that the turn was aborted.
+    let expected = if ended.exit_ok {
+        (json!("interrupted"), Value::Null)
+    } else {
+        (json!("failed"), json!("session_ended"))
+    };
+    assert_eq!((&outcome["outcome"], &outcome["error"]["code"]), (&expected.0, &expected.1), "{outcome}");
+    assert_eq!(kennel.turn(&worker, "hello").await["outcome"], "completed", "the session is continued");
+    kennel.stop(&worker).await;
+    kennel.close();
+}
+
+#[tokio::test]
+async fn an_end_without_a_result_is_no_success_whatever_the_exit_code() {
+    let kennel = Kennel::open_with(fake_claude().to_str().unwrap(), ALLOW).await;
+    let worker = kennel.worker().await;
+    let outcome = kennel.turn(&worker, "@@exit:0@@").await;
+    assert_eq!((&outcome["outcome"], &outcome["error"]["code"]), (&json!("failed"), &json!("session_ended")));
+    let log = kennel.client.log(&worker).await;
+    let ended = find(&log, |payload| {
+        if let Payload::SessionEnded(ended) = payload { Some((ended.exit_ok, ended.exit_code)) } else { None }
+    });
+    assert_eq!(ended, [(false, Some(0))]);
+    assert_eq!(kennel.turn(&worker, "hello").await["outcome"], "completed", "the session is continued");
     kennel.stop(&worker).await;
     kennel.close();
 }
@@ -261,8 +331,10 @@ on_both_versions!(
     a_session_that_is_gone_is_replaced_once_and_told_what_was_said,
     a_worker_may_begin_in_a_session_that_is_there_or_is_not,
     a_usage_limit_parks_the_turn_which_goes_on_by_itself,
+    a_parked_worker_is_shown_to_people_until_it_waits_no_more,
     a_usage_limit_ends_the_turn_where_the_profile_says_so,
     wrong_credentials_end_the_turn_soon,
+    a_program_that_is_interrupted_by_others_ends_its_turn_and_its_session,
     an_overloaded_vendor_is_tried_again_and_named_in_the_end,
     a_turn_that_hangs_is_ended_and_the_next_one_runs,
     a_running_tool_is_no_silence_and_the_wall_ends_it,
