@@ -2,6 +2,7 @@
 //!
 //! `MUSHER_TEST_KEEP_CASSETTES=DIR` keeps what the first test records, trimmed as those in `tests/cassettes` are.
 
+mod marked;
 #[macro_use]
 mod stage;
 
@@ -18,7 +19,10 @@ use musher_testkit::{cassette::Cassette, fake_claude};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::stage::{LATEST, OLD, Run, Stage, run::PATIENCE};
+use self::{
+    marked::marked,
+    stage::{LATEST, OLD, Run, Stage, run::PATIENCE},
+};
 
 /// Where cassettes are kept, and what becomes of them.
 const CASSETTES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cassettes");
@@ -212,16 +216,9 @@ async fn live(stage: &Stage, options: ClaudeOptions, scenario: Scenario, is_real
 
 /// Kills the program with this marker as somebody at a terminal would.
 fn kill(marker: &str) {
-    let variable = format!("MUSHER_MARKER={marker}");
-    let is_it = |process: &Path| {
-        let read = |name: &str| fs::read(process.join(name)).unwrap_or_default();
-        read("environ").split(|byte| *byte == 0).any(|found| found == variable.as_bytes())
-            && String::from_utf8_lossy(&read("cmdline")).contains("--session-id=")
-    };
-    let processes = fs::read_dir("/proc").expect("processes are listed").flatten().map(|entry| entry.path());
-    let program = processes.into_iter().find(|process| is_it(process)).expect("it runs");
-    let pid = program.file_name().expect("a process has a number");
-    let killed = process::Command::new("kill").arg("-9").arg(pid).status().expect("kill starts");
+    let is_it = |(_, command): &(u32, String)| command.contains("--session-id=");
+    let (pid, _) = marked(marker).into_iter().find(is_it).expect("it runs");
+    let killed = process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill starts");
     assert!(killed.success());
 }
 

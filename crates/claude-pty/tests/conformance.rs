@@ -11,7 +11,10 @@ use musher_testkit::backend_suite::{Footprint, Prompts, Subject};
 
 use self::stage::Stage;
 
-async fn subject(variable: &str) -> Subject {
+/// Two tools that need leave, which the real program asks about at the same time.
+const TWICE: &str = r#"@@tools:[["WebFetch",{"url":"http://one.invalid/","prompt":"what?"}],["WebFetch",{"url":"http://two.invalid/","prompt":"what?"}]]@@"#;
+
+async fn subject(variable: &str, ask_twice: Option<&str>) -> Subject {
     let stage = Stage::of(variable).await;
     Subject {
         backend: Arc::new(ClaudePty::new(stage.options())),
@@ -21,8 +24,7 @@ async fn subject(variable: &str) -> Subject {
             say: "say some words".to_owned(),
             call_tool: "@@bash:echo hi@@".to_owned(),
             ask: "@@bash:touch made@@".to_owned(),
-            // The program asks about one tool that changes something at a time.
-            ask_twice: None,
+            ask_twice: ask_twice.map(str::to_owned),
             run_long: "@@slow:5000,50@@".to_owned(),
             hang: "@@hang@@".to_owned(),
         },
@@ -30,15 +32,15 @@ async fn subject(variable: &str) -> Subject {
 }
 
 mod latest {
-    use super::{stage::LATEST, subject};
+    use super::{TWICE, stage::LATEST, subject};
 
-    musher_testkit::backend_suite!(subject(LATEST).await);
+    musher_testkit::backend_suite!(subject(LATEST, Some(TWICE)).await);
 }
 
 mod old {
-    use super::{stage::OLD, subject};
+    use super::{TWICE, stage::OLD, subject};
 
-    musher_testkit::backend_suite!(subject(OLD).await);
+    musher_testkit::backend_suite!(subject(OLD, Some(TWICE)).await);
 }
 
 mod fake {
@@ -46,5 +48,6 @@ mod fake {
 
     use super::subject;
 
-    musher_testkit::backend_suite!(subject(PROGRAM).await);
+    // It calls one tool at a time.
+    musher_testkit::backend_suite!(subject(PROGRAM, None).await);
 }
