@@ -2,15 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
-use musher_e2e::{Claude, Finished, Fleet, fake_claude, musher};
+use musher_e2e::{Claude, Finished, Fleet, PATIENCE, fake_claude, musher};
 use musher_testkit::{
     cassette::{Cassette, What},
     fake_claude::CASSETTE,
     messages_api::MessagesApi,
 };
 use tempfile::TempDir;
+
+/// How often to look again at what tells nobody that it changes.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A home whose coder is this program, which may do everything, with one more variable.
 struct Kennel {
@@ -92,6 +101,46 @@ async fn a_recording_without_a_name_is_kept_in_a_place_that_is_told() {
     assert!(recorded.stderr.contains(&format!("recorded in {}", file.display())), "{}", recorded.stderr);
     let cassette = Cassette::read(&fs::read_to_string(file).unwrap()).unwrap();
     assert_eq!(cassette.entries.last().unwrap().what, What::Exit { code: None, signal: Some(9) });
+}
+
+/// A recording has prompts in it: nobody would look for it where nobody was told that it is.
+#[tokio::test]
+async fn a_killed_run_leaves_no_half_recording() {
+    let kennel = Kennel::open(&fake_claude(), "A = \"b\"").await;
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = musher(kennel.home.path());
+    command.args(["record", "@@hang@@", "--config"]).arg(kennel.home.path().join("musher.toml"));
+    command.env("TMPDIR", temporary.path()).current_dir(kennel.home.path().join("work"));
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("the prompt is recorded", || {
+        let mut files = files_below(temporary.path()).into_iter();
+        files.any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("@@hang@@")))
+    })
+    .await;
+    run.kill().await.unwrap();
+    kennel.fleet.is_gone_within(PATIENCE).await;
+    until("nothing of it is left", || fs::read_dir(temporary.path()).unwrap().count() == 0).await;
+    assert_eq!(
+        files_below(&kennel.home.path().join(".local/share/musher/recordings")),
+        Vec::<PathBuf>::new()
+    );
+}
+
+/// All files in a directory, and in those below it.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    // What goes while we look is gone.
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|entry| if entry.is_dir() { files_below(&entry) } else { vec![entry] }).collect()
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !holds() {
+            // There is no event for a file of another process; looking again is all one can do.
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}");
 }
 
 #[tokio::test]

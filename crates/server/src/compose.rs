@@ -1,6 +1,9 @@
 //! The runtime that a config describes, with the guard that outlives it.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use musher_claude_pty::ClaudePty;
 use musher_core::{Builder, Runtime, StartError};
@@ -19,6 +22,18 @@ use crate::{
     watch::{Post, Watch},
 };
 
+/// Where recordings are in the scratch directory.
+const DESK: &str = "recordings";
+
+/// Where sessions of Claude Code are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recording {
+    /// Where the config says, if anywhere.
+    AsConfigured,
+    /// Where workers do not come across it, in a directory that goes with the process, however that ends.
+    Passing,
+}
+
 /// A runtime, and what has to live as long as it does.
 #[derive(Debug)]
 pub(crate) struct Composed {
@@ -34,6 +49,7 @@ pub(crate) async fn compose(
     config: &Config,
     url: &StoreUrl,
     workspaces: impl IntoIterator<Item = (String, PathBuf)>,
+    recording: Recording,
 ) -> Result<Composed, Failure> {
     let owner = Owner::new(Uuid::now_v7().simple().to_string()).map_err(Failure::usage)?;
     let program =
@@ -46,6 +62,10 @@ pub(crate) async fn compose(
     let guard = Post { program, arguments, owner: owner.clone() }.start();
     let guard = guard.map_err(|error| Failure::other("start the guard", error))?;
 
+    let recordings = match recording {
+        Recording::AsConfigured => None,
+        Recording::Passing => Some(scratch.path().join(DESK)),
+    };
     let mut builder = Runtime::builder_on(store)
         .owner(owner)
         .limits(config.limits)
@@ -57,7 +77,7 @@ pub(crate) async fn compose(
     }
     builder = builder.toolbox(toolbox(config, &scratch));
     for (name, options) in &config.backends {
-        builder = add(builder, name, options)?;
+        builder = add(builder, name, options, recordings.as_deref())?;
     }
     for (name, profile) in &config.profiles {
         builder = builder.profile(name.as_str(), profile.clone());
@@ -84,10 +104,18 @@ fn toolbox(config: &Config, scratch: &Scratch) -> ToolSet {
     config.mcp.iter().fold(set, |set, (name, server)| set.with_server(name.as_str(), server.clone()))
 }
 
-fn add(builder: Builder, name: &str, options: &BackendOptions) -> Result<Builder, Failure> {
+fn add(
+    builder: Builder,
+    name: &str,
+    options: &BackendOptions,
+    recordings: Option<&Path>,
+) -> Result<Builder, Failure> {
     let failed = |error| Failure::other("prepare an API backend", error);
     Ok(match options.clone() {
-        BackendOptions::Claude(options) => builder.backend(name, ClaudePty::new(options)),
+        BackendOptions::Claude(mut options) => {
+            options.record = recordings.map(Path::to_owned).or(options.record);
+            builder.backend(name, ClaudePty::new(options))
+        }
         BackendOptions::OpenAi(options) => builder.backend(name, OpenAiApi::new(options).map_err(failed)?),
         BackendOptions::Gemini(options) => builder.backend(name, GeminiApi::new(options).map_err(failed)?),
         BackendOptions::Scripted => builder.backend(name, Scripted),
@@ -99,8 +127,15 @@ impl Composed {
     ///
     /// What goes wrong is in the log: it does not change how the work itself ended.
     pub(crate) async fn finish(self) {
+        self.finish_with(|_desk| ()).await;
+    }
+
+    /// The same. When every session has ended, and before their recordings go, they are `kept`.
+    pub(crate) async fn finish_with<T>(self, kept: impl FnOnce(&Path) -> T) -> T {
         self.runtime.shutdown().await;
+        let kept = kept(&self.scratch.path().join(DESK));
         end(self.guard, self.scratch).await;
+        kept
     }
 }
 

@@ -9,10 +9,9 @@ use std::{
     process::ExitCode,
 };
 
-use tempfile::TempDir;
-
 use crate::{
     cli::RecordArguments,
+    compose::Recording,
     config::BackendOptions,
     failure::{Chain, Failure},
     paths, run, terminal,
@@ -33,20 +32,21 @@ enum RecordError {
     NoFile(PathBuf),
     #[error("put the recording in its place; it stays in `{}`", .kept.display())]
     Place { kept: PathBuf, source: io::Error },
+    #[error("put the recording in its place; it is lost")]
+    Lost(#[source] io::Error),
 }
 
 pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failure> {
     let RecordArguments { run: arguments, out } = arguments;
-    let (mut config, profile) = run::resolve(&arguments)?;
+    let (config, profile) = run::resolve(&arguments)?;
     let backend = config.profiles[&profile].backend.clone();
-    let Some(BackendOptions::Claude(claude)) = config.backends.get_mut(&backend) else {
+    if !matches!(config.backends.get(&backend), Some(BackendOptions::Claude(_))) {
         return Err(Failure::usage(RecordError::Backend { profile, backend }));
-    };
+    }
     let shelf = Shelf::new(out)?;
-    claude.record = Some(shelf.desk.path().to_owned());
-    let ran = run::run_as(&config, profile, &arguments).await;
+    let (composed, ran) = run::run_as(&config, profile, &arguments, Recording::Passing).await?;
     // What went wrong is in the recording, if anywhere: it is kept however the run ended.
-    match shelf.place() {
+    match composed.finish_with(|desk| shelf.place(desk)).await {
         Ok(files) if files.is_empty() => terminal::say("nothing was recorded: no session began"),
         Ok(files) => {
             for file in files {
@@ -62,8 +62,6 @@ pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failu
 /// Where recordings are put when they are complete.
 #[derive(Debug)]
 struct Shelf {
-    /// Where they are written: a directory that the worker does not come across, as it would beside the file.
-    desk: TempDir,
     /// The file that somebody wants; without one they keep their names.
     out: Option<PathBuf>,
     directory: PathBuf,
@@ -88,36 +86,45 @@ impl Shelf {
         // Before the work rather than after it.
         fs::create_dir_all(&directory)
             .map_err(|error| Failure::other(format!("make the directory {}", directory.display()), error))?;
-        let desk = tempfile::Builder::new().prefix("musher-recording-").tempdir();
-        let desk = desk.map_err(|error| Failure::other("make a temporary directory", error))?;
-        Ok(Self { desk, out, directory })
+        Ok(Self { out, directory })
     }
 
-    /// Puts what was recorded where it belongs, and answers with it. What cannot be put there stays where it is.
-    fn place(self) -> Result<Vec<PathBuf>, RecordError> {
-        match self.copy() {
-            Ok(files) => {
-                if let Err(error) = self.desk.close() {
-                    tracing::warn!(error = %Chain(&error), "a temporary directory of the recording stays");
-                }
-                Ok(files)
+    /// Puts what was recorded where it belongs, and answers with it. What cannot be put there is kept elsewhere.
+    fn place(&self, desk: &Path) -> Result<Vec<PathBuf>, RecordError> {
+        self.copy(desk).map_err(|source| match keep(desk) {
+            Ok(kept) => RecordError::Place { kept, source },
+            Err(second) => {
+                tracing::error!(error = %Chain(&second), "keep the recording elsewhere");
+                RecordError::Lost(source)
             }
-            Err(source) => Err(RecordError::Place { kept: self.desk.keep(), source }),
-        }
+        })
     }
 
     /// There may be several sessions in one run: their names begin with the moment, so that they come in order.
-    fn copy(&self) -> io::Result<Vec<PathBuf>> {
-        let names = fs::read_dir(self.desk.path())?.map(|entry| Ok(entry?.file_name()));
+    fn copy(&self, desk: &Path) -> io::Result<Vec<PathBuf>> {
+        let recorded = match fs::read_dir(desk) {
+            // It is made for the first session.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            recorded => recorded?,
+        };
+        let names = recorded.map(|entry| Ok(entry?.file_name()));
         let mut names: Vec<OsString> = names.collect::<io::Result<_>>()?;
         names.sort_unstable();
         let place = |(number, name): (u32, OsString)| {
             let to =
                 self.out.as_ref().map_or_else(|| self.directory.join(&name), |out| numbered(out, number));
-            copy_new(&self.desk.path().join(&name), &to).map(|()| to)
+            copy_new(&desk.join(&name), &to).map(|()| to)
         };
         (1..).zip(names).map(place).collect()
     }
+}
+
+/// Moves recordings away from where they would go with the process.
+fn keep(desk: &Path) -> io::Result<PathBuf> {
+    let kept = tempfile::Builder::new().prefix("musher-recording-").tempdir()?;
+    // Both are in the temporary directory, and a directory may take the place of an empty one.
+    fs::rename(desk, kept.path())?;
+    Ok(kept.keep())
 }
 
 /// Copies to a file of the user's own, and never over one that has come meanwhile.
@@ -155,10 +162,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("new/bug.jsonl");
         let shelf = shelf(&out).unwrap();
+        let desk = home.path().join("desk");
+        assert_eq!(shelf.place(&desk).unwrap(), Vec::<PathBuf>::new(), "no session has begun");
+        fs::create_dir(&desk).unwrap();
         for name in ["wrk_1_20260102_b.jsonl", "wrk_1_20260101_a.jsonl"] {
-            fs::write(shelf.desk.path().join(name), name).unwrap();
+            fs::write(desk.join(name), name).unwrap();
         }
-        let files = shelf.place().unwrap();
+        let files = shelf.place(&desk).unwrap();
         assert_eq!(files, [out.clone(), home.path().join("new/bug.jsonl.2")]);
         assert_eq!(fs::read_to_string(&out).unwrap(), "wrk_1_20260101_a.jsonl");
         assert_eq!(fs::read_dir(home.path().join("new")).unwrap().count(), 2);
@@ -168,12 +178,13 @@ mod tests {
     fn a_file_that_exists_is_never_replaced() {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("bug.jsonl");
-        let waiting = shelf(&out).unwrap();
-        fs::write(waiting.desk.path().join("a.jsonl"), "new").unwrap();
+        let (waiting, desk) = (shelf(&out).unwrap(), home.path().join("desk"));
+        fs::create_dir(&desk).unwrap();
+        fs::write(desk.join("a.jsonl"), "new").unwrap();
         fs::write(&out, "old").unwrap();
         assert!(shelf(&out).unwrap_err().contains("Exists"));
-        let Err(RecordError::Place { kept, source }) = waiting.place() else { panic!("it is replaced") };
-        assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
+        let Err(RecordError::Place { kept, source }) = waiting.place(&desk) else { panic!("it is replaced") };
+        assert_eq!((source.kind(), desk.exists()), (io::ErrorKind::AlreadyExists, false));
         let read = |file: &Path| fs::read_to_string(file).unwrap();
         assert_eq!((read(&out).as_str(), read(&kept.join("a.jsonl")).as_str()), ("old", "new"));
         fs::remove_dir_all(kept).unwrap();

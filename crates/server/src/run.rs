@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     cli::RunArguments,
-    compose::compose,
+    compose::{Composed, Recording, compose},
     config::{Config, backticked},
     display::{Display, ending},
     failure::Failure,
@@ -52,7 +52,9 @@ enum RunError {
 
 pub(crate) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let (config, profile) = resolve(&arguments)?;
-    run_as(&config, profile, &arguments).await
+    let (composed, ran) = run_as(&config, profile, &arguments, Recording::AsConfigured).await?;
+    composed.finish().await;
+    ran
 }
 
 /// The config of a run, and the profile of it that runs.
@@ -63,12 +65,13 @@ pub(crate) fn resolve(arguments: &RunArguments) -> Result<(Config, String), Fail
     Ok((config, profile))
 }
 
-/// Runs one worker of a profile of the config.
+/// Runs one worker of a profile of the config, and answers with how that went and what is to be finished now.
 pub(crate) async fn run_as(
     config: &Config,
     profile: String,
     arguments: &RunArguments,
-) -> Result<ExitCode, Failure> {
+    recording: Recording,
+) -> Result<(Composed, Result<ExitCode, Failure>), Failure> {
     let asks = config.profiles[&profile].approval.mode == ApprovalMode::Ask;
     let here = env::current_dir().map_err(|error| Failure::other("find the current directory", error))?;
     let interrupts =
@@ -76,7 +79,7 @@ pub(crate) async fn run_as(
     let terminate =
         signal(SignalKind::terminate()).map_err(|error| Failure::other("catch signals", error))?;
 
-    let composed = compose(config, &StoreUrl::Memory, [(HERE.to_owned(), here)]).await?;
+    let composed = compose(config, &StoreUrl::Memory, [(HERE.to_owned(), here)], recording).await?;
     let request = CreateWorker {
         profile: ProfileSelector::Named { value: profile },
         workspace_refs: vec![WorkspaceRef { name: "main".to_owned(), reference: HERE.to_owned() }],
@@ -93,8 +96,7 @@ pub(crate) async fn run_as(
             .next("to see Musher work without it: musher run --profile echo \"hello\"")),
         Err(error) => Err(Failure::other("run", error)),
     };
-    composed.finish().await;
-    ran
+    Ok((composed, ran))
 }
 
 /// The profile that the arguments name; `--backend` makes one.

@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     cli::ServeArguments,
-    compose::compose,
+    compose::{Recording, compose},
     config::Config,
     failure::{Chain, Failure},
     paths,
@@ -50,7 +50,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     let mut ended = Ended::catch().map_err(|error| Failure::other("catch signals", error))?;
 
     let composed = tokio::select! {
-        composed = compose(&config, &store, []) => composed?,
+        composed = compose(&config, &store, [], Recording::AsConfigured) => composed?,
         // What was begun to be recovered is gone on with at the next start, and the guard ends what runs.
         () = ended.wait() => return Ok(ExitCode::SUCCESS),
     };
