@@ -69,6 +69,10 @@ impl BackendError {
     /// another version. The runtime forgets its id, and says so in the log; the next input begins a new session.
     pub const RESUME_REFUSED: &'static str = "resume_refused";
 
+    /// The code of a turn whose credentials the vendor does not accept, also in a [`TurnEnd`](crate::TurnEnd). The
+    /// runtime says that a person is needed.
+    pub const AUTHENTICATION_FAILED: &'static str = "authentication_failed";
+
     /// A failure with its cause.
     #[must_use]
     pub fn new(

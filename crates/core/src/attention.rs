@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use musher_backend::BackendError;
 use musher_protocol::{
     Approval, ApprovalKind, AttentionId, AttentionItem, AttentionKind, AttentionReply, Execution, LimitKind,
     Outcome, RunState, WorkerId,
@@ -24,8 +25,6 @@ const MAX_ITEMS: usize = 1000;
 const MAX_BYTES: usize = 4 << 20;
 /// What an item repeats of others' words.
 const MAX_WORDS: usize = 200;
-/// How a turn fails whose vendor does not accept the login.
-const LOGIN_FAILED: &str = "authentication_failed";
 
 /// Everything that waits for a person.
 #[derive(Debug)]
@@ -258,7 +257,9 @@ impl Post {
         let (kind, message) = if is_held {
             let message = "its turns were cut off by restarts too often; it waits for its next input";
             (AttentionKind::Stuck, message.to_owned())
-        } else if let Some(error) = outcome.error.as_ref().filter(|error| error.code == LOGIN_FAILED) {
+        } else if let Some(error) =
+            outcome.error.as_ref().filter(|error| error.code == BackendError::AUTHENTICATION_FAILED)
+        {
             (AttentionKind::Login, format!("cannot log in: {}", prefix(&error.message, MAX_WORDS)))
         } else if outcome.limit == Some(LimitKind::InactivitySecs) {
             (AttentionKind::Stuck, "its turn was ended because nothing was heard of it".to_owned())

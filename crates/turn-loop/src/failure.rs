@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use musher_backend::BackendError;
+
 use crate::delay;
 
 /// Enough for a person to see what happened, and no more of a proxy's page than that.
@@ -176,7 +178,7 @@ fn classify(complaint: &Complaint) -> (FailureKind, String) {
         return (FailureKind::Refused, named("refused"));
     }
     if says(&AUTHENTICATION) || matches!(status, Some(401 | 403)) {
-        return (FailureKind::Final, named("authentication_failed"));
+        return (FailureKind::Final, named(BackendError::AUTHENTICATION_FAILED));
     }
     if says(&["model_not_found"]) || status == Some(404) {
         return (FailureKind::Final, named("model_not_found"));

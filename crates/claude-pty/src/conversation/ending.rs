@@ -4,7 +4,7 @@
 //! the turn ended, and what the API had answered; never the subtype or the exit code alone.
 
 use jiff::Timestamp;
-use musher_backend::{Event, TurnEnd};
+use musher_backend::{BackendError, Event, TurnEnd};
 use musher_protocol::{StopReason, TurnError};
 
 use crate::{
@@ -69,7 +69,7 @@ impl Ending {
 pub(super) fn read(result: &TurnResult, signs: Signs) -> Ending {
     if result.is_aborted() && signs.is_locked_out {
         let message = "the vendor refuses the credentials (401)";
-        return Ending::Turn(TurnEnd::failed("authentication_failed", message));
+        return Ending::Turn(TurnEnd::failed(BackendError::AUTHENTICATION_FAILED, message));
     }
     if result.is_aborted() {
         return Ending::Turn(TurnEnd::Interrupted);
@@ -121,7 +121,7 @@ fn failure(result: &TurnResult, signs: &Signs) -> Option<&'static str> {
         return None;
     }
     Some(match (signs.error.as_deref(), result.api_error_status) {
-        (Some("authentication_failed"), _) | (_, Some(401 | 403)) => "authentication_failed",
+        (Some("authentication_failed"), _) | (_, Some(401 | 403)) => BackendError::AUTHENTICATION_FAILED,
         (Some("billing_error"), _) | (_, Some(402)) => "quota_exhausted",
         (_, Some(413)) => "context_overflow",
         (_, Some(529)) => "overloaded",
