@@ -354,7 +354,7 @@ mod tests {
             instructions = "be brief"
             settings_sources = ["user", "project"]
             approval = { mode = "ask", deadline_secs = 5 }
-            capabilities = ["read", "mcp:tickets"]
+            capabilities = ["read", "shell"]
             limits = { turns = 50, tokens = 2000000, cost_usd = 5.0, wall_secs = 7200, inactivity_secs = 7, tool_rounds = 100, background_secs = 60, queued_inputs = 2 }
             on_rate_limit = "park"
             park_max_secs = 9
@@ -363,6 +363,7 @@ mod tests {
             backend = "scripted"
             script = "echo"
             word_delay_ms = 3
+            capabilities = ["mcp:tickets"]
             [backends.claude-pty]
             program = "claude"
             env = { A = "b" }
@@ -423,7 +424,7 @@ mod tests {
             background: secs(60),
         };
         assert_eq!(careful.limits, limits);
-        assert_eq!(careful.capabilities, [Capability::Read, Capability::Mcp("tickets".to_owned())].into());
+        assert_eq!(careful.capabilities, [Capability::Read, Capability::Shell].into());
         let asks = ApprovalPolicy { mode: ApprovalMode::Ask, deadline: Duration::from_secs(5) };
         assert_eq!(careful.approval, asks);
         assert_eq!(
@@ -454,6 +455,7 @@ mod tests {
         assert_eq!(gemini.api_version, "v1");
         assert_eq!(config.profiles["local"].options["max_output_tokens"], 1000);
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
+        assert_eq!(config.profiles["slow"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
         assert!(config.workspaces["here"].is_absolute());
         assert!(
             claude
@@ -513,6 +515,10 @@ mod tests {
             (
                 "[profiles.p]\nbackend = \"scripted\"\ngrace_secs = 61\n",
                 "config DIR/musher.toml: profiles.p: grace_secs: 61 is more than 60",
+            ),
+            (
+                "[profiles.p]\nbackend = \"claude-pty\"\ncapabilities = [\"read\", \"mcp:tickets\"]\n",
+                "config DIR/musher.toml: profiles.p: capabilities: `mcp:tickets`: MCP servers of Claude Code cannot be configured yet",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nscript = \"bad.json\"\n",

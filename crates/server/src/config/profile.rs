@@ -28,6 +28,8 @@ pub(crate) enum ProfileError {
     NoBackend { name: String, known: Vec<String> },
     #[error("`{key}` is not for a backend of the kind `{}`", .kind.name())]
     Misplaced { key: &'static str, kind: Kind },
+    #[error("capabilities: `{0}`: MCP servers of Claude Code cannot be configured yet")]
+    NoMcp(Capability),
     #[error("settings_sources")]
     Claude(#[source] ClaudeProfileError),
     #[error("{0}: a limit is greater than 0")]
@@ -172,6 +174,10 @@ impl ProfileTable {
         }
         match kind {
             Kind::ClaudePty => {
+                let is_mcp = |capability: &&Capability| matches!(capability, Capability::Mcp(_));
+                if let Some(server) = profile.capabilities.iter().find(is_mcp) {
+                    return Err(ProfileError::NoMcp(server.clone()));
+                }
                 ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?;
             }
             Kind::Scripted => drop(Script::from_options(&profile.options).map_err(ProfileError::Script)?),
