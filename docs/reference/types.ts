@@ -44,13 +44,19 @@ export interface Approval {
   kind: ApprovalKind;
   /** What was said with the decision. */
   message?: string | null;
-  /** The questions, when the worker asks a person rather than for permission. */
+  /**
+   * The questions, when the worker asks a person rather than for permission. At most 16, and 64 kB of JSON with the
+   * suggestions; what is over that is left out here, and is in `input`.
+   */
   questions?: Array<Question>;
   /** When it was asked. */
   requested_at: string;
   /** Whether it is still open. */
   state: ApprovalState;
-  /** What the vendor's own program would offer to remember, in its own form; for people to read. */
+  /**
+   * What the vendor's own program would offer to remember, in its own form; for people to read. At most 16, and 64 kB
+   * of JSON with the questions; what is over that is left out.
+   */
   suggestions?: Array<unknown>;
   /** The tool, by the backend's name for it. */
   tool: string;

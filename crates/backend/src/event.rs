@@ -171,8 +171,9 @@ pub struct ApprovalRequest {
     pub tool: String,
     /// Exactly what the tool would be called with.
     pub input: Value,
-    /// The questions, when a person is asked rather than for permission.
+    /// The questions, when a person is asked rather than for permission. At most 16, and 64 kB of JSON with the
+    /// suggestions: they are in the log and in every list as they are. What is over that is only in `input`.
     pub questions: Vec<Question>,
-    /// What the vendor's own program would offer to remember, in its own form.
+    /// What the vendor's own program would offer to remember, in its own form. At most 16, bounded with the questions.
     pub suggestions: Vec<Value>,
 }

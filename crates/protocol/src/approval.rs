@@ -30,10 +30,12 @@ pub struct Approval {
     /// The JSON text of the whole `input`, where that is large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<BlobRef>,
-    /// The questions, when the worker asks a person rather than for permission.
+    /// The questions, when the worker asks a person rather than for permission. At most 16, and 64 kB of JSON with the
+    /// suggestions; what is over that is left out here, and is in `input`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
-    /// What the vendor's own program would offer to remember, in its own form; for people to read.
+    /// What the vendor's own program would offer to remember, in its own form; for people to read. At most 16, and 64 kB
+    /// of JSON with the questions; what is over that is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<Value>,
     /// Whether it is still open.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use musher_backend::{ApprovalRequest, Verdict};
 use musher_protocol::{ApprovalKind, Question, QuestionOption};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::speech::call_id;
@@ -12,6 +12,12 @@ use crate::{
     say::{self, Said},
     wire::Ask,
 };
+
+/// More questions, or suggestions, than a person reads at once; the program asks at most four.
+const MAX_ASIDE: usize = 16;
+/// The most that questions and suggestions have together, as JSON: they are in the log, in the worker's row and in
+/// every list of approvals, where something larger would be heavy for everybody.
+const MAX_ASIDE_BYTES: usize = 64 << 10;
 
 /// The questions that wait for an answer, by the program's own ids: as many as tools wait at once.
 #[derive(Debug, Default)]
@@ -45,7 +51,10 @@ impl Asking {
             "ExitPlanMode" => ApprovalKind::Plan,
             _ => ApprovalKind::Tool,
         };
+        let mut room = MAX_ASIDE_BYTES;
         let questions = if kind == ApprovalKind::Question { questions(&input) } else { Vec::new() };
+        let questions = within(questions, &mut room);
+        let suggestions = within(suggestions, &mut room);
         let tool_call_id = tool_use_id.as_deref().map(call_id);
         let request = ApprovalRequest { tool_call_id, kind, tool, input, questions, suggestions };
         self.open.insert(request_id.to_owned(), Open { request: request.clone(), asker });
@@ -88,6 +97,17 @@ impl Asking {
     }
 }
 
+/// The first of these that fit; what is left out is no reason not to ask.
+fn within<T: Serialize>(all: Vec<T>, room: &mut usize) -> Vec<T> {
+    let fits = |one: &T| {
+        let n_bytes = serde_json::to_vec(one).expect("it came as JSON").len();
+        let left = room.checked_sub(n_bytes);
+        *room = left.unwrap_or(0);
+        left.is_some()
+    };
+    all.into_iter().take(MAX_ASIDE).take_while(fits).collect()
+}
+
 #[derive(Deserialize)]
 struct Questions {
     questions: Vec<WireQuestion>,
@@ -121,4 +141,40 @@ fn questions(input: &Value) -> Vec<Question> {
         multi_select,
     };
     read.map_or_else(Vec::new, |read| read.questions.into_iter().map(question).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// How many questions and suggestions of these are kept, and whether the input is.
+    fn kept(questions: &[String], suggestions: &[String]) -> (usize, usize) {
+        let questions: Vec<_> =
+            questions.iter().map(|text| json!({"question": text, "options": []})).collect();
+        let input = json!({ "questions": questions });
+        let ask = json!({
+            "tool_name": "AskUserQuestion", "input": input, "permission_suggestions": suggestions,
+        });
+        let request = Asking::default().ask("r1", serde_json::from_value(ask).unwrap(), Asker::Turn);
+        assert_eq!(request.input, input, "the input is whole in any case");
+        (request.questions.len(), request.suggestions.len())
+    }
+
+    #[test]
+    fn what_stands_beside_the_input_is_bounded() {
+        let short = |n: usize| vec!["why?".to_owned(); n];
+        let long = |n: usize| vec!["x".repeat(MAX_ASIDE_BYTES / 4); n];
+        for (questions, suggestions, expected) in [
+            (short(2), short(3), (2, 3)),
+            (short(16), short(16), (16, 16)),
+            (short(17), short(17), (16, 16)),
+            (long(3), long(3), (3, 0)),
+            (long(5), short(1), (3, 0)),
+            (short(1), vec!["x".repeat(MAX_ASIDE_BYTES)], (1, 0)),
+        ] {
+            assert_eq!(kept(&questions, &suggestions), expected);
+        }
+    }
 }
