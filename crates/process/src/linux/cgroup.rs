@@ -6,8 +6,8 @@
 //! to the worker's group is done to those of its parts, too, and nothing to the worker's when a part ends.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::OnceLock,
     thread,
@@ -82,38 +82,37 @@ impl Cgroups {
         File::options().write(true).open(self.entrance(marker))
     }
 
-    /// Kills everything in the groups of a scope at once, so that nothing can fork faster than it is killed.
+    /// Kills everything in the groups of a scope at once, so that nothing can fork faster than it is killed. A group
+    /// that cannot be killed keeps none of the others alive; the first error is returned.
     pub(crate) fn kill(&self, scope: &Scope) -> io::Result<()> {
         // A worker may run a server of its own, and be that server's guest: nobody kills himself.
         if fs::read("/proc/self/cgroup").is_ok_and(|membership| covers(scope, &membership)) {
             return Ok(());
         }
-        for group in self.of(scope)? {
-            match fs::write(group.join("cgroup.kill"), "1") {
-                // Gone, or a kernel before 5.14: signals do what they can.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                written => written?,
-            }
-        }
-        Ok(())
+        let kill = |group: &PathBuf| {
+            // The kernel makes the file. Nobody may, and asking for it hides that it is not there.
+            let opened = OpenOptions::new().write(true).open(group.join("cgroup.kill"));
+            // Gone, or a kernel before 5.14: signals do what they can.
+            let Some(mut file) = none_if_gone(opened)? else { return Ok(()) };
+            none_if_gone(file.write_all(b"1")).map(drop)
+        };
+        first_error(self.of(scope)?.iter().map(kill))
     }
 
     /// Removes the groups of a scope, with what was made below them. Blocks until the kernel has let go of their
-    /// last processes, for at most 1 s each.
+    /// last processes, for at most 1 s. A group that cannot be removed keeps none of the others; the first error is
+    /// returned.
     pub(crate) fn remove(&self, scope: &Scope) -> io::Result<()> {
-        self.of(scope)?.iter().try_for_each(|group| {
-            let deadline = Instant::now() + REMOVE_LIMIT;
-            loop {
-                match remove_nested(group) {
-                    Err(error)
-                        if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
-                    {
-                        thread::sleep(REMOVE_PAUSE);
-                    }
-                    removed => return removed,
+        let deadline = Instant::now() + REMOVE_LIMIT;
+        let remove = |group: &PathBuf| loop {
+            match remove_nested(group) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                    thread::sleep(REMOVE_PAUSE);
                 }
+                removed => return removed,
             }
-        })
+        };
+        first_error(self.of(scope)?.iter().map(remove))
     }
 
     /// The groups of a scope that are there.
@@ -206,10 +205,12 @@ fn remove_nested(group: &Path) -> io::Result<()> {
         }
         n_listed += 1;
     }
-    for group in groups.iter().rev() {
-        none_if_gone(fs::remove_dir(group))?;
-    }
-    Ok(())
+    first_error(groups.iter().rev().map(|group| none_if_gone(fs::remove_dir(group)).map(drop)))
+}
+
+/// Goes on to the end, whatever fails on the way.
+fn first_error(attempts: impl Iterator<Item = io::Result<()>>) -> io::Result<()> {
+    attempts.fold(Ok(()), Result::and)
 }
 
 /// Whoever else removed it was as good.

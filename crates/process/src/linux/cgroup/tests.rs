@@ -112,3 +112,49 @@ fn groups_go_with_what_was_made_below_them_and_no_others() {
     groups.remove(&Scope::Owner(Owner::new("life").unwrap())).unwrap();
     assert_eq!(names(), ["musher-other.one"]);
 }
+
+/// Groups of one life, made of plain directories and files.
+fn groups_in(directory: &Path, n: usize) -> (Cgroups, Vec<PathBuf>) {
+    let groups = Cgroups { root: directory.to_owned() };
+    let made = (0..n).map(|number| {
+        let marker = worker("life", &number.to_string());
+        groups.make(&marker).unwrap();
+        groups.group(&marker)
+    });
+    let made = made.collect();
+    (groups, made)
+}
+
+#[test]
+fn a_group_that_cannot_be_killed_keeps_no_other_one_alive() {
+    let directory = tempfile::tempdir().unwrap();
+    let (groups, made) = groups_in(directory.path(), 9);
+    let (stubborn, rest) = made.split_at(3);
+    let (without, others) = rest.split_at(3);
+    for group in stubborn {
+        fs::create_dir(group.join("cgroup.kill")).unwrap();
+    }
+    for group in others {
+        fs::write(group.join("cgroup.kill"), "").unwrap();
+    }
+    let killed = groups.kill(&Scope::Owner(Owner::new("life").unwrap()));
+    assert_eq!(killed.unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    let written = |group: &PathBuf| fs::read_to_string(group.join("cgroup.kill")).ok();
+    assert_eq!(others.iter().map(written).collect::<Vec<_>>(), vec![Some("1".to_owned()); 3]);
+    assert_eq!(without.iter().map(written).collect::<Vec<_>>(), vec![None; 3], "only the kernel makes it");
+}
+
+#[test]
+fn a_group_that_cannot_be_removed_keeps_no_other_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (groups, made) = groups_in(directory.path(), 6);
+    let (kept, others) = made.split_at(3);
+    for group in kept {
+        fs::create_dir_all(group.join("made")).unwrap();
+        fs::write(group.join("file"), "").unwrap();
+    }
+    let removed = groups.remove(&Scope::Owner(Owner::new("life").unwrap()));
+    assert_eq!(removed.unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
+    assert!(kept.iter().all(|group| group.exists() && !group.join("made").exists()));
+    assert!(!others.iter().any(|group| group.exists()));
+}
