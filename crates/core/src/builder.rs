@@ -217,7 +217,7 @@ impl Builder {
             catalog,
             limits,
             retention,
-            diagnostics,
+            diagnostics: Arc::new(diagnostics),
             board: Board::new(),
             damaged: Mutex::default(),
             left_behind,

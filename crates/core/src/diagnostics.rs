@@ -28,15 +28,17 @@ struct Inner {
 impl Diagnostics {
     /// Reports something, here and in the program's log.
     pub(crate) fn report(&self, code: &str, message: impl Into<String>, worker_id: Option<WorkerId>) {
-        let diagnostic =
-            RuntimeDiagnostic { at: now(), code: code.to_owned(), message: message.into(), worker_id };
-        let worker = diagnostic.worker_id.as_ref().map(tracing::field::display);
-        tracing::warn!(code, worker, "{}", diagnostic.message);
+        let diagnostic = logged(code, message.into(), worker_id);
+        self.lock().push(diagnostic);
+    }
+
+    /// Reports what many workers may find at the same time. While one of the newest has the code, the others are in
+    /// the program's log alone, so that they push nothing else out.
+    pub(crate) fn report_once(&self, code: &str, message: impl Into<String>, worker: &WorkerId) {
+        let diagnostic = logged(code, message.into(), Some(worker.clone()));
         let mut inner = self.lock();
-        inner.total += 1;
-        inner.newest.push_back(diagnostic);
-        if inner.newest.len() > KEPT {
-            inner.newest.pop_front();
+        if !inner.newest.iter().any(|known| known.code == code) {
+            inner.push(diagnostic);
         }
     }
 
@@ -55,9 +57,40 @@ impl Diagnostics {
     }
 }
 
+impl Inner {
+    fn push(&mut self, diagnostic: RuntimeDiagnostic) {
+        self.total += 1;
+        self.newest.push_back(diagnostic);
+        if self.newest.len() > KEPT {
+            self.newest.pop_front();
+        }
+    }
+}
+
+/// A diagnostic that is in the program's log.
+fn logged(code: &str, message: String, worker_id: Option<WorkerId>) -> RuntimeDiagnostic {
+    let worker = worker_id.as_ref().map(tracing::field::display);
+    tracing::warn!(code, worker, "{message}");
+    RuntimeDiagnostic { at: now(), code: code.to_owned(), message, worker_id }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_many_find_is_reported_by_the_first() {
+        let diagnostics = Diagnostics::default();
+        diagnostics.report("other", "a", None);
+        for worker in ["wrk_1", "wrk_2"] {
+            diagnostics.report_once("found", "b", &worker.parse().unwrap());
+        }
+        let newest = diagnostics.newest();
+        let found = newest.iter().map(|found| (found.code.as_str(), found.worker_id.as_ref()));
+        let first = "wrk_1".parse().unwrap();
+        assert_eq!(found.collect::<Vec<_>>(), [("other", None), ("found", Some(&first))]);
+        assert_eq!(diagnostics.total(), 2);
+    }
 
     #[test]
     fn the_newest_are_kept_and_all_are_counted() {

@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) limits: RuntimeLimits,
     pub(crate) retention: Retention,
-    pub(crate) diagnostics: Diagnostics,
+    pub(crate) diagnostics: Arc<Diagnostics>,
     /// What waits for a person.
     pub(crate) board: Arc<Board>,
     /// Workers whose logs were found damaged: nothing of them runs, whatever their rows say. Protects the set for single

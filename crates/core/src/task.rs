@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use crate::{
     batch::{Batch, CheckpointAge, Sealed, Writer},
+    diagnostics::Diagnostics,
     error::Error,
     fold::{Fold, prefix},
     machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
@@ -63,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) retention: Retention,
     /// Where sessions have their temporary directories, where they can have any.
     pub(crate) temporary: Option<Arc<Temporary>>,
+    /// Where the runtime reports what is no worker's own doing.
+    pub(crate) diagnostics: Arc<Diagnostics>,
     /// What the runtime is about.
     pub(crate) phase: watch::Receiver<Phase>,
 }

@@ -99,3 +99,16 @@ async fn where_sockets_would_not_fit_sessions_share_the_hosts_directory_and_a_di
     let codes: Vec<_> = runtime.diagnostics().into_iter().map(|diagnostic| diagnostic.code).collect();
     assert_eq!(codes, ["runtime.temporary_shared"]);
 }
+
+#[tokio::test]
+async fn a_session_that_gets_no_directory_runs_and_a_diagnostic_says_so() {
+    let scratch = TempDir::new().unwrap();
+    fs::write(scratch.path().join("tmp"), "somebody's file").unwrap();
+    let (runtime, directory, mut sleeper) = run(scratch.path()).await;
+    assert_eq!(directory, None);
+    assert_eq!(sleeper.wait().unwrap().code(), None, "it was killed");
+    let diagnostics = runtime.diagnostics();
+    let [missing] = &diagnostics[..] else { panic!("one diagnostic, not {diagnostics:?}") };
+    assert_eq!((missing.code.as_str(), missing.worker_id.is_some()), ("runtime.temporary_missing", true));
+    assert!(!missing.message.contains(scratch.path().to_str().unwrap()), "{}", missing.message);
+}

@@ -220,6 +220,7 @@ impl Runtime {
             epoch,
             retention: self.0.retention,
             temporary: self.0.temporary.clone(),
+            diagnostics: Arc::clone(&self.0.diagnostics),
             phase: self.0.phase.subscribe(),
         };
         (Task::new(parts, place), Arc::new(Live { asked: asked_in, view }))

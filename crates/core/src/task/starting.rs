@@ -13,6 +13,8 @@ use crate::{
     store::{Start, Store, StoreError},
 };
 
+/// The diagnostic of a session that could not have a temporary directory of its own.
+const MISSING: &str = "runtime.temporary_missing";
 /// A quarter of the smallest context that a coding model has today, and the newest is what counts.
 const MAX_PREFACE: usize = 128 << 10;
 /// Enough of an entry to know what it was about; tools say more than anybody wants to read again.
@@ -51,9 +53,14 @@ impl Task {
         {
             tracing::error!(error = &error as &dyn std::error::Error, "make the worker's directory");
         }
-        let temporary = self.parts.temporary.as_ref().and_then(|temporary| {
-            let made = temporary.session();
-            made.inspect_err(|error| tracing::error!(%error, "make the session's temporary directory")).ok()
+        // A session is of more use with the host's than none is.
+        let temporary = self.parts.temporary.as_ref().and_then(|temporary| match temporary.session() {
+            Ok(directory) => Some(directory),
+            Err(error) => {
+                let message = format!("a session shares the host's temporary directory: {}", error.kind());
+                self.parts.diagnostics.report_once(MISSING, message, worker);
+                None
+            }
         });
         let launch = Launch {
             worker_id: worker.clone(),
