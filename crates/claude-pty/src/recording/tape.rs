@@ -242,6 +242,26 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_the_rest_of_a_secret_is_written_in_its_order_at_the_end() {
+        let delta = |text: &str| {
+            let delta = serde_json::json!({ "type": "stream_event", "event": {
+                "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } } });
+            out(format!("{delta}\n").as_bytes())
+        };
+        let (mut tape, mut text) = (tape(), String::new());
+        tape.take(0, delta("x sk-ant"), &mut text);
+        tape.take(1, Taken::Bytes(Track::Stdin, b"meanwhile\n".to_vec()), &mut text);
+        assert_eq!(text, "", "it may be a secret");
+        tape.cut(Cut::Behind, &mut text);
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let said: serde_json::Value = serde_json::from_str(lines[0]["stdout"].as_str().unwrap()).unwrap();
+        assert_eq!((&lines[0]["at_ms"], &said["event"]["delta"]["text"]), (&0.into(), &"x [A_KEY]".into()));
+        assert_eq!((&lines[1]["at_ms"], &lines[1]["stdin"]), (&1.into(), &"meanwhile\n".into()));
+        assert_eq!((lines.len(), &lines[2]["cut"]), (3, &"the disk was slower than the session".into()));
+    }
+
+    #[test]
     fn a_cassette_that_is_full_says_so_and_takes_no_more() {
         let (mut tape, mut text) = (Tape::new(Secrets::of(std::iter::empty())), String::new());
         let mut line = vec![b'x'; MAX_LINE / 2];
