@@ -179,11 +179,9 @@ impl Crew {
             let (n_whole, problems) = cassettes(&home.path().join(RECORDINGS));
             n_cassettes = Some(n_whole);
             findings.extend(problems);
-            if n_whole as u64 != tally.sessions {
-                findings.push(format!(
-                    "the logs have {} sessions, and {n_whole} are recorded whole",
-                    tally.sessions
-                ));
+            if n_whole as u64 != tally.ran {
+                findings
+                    .push(format!("the CLI ran in {} sessions, and {n_whole} are recorded whole", tally.ran));
             }
         }
         let violations = api.violations();

@@ -17,6 +17,8 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     pub(super) other: u64,
     pub(super) sessions: u64,
+    /// Sessions whose program ran: it can be killed before it does, and then there is nothing to record.
+    pub(super) ran: u64,
     pub(super) allowed: u64,
     pub(super) denied: u64,
     pub(super) expired: u64,
@@ -52,6 +54,8 @@ impl Tally {
                 } += 1;
             } else if let Payload::SessionStarted { .. } = payload {
                 self.sessions += 1;
+            } else if let Payload::SessionEnded(ended) = payload {
+                self.ran += u64::from(ended.exit_code.is_some() || ended.signal.is_some());
             } else if let Payload::ApprovalResolved { decision, .. } = payload {
                 match decision {
                     Decision::Allow => self.allowed += 1,
@@ -78,7 +82,7 @@ impl Tally {
     pub(super) fn add(&mut self, other: &Self) {
         let Self { events, completed, interrupted, failed, other: others, sessions, allowed, denied, .. } =
             other;
-        let Self { expired, withdrawn, made, repeated, refused, .. } = other;
+        let Self { ran, expired, withdrawn, made, repeated, refused, .. } = other;
         let Self { interrupts, kills, stops, cancels, hangs, left, files, .. } = other;
         for (mine, theirs) in [
             (&mut self.events, events),
@@ -87,6 +91,7 @@ impl Tally {
             (&mut self.failed, failed),
             (&mut self.other, others),
             (&mut self.sessions, sessions),
+            (&mut self.ran, ran),
             (&mut self.allowed, allowed),
             (&mut self.denied, denied),
             (&mut self.expired, expired),
@@ -106,10 +111,11 @@ impl Tally {
         }
     }
 
-    pub(super) fn figures(&self) -> [(&'static str, u64); 20] {
+    pub(super) fn figures(&self) -> [(&'static str, u64); 21] {
         [
             ("events in logs", self.events),
             ("sessions", self.sessions),
+            ("sessions whose CLI ran", self.ran),
             ("turns completed", self.completed),
             ("turns interrupted", self.interrupted),
             ("turns failed", self.failed),
@@ -201,6 +207,7 @@ mod tests {
             &mut one.failed,
             &mut one.other,
             &mut one.sessions,
+            &mut one.ran,
             &mut one.allowed,
             &mut one.denied,
             &mut one.expired,
