@@ -1,6 +1,9 @@
 //! Processes, as the kernel shows them.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,12 +23,7 @@ impl Process {
     /// All that live; one that goes while we look is gone.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let process = |entry: fs::DirEntry| {
-            let pid = entry.file_name().to_str()?.parse().ok()?;
-            let command = fs::read(entry.path().join("cmdline")).ok()?;
-            Some(Self { pid, command: String::from_utf8_lossy(&command).replace('\0', " ") })
-        };
-        fs::read_dir("/proc").unwrap().flatten().filter_map(process).collect()
+        Self::which(|_directory| true)
     }
 
     /// Those of a worker that live; none where its marker is on nobody's.
@@ -41,11 +39,22 @@ impl Process {
     #[must_use]
     pub fn with(is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Self> {
         // A zombie has no environment left.
-        let carries = |process: &Self| {
-            fs::read(process.path().join("environ"))
+        Self::which(|directory| {
+            fs::read(directory.join("environ"))
                 .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(&is_wanted))
+        })
+    }
+
+    /// Those whose directory in `/proc` says so. It is asked before the command line is read: a process that becomes
+    /// another program meanwhile is then shown as that one.
+    fn which(is_wanted: impl Fn(&Path) -> bool) -> Vec<Self> {
+        let process = |entry: fs::DirEntry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let directory = entry.path();
+            let command = is_wanted(&directory).then(|| fs::read(directory.join("cmdline")))?.ok()?;
+            Some(Self { pid, command: String::from_utf8_lossy(&command).replace('\0', " ") })
         };
-        Self::all().into_iter().filter(carries).collect()
+        fs::read_dir("/proc").unwrap().flatten().filter_map(process).collect()
     }
 
     /// Whether it is Claude Code itself, or what stands in its place, rather than something that it started.

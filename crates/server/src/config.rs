@@ -200,7 +200,7 @@ impl Config {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
         let file = toml::from_str(&text)
-            .map_err(|error| ConfigError::Syntax { file: name, message: error.to_string() })?;
+            .map_err(|error| ConfigError::Syntax { file: name, message: syntax(&text, &error) })?;
         Self::of(file, path)
     }
 
@@ -295,6 +295,17 @@ impl Config {
             tokens: file.tokens,
         })
     }
+}
+
+/// What is wrong and where. The line itself is not shown: it may hold a secret.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map(|before| {
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        format!(" at line {line}, column {column}")
+    });
+    format!("TOML parse error{}: {}", place.unwrap_or_default(), error.message())
 }
 
 fn builtin_profiles() -> BTreeMap<String, Profile> {
@@ -493,6 +504,10 @@ mod tests {
             (
                 "[server]\nlisten = \"x\"\nprot = 1\n",
                 "config DIR/musher.toml: TOML parse error at line 3, column 1",
+            ),
+            (
+                "[mcp.x]\nheaders = { A = \"secret\", n = 1 }\n",
+                "config DIR/musher.toml: TOML parse error at line 2, column 31: invalid type: integer `1`, expected a string",
             ),
             ("[sever]\n", "config DIR/musher.toml: TOML parse error at line 1, column 2"),
             (

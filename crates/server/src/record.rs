@@ -54,7 +54,9 @@ pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failu
             }
             terminal::say(CONTENT);
         }
-        Err(error) => return ran.and(Err(Failure::other("record", error))),
+        // The run's own failure is the answer, but somebody has to know where the prompts are.
+        Err(error) if ran.is_err() => terminal::say(format!("record: {}", Chain(&error))),
+        Err(error) => return Err(Failure::other("record", error)),
     }
     ran
 }

@@ -1,5 +1,6 @@
 //! Tools of MCP servers: processes, addresses, and services of the embedding program.
 
+mod address;
 mod connection;
 mod name;
 mod offer;
@@ -16,15 +17,14 @@ use musher_process::{Environment, Program};
 use secrecy::SecretString;
 use tokio::time;
 
-use self::{connection::Connection, offer::Offers, service::Service, tool::McpTool};
-use crate::refusal::chain;
+use self::{address::Address, connection::Connection, offer::Offers, service::Service, tool::McpTool};
 
 /// A server answers within seconds; one that a package runner fetches first may take longer, and a session waits for
 /// it. After this it does without.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How an MCP server is reached.
-#[derive(Clone, Debug)]
+/// How an MCP server is reached. `Debug` shows no address: a key may be in it.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum McpServer {
     /// A program that speaks on its stdin and stdout. Each session starts one of its own, with the worker's marker and
@@ -81,7 +81,7 @@ impl Source {
         };
         let reason = match time::timeout(CONNECT_LIMIT, connecting).await {
             Ok(Ok((connection, offers))) => return Got::new(server, connection, offers),
-            Ok(Err(error)) => chain(&error),
+            Ok(Err(error)) => Address::of(self).told(&error),
             Err(_) => format!("no answer within {} s", CONNECT_LIMIT.as_secs()),
         };
         let message = format!("the MCP server `{server}` cannot be used, its tools are left out: {reason}");
@@ -100,6 +100,21 @@ impl Got {
             message: format!("a tool of the MCP server `{server}` is left out: {refused}"),
         });
         Self { tools, diagnostics: refused.collect() }
+    }
+}
+
+impl fmt::Debug for McpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command { program, args: _, environment } => f
+                .debug_struct("Command")
+                .field("program", program)
+                .field("environment", environment)
+                .finish_non_exhaustive(),
+            Self::Url { url: _, headers } => {
+                f.debug_struct("Url").field("headers", headers).finish_non_exhaustive()
+            }
+        }
     }
 }
 

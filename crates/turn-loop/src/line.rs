@@ -8,6 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
+use musher_backend::BackendError;
 use reqwest::{
     Client, Response,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -163,7 +164,7 @@ fn fields(headers: &[(&'static str, SecretString)]) -> Result<HeaderMap, Failure
     for (name, value) in headers {
         let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_unusable| Failure {
             kind: crate::FailureKind::Final,
-            code: "authentication_failed".to_owned(),
+            code: BackendError::AUTHENTICATION_FAILED.to_owned(),
             message: format!("the value for the header `{name}` holds characters that no header takes"),
         })?;
         value.set_sensitive(true);

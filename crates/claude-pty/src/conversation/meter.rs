@@ -183,12 +183,18 @@ impl Sum {
         let mut cost = 0.0;
         for model in models.values() {
             let model: ModelUsage = serde_json::from_value(model.clone()).unwrap_or_default();
-            sum.tokens.input += model.input_tokens.unwrap_or_default();
-            sum.tokens.output += model.output_tokens.unwrap_or_default();
-            sum.tokens.cache_creation += model.cache_creation_input_tokens.unwrap_or_default();
-            sum.tokens.cache_read += model.cache_read_input_tokens.unwrap_or_default();
-            sum.thinking =
-                model.thinking_tokens.map(|n| n + sum.thinking.unwrap_or_default()).or(sum.thinking);
+            sum.tokens.input = sum.tokens.input.saturating_add(model.input_tokens.unwrap_or_default());
+            sum.tokens.output = sum.tokens.output.saturating_add(model.output_tokens.unwrap_or_default());
+            sum.tokens.cache_creation = sum
+                .tokens
+                .cache_creation
+                .saturating_add(model.cache_creation_input_tokens.unwrap_or_default());
+            sum.tokens.cache_read =
+                sum.tokens.cache_read.saturating_add(model.cache_read_input_tokens.unwrap_or_default());
+            sum.thinking = model
+                .thinking_tokens
+                .map(|n| n.saturating_add(sum.thinking.unwrap_or_default()))
+                .or(sum.thinking);
             cost += model.cost_usd.unwrap_or_default();
         }
         sum.cost_usd = cost_usd.unwrap_or(cost);
@@ -213,7 +219,7 @@ impl Sum {
 fn increment(tokens: Tokens, thinking: Option<u64>, cost_usd: Option<f64>) -> Usage {
     let Tokens { input, output, cache_creation, cache_read } = tokens;
     Usage {
-        input_tokens: Some(input + cache_creation + cache_read),
+        input_tokens: Some(input.saturating_add(cache_creation).saturating_add(cache_read)),
         output_tokens: Some(output),
         cache_creation_input_tokens: Some(cache_creation),
         cache_read_input_tokens: Some(cache_read),

@@ -11,8 +11,9 @@ use rmcp::{
 };
 use serde_json::Value;
 
-use super::{McpServer, Source, offer::Offers, process::ServerProcess, remote, service::Running};
-use crate::refusal::chain;
+use super::{
+    McpServer, Source, address::Address, offer::Offers, process::ServerProcess, remote, service::Running,
+};
 
 /// A server with so many pages sends them in a circle.
 const PAGES_LIMIT: usize = 32;
@@ -21,6 +22,7 @@ const PAGES_LIMIT: usize = 32;
 #[derive(Debug)]
 pub(super) struct Connection {
     server: String,
+    address: Address,
     client: RunningService<RoleClient, ClientConfig>,
     partner: Partner,
 }
@@ -81,7 +83,7 @@ impl Connection {
                 (client.map_err(handshake)?, Partner::Service { _running: running? })
             }
         };
-        Ok(Self { server: server.to_owned(), client, partner })
+        Ok(Self { server: server.to_owned(), address: Address::of(source), client, partner })
     }
 
     /// What the server can do, page by page.
@@ -123,7 +125,7 @@ impl Connection {
                 "the MCP server `{server}` has ended; whether it did anything is unknown{words}"
             ));
         }
-        Err(format!("the MCP server `{server}` refused the call: {}", chain(&error)))
+        Err(format!("the MCP server `{server}` refused the call: {}", self.address.told(&error)))
     }
 }
 
