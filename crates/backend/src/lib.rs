@@ -118,6 +118,7 @@
 //! ```
 
 mod backend;
+mod chain;
 mod command;
 mod event;
 mod launch;
@@ -129,6 +130,7 @@ pub use async_trait::async_trait;
 
 pub use self::{
     backend::{Availability, Backend, Capabilities},
+    chain::Chain,
     command::{Command, DecisionGiven, Input, Verdict},
     event::{ApprovalRequest, Event, TurnEnd},
     launch::{HistoryEntry, Launch, Resume},

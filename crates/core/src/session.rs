@@ -1,10 +1,10 @@
 //! A running session, as the worker's task drives it: reports first, then its end, then a look for what is left.
 
-use std::{error::Error as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{
-    Backend, BackendError, Command, Event, Launch, Link, Report, RuntimeHalf, SessionOutcome, ToolDiagnostic,
-    Toolbox, Toolkit, Workbench,
+    Backend, BackendError, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, SessionOutcome,
+    ToolDiagnostic, Toolbox, Toolkit, Workbench,
 };
 use musher_process::{Marker, Scope, Sweep};
 use musher_protocol::{Survivor, TurnError};
@@ -170,15 +170,7 @@ fn outcome(
 ) -> Result<SessionOutcome, TurnError> {
     match ended {
         Ok(Ok(outcome)) => Ok(outcome),
-        Ok(Err(error)) => {
-            let mut message = error.to_string();
-            let mut cause = error.source();
-            while let Some(next) = cause {
-                message = format!("{message}: {next}");
-                cause = next.source();
-            }
-            Err(TurnError { code: error.code.to_owned(), message })
-        }
+        Ok(Err(error)) => Err(TurnError { code: error.code.to_owned(), message: Chain(&error).to_string() }),
         Err(error) if error.is_cancelled() => Ok(SessionOutcome::crashed()),
         Err(error) => {
             tracing::error!(%error, "backend panicked");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
 };
-use musher_turn_loop::{Line, LineError, Model, Setup, TOOL_LIMIT, run, window};
+use musher_turn_loop::{CAPABILITIES, Line, LineError, Model, Setup, model_name, run, window};
 
 use crate::{Dialect, OpenAiOptions, chat::Chat, endpoint::Endpoint, options::Tuning, responses::Responses};
 
@@ -37,7 +37,7 @@ impl Backend for OpenAiApi {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { steer: true, resume: true, history: true, tools: true, tool_limit: Some(TOOL_LIMIT) }
+        CAPABILITIES
     }
 
     async fn availability(&self) -> Availability {
@@ -47,12 +47,7 @@ impl Backend for OpenAiApi {
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
         let tuning = Tuning::from_options(&launch.options)?;
-        let name = launch.model.clone().or_else(|| self.options.model.clone());
-        let name = name.ok_or_else(|| BackendError {
-            code: "model_missing",
-            message: format!("neither the profile nor the backend `{}` names a model", self.options.name),
-            source: None,
-        })?;
+        let name = model_name(&launch, self.options.model.as_deref(), &self.options.name)?;
         let window = self.options.window.or_else(|| window(&name));
         let model: Box<dyn Model> = match self.options.dialect {
             Dialect::Responses => Box::new(Responses::new(self.endpoint.clone(), name, tuning)),

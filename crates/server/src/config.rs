@@ -328,13 +328,7 @@ mod tests {
         fs::write(&file, text).unwrap();
         fs::write(directory.path().join("bad.json"), r#"{"turns": [{"match": "x", "stepz": []}]}"#).unwrap();
         Config::load(Some(&file)).map_err(|error| {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(source) = cause {
-                text = format!("{text}: {source}");
-                cause = source.source();
-            }
-            text.replace(&directory.path().display().to_string(), "DIR")
+            crate::failure::Chain(&error).to_string().replace(&directory.path().display().to_string(), "DIR")
         })
     }
 

@@ -1,6 +1,8 @@
 //! How the binary fails: one line for a person, with its causes, the next step where there is one, and an exit code.
 
-use std::{error::Error, fmt, process::ExitCode};
+use std::{error::Error, process::ExitCode};
+
+pub(crate) use musher_backend::Chain;
 
 use crate::terminal;
 
@@ -32,21 +34,6 @@ impl Failure {
     /// What a person can do now.
     pub(crate) fn next(self, next: &'static str) -> Self {
         Self { next: Some(next), ..self }
-    }
-}
-
-/// An error and its causes, on one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(next) = cause {
-            write!(f, ": {next}")?;
-            cause = next.source();
-        }
-        Ok(())
     }
 }
 

@@ -28,4 +28,5 @@ pub mod messages_api;
 pub mod model_api;
 pub mod store_suite;
 
+mod listening;
 mod playback;

@@ -1,8 +1,8 @@
 //! Why a tool did not do what it was asked, in words that help the model to do better.
 
-use std::{error::Error, io};
+use std::io;
 
-use musher_backend::ToolOutput;
+use musher_backend::{Chain, ToolOutput};
 
 /// What a call failed at; the cause is its `source`.
 #[derive(Debug, thiserror::Error)]
@@ -105,20 +105,8 @@ impl Refusal {
 
     /// What the model is told: the attempt and its causes, on one line.
     pub(crate) fn output(&self) -> ToolOutput {
-        ToolOutput::error(chain(self))
+        ToolOutput::error(Chain(self).to_string())
     }
-}
-
-/// An error and its causes, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// cap-std says with this kind, and no number of the system's, that a path would lead out.

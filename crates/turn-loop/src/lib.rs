@@ -117,6 +117,6 @@ pub use self::{
     model::{Call, Ending, Model, Output, Piece, Prompt, Reader, Refusal, Tokens},
     options::{ApiKey, Pace},
     price::{PRICES_VERSION, is_priced, window},
-    session::{Setup, TOOL_LIMIT, run},
+    session::{CAPABILITIES, Setup, TOOL_LIMIT, model_name, run},
     sse::{EventTooLarge, SseDecoder, SseEvent},
 };

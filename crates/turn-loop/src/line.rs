@@ -1,14 +1,13 @@
 //! The line to a vendor: one request out, the bytes of one answer in. Dropping either closes the connection.
 
 use std::{
-    error::Error as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use musher_backend::BackendError;
+use musher_backend::{BackendError, Chain};
 use reqwest::{
     Client, Response,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -187,14 +186,7 @@ fn without_secrets(mut text: String, secrets: &[SecretString]) -> String {
 
 /// What went wrong, with its causes; the address is in the config.
 fn chain(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        message = format!("{message}: {next}");
-        cause = next.source();
-    }
-    message
+    Chain(&error.without_url()).to_string()
 }
 
 #[cfg(test)]

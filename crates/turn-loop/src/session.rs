@@ -7,7 +7,7 @@ mod scene;
 mod shortening;
 mod turn;
 
-use musher_backend::{BackendError, Command, Event, Launch, Link, LinkClosed, SessionOutcome};
+use musher_backend::{BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome};
 use musher_protocol::{SessionEnvironment, SessionId, WorkerId};
 use uuid::Uuid;
 
@@ -29,6 +29,23 @@ pub struct Setup {
     pub line: Line,
     /// How many tokens it takes, where that is known; otherwise only its refusals tell.
     pub window: Option<u64>,
+}
+
+/// What every backend with this loop can do.
+pub const CAPABILITIES: Capabilities =
+    Capabilities { steer: true, resume: true, history: true, tools: true, tool_limit: Some(TOOL_LIMIT) };
+
+/// The model of a session: the launch's, or the default of the backend of this name.
+///
+/// # Errors
+///
+/// When neither names one.
+pub fn model_name(launch: &Launch, default: Option<&str>, backend: &str) -> Result<String, BackendError> {
+    launch.model.as_deref().or(default).map(str::to_owned).ok_or_else(|| BackendError {
+        code: "model_missing",
+        message: format!("neither the profile nor the backend `{backend}` names a model"),
+        source: None,
+    })
 }
 
 /// A session under way.

@@ -63,7 +63,8 @@ impl Runtime {
         self.ask(worker, Command::Interrupt(request)).await
     }
 
-    /// Ends a worker gracefully, with its profile's grace unless another is named; returns when no process of it is left. Repeats answer with the first outcome.
+    /// Ends a worker gracefully, with its profile's grace unless another is named; returns when no process of it is left.
+    /// Repeats answer with the first outcome.
     ///
     /// # Errors
     ///

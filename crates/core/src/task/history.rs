@@ -158,12 +158,11 @@ fn size(entry: &TranscriptEntry) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use musher_protocol::{Role, WorkerRef};
     use serde_json::json;
 
     use super::*;
-    use crate::store::Blob;
+    use crate::{store::Blob, task::starting::tests::entry};
 
     #[test]
     fn files_are_kept_under_names_that_every_store_orders_alike() {
@@ -181,24 +180,7 @@ mod tests {
         let worker = worker_ref.worker_id.clone();
         let mut first = crate::load::tests::created(&["hello"]).1;
         first.entries = (1..=n)
-            .map(|sequence| TranscriptEntry {
-                sequence,
-                worker_ref: worker_ref.clone(),
-                role: Role::Assistant,
-                content: content(sequence),
-                blob: None,
-                event_id: "evt_1".parse().unwrap(),
-                at: Timestamp::UNIX_EPOCH,
-                turn_id: None,
-                partial: false,
-                tool_call_id: None,
-                name: None,
-                input: None,
-                input_blob: None,
-                result: None,
-                result_blob: None,
-                is_error: None,
-            })
+            .map(|sequence| TranscriptEntry { sequence, ..entry(Role::Assistant, &content(sequence)) })
             .collect();
         first.kept = (1..=n).map(|sequence| beside_entry(sequence, &json!({ "raw": sequence }))).collect();
         first.kept.push(file("shortened", b"what was before".to_vec()).unwrap());

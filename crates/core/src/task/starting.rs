@@ -143,12 +143,12 @@ fn show(entry: &TranscriptEntry) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use jiff::Timestamp;
 
     use super::*;
 
-    fn entry(role: Role, content: &str) -> TranscriptEntry {
+    pub(in crate::task) fn entry(role: Role, content: &str) -> TranscriptEntry {
         TranscriptEntry {
             sequence: 1,
             worker_ref: musher_protocol::WorkerRef {

@@ -1,7 +1,6 @@
 //! Sockets, requests and the log; what is answered comes from the scenario.
 
 use std::{
-    convert::Infallible,
     future,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -13,16 +12,9 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{CONTENT_TYPE, HeaderName, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch};
 use uuid::Uuid;
 
 use super::{
@@ -33,42 +25,22 @@ use super::{
     scenario::{Refusal, Script, script},
     violation::Violation,
 };
-use crate::playback::{Frame, Playback, play};
+use crate::{
+    listening,
+    playback::{Frame, Playback, play},
+};
 
 /// The vendor takes 32 MB.
 const MAX_BODY: usize = 32 << 20;
 
-/// More than the clients of any one test; a client that leaks connections stalls and is seen.
-const MAX_CONNECTIONS: usize = 64;
-
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, api_key: String, log: watch::Sender<Log>) {
     let desk = Arc::new(Desk { api_key, log });
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _peer)) => {
-                    connections.spawn(serve_connection(stream, Arc::clone(&desk)));
-                }
-                // Out of descriptors: the test that waits for an answer fails and shows it.
-                Err(_) => return,
-            },
-            Some(_ended) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, desk: Arc<Desk>) {
-    let service = service_fn(move |request| {
+    listening::serve(listener, move |request| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
-    });
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    // It fails when the client leaves in mid-answer or the script ends the connection; both are
-    // what a test wanted, and what matters was logged when the request came.
-    let _ended = connection.await;
+        async move { desk.answer(request).await }
+    })
+    .await;
 }
 
 /// Where requests are checked, logged and answered.

@@ -1,6 +1,6 @@
 //! Sockets, requests and the log; what is answered comes from the test.
 
-use std::{convert::Infallible, future, sync::Arc};
+use std::{future, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -9,55 +9,29 @@ use hyper::{
     Request, Response, StatusCode,
     body::{Frame as HttpFrame, Incoming},
     header::{HeaderName, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{Answer, Log, Part, Received};
-use crate::playback::{Disconnected, play};
+use crate::{
+    listening,
+    playback::{Disconnected, play},
+};
 
 /// More than any vendor takes.
 const MAX_BODY: usize = 64 << 20;
-
-/// More than the clients of any one test; a client that leaks connections stalls and is seen.
-const MAX_CONNECTIONS: usize = 64;
 
 type Body = UnsyncBoxBody<Bytes, Disconnected>;
 
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, part: Part, log: watch::Sender<Log>) {
     let desk = Arc::new(Desk { part, log });
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _peer)) => {
-                    connections.spawn(serve_connection(stream, Arc::clone(&desk)));
-                }
-                // Out of descriptors: the test that waits for an answer fails and shows it.
-                Err(_) => return,
-            },
-            Some(_ended) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, desk: Arc<Desk>) {
-    let service = service_fn(move |request| {
+    listening::serve(listener, move |request| {
         let desk = Arc::clone(&desk);
-        async move { Ok::<_, Infallible>(desk.answer(request).await) }
-    });
-    let connection =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    // It fails when the client leaves in mid-answer or the script ends the connection; both are what a test wanted.
-    let _ended = connection.await;
+        async move { desk.answer(request).await }
+    })
+    .await;
 }
 
 /// Where requests are checked, logged and answered.

@@ -2,10 +2,11 @@
 
 use std::{error::Error, fmt};
 
+use musher_backend::Chain;
 use reqwest::Url;
 
 use super::{McpServer, Source};
-use crate::{bound::brief, refusal::chain};
+use crate::bound::brief;
 
 /// A server says what it likes, up to a whole message; its beginning says what is wrong.
 const TOLD_LIMIT: usize = 2 << 10;
@@ -24,7 +25,8 @@ impl Address {
 
     /// An error and its causes, bounded and without the address.
     pub(super) fn told(&self, error: &dyn Error) -> String {
-        let told = self.0.iter().fold(chain(error), |text, url| text.replace(url, "[its address]"));
+        let told =
+            self.0.iter().fold(Chain(error).to_string(), |text, url| text.replace(url, "[its address]"));
         brief(&told, TOLD_LIMIT)
     }
 }
