@@ -448,7 +448,7 @@ export interface ErrorReply {
 
 export type EventId = string;
 
-/** Query of a page of events. */
+/** Query of a page of events; a stream takes `after` and `types`. */
 export interface EventsQuery {
   /** The cursor to go on from; from the first event when absent. */
   after?: string | null;

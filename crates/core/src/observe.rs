@@ -46,6 +46,12 @@ impl Observation {
         Self { worker, store, shared, progress, snapshot: Some(snapshot), at }
     }
 
+    /// The same without its snapshot, for a reader who goes on from a cursor and wants events only.
+    #[must_use]
+    pub fn without_snapshot(self) -> Self {
+        Self { snapshot: None, ..self }
+    }
+
     /// Waits for the next frames, one at least; `None` after the last event of the log.
     ///
     /// Cancel safe: what a dropped call would have answered the next one answers.
@@ -76,6 +82,13 @@ impl Observation {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether nothing will ever come: the log has its last event, and the place is behind it.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        // In this order: a log that is complete grows no further.
+        self.snapshot.is_none() && self.is_complete() && self.at >= self.progress.borrow().seq
     }
 
     /// Whether the log has its last event. When not, an observation that is over was cut by the runtime's end.

@@ -1,4 +1,4 @@
-//! REST and WebSocket over a [`Runtime`](musher_core::Runtime) that is already built.
+//! REST, server-sent events and WebSocket over a [`Runtime`](musher_core::Runtime) that is already built.
 //!
 //! Invariant: nothing here decides what a worker does; a request is checked, asked of the runtime, and answered.
 //! Invariant: [`ROUTES`](musher_protocol::route::ROUTES) is the only list of routes, scopes and methods.
@@ -56,7 +56,10 @@ mod router;
 
 mod call;
 mod routes;
+
+mod farewell;
 mod socket;
+mod sse;
 
 mod enclose;
 mod host;

@@ -39,7 +39,7 @@ pub struct Bounds {
     /// Open connections, sockets that observe included. One more waits unaccepted, in the kernel's own bounded
     /// queue: a refusal in HTTP would need the very connection that there is no room for.
     pub max_connections: u32,
-    /// Sockets that observe. Less than the connections, so that observers never lock out those who drive; one
+    /// Streams: sockets that observe, and answers that go on. Less than the connections, so that observers never lock out those who drive; one
     /// more is answered 429.
     pub max_streams: u32,
     /// For the head of a request to arrive; also how long a connection may idle between two requests.
@@ -50,6 +50,8 @@ pub struct Bounds {
     pub write_timeout: Duration,
     /// Largest body of a request, in bytes.
     pub max_body_bytes: usize,
+    /// Time after which a stream that has nothing to say says that it is there; must not be zero.
+    pub heartbeat_interval: Duration,
     /// Time between two pings of a socket that observes; must not be zero.
     pub ping_interval: Duration,
     /// How long the peer of such a socket may be silent.
@@ -103,6 +105,8 @@ impl Default for Bounds {
             // Under the 30 s after which the shortest-lived proxies and NATs forget a connection.
             ping_interval: Duration::from_secs(20),
             peer_timeout: Duration::from_secs(60),
+            // Under those 30 s too.
+            heartbeat_interval: Duration::from_secs(15),
             // Some round trips; nothing is lost when it is cut short.
             close_timeout: Duration::from_secs(5),
             // With the sessions' own 20 s this stays within the 30 s that service supervisors give.

@@ -15,7 +15,7 @@ use musher_protocol::{
     ErrorCode,
     route::{Method, ROUTES, Route},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     call::{Call, invalid_worker_id},
@@ -33,8 +33,8 @@ use crate::{
 ///
 /// Everything that a single request needs is in it: walls, tokens, bodies with their bounds, error bodies, and
 /// the bounds of sockets that observe. What concerns a connection is not: the server around it must limit
-/// connections, the time for a head, and the time that a client may take nothing of what is written to it.
-/// [`serve`](crate::serve) does. Sockets are closed when the runtime ends.
+/// connections, the time for a head, and the time that a client may take nothing of what is written to it, be it a
+/// page or a stream. [`serve`](crate::serve) does. Streams and sockets end when the runtime ends.
 pub fn router(runtime: Runtime, options: HttpOptions) -> Router {
     build(runtime, options, Ending::never())
 }
@@ -55,6 +55,15 @@ impl Adapter {
         let HttpOptions { listen: _, access, allowed_hosts, bounds } = options;
         let streams = Arc::new(Semaphore::new(bounds.max_streams as usize));
         Self { runtime, gate: Gate::new(access), allowed_hosts, bounds, streams, ending }
+    }
+
+    /// A place among the streams.
+    pub(crate) fn stream_slot(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.streams.clone().try_acquire_owned().map_err(|_none_is_free| {
+            let limit = u64::from(self.bounds.max_streams);
+            let message = format!("{limit} streams are open already, which is the limit");
+            Fault::new(ErrorCode::Overloaded, message).over(limit)
+        })
     }
 
     /// Wakes when the runtime or the server begins to end: nobody should wait for anything any more.

@@ -33,7 +33,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Decide => approvals::decide(call).await,
         RouteId::Transcript => workers::transcript(call).await,
         RouteId::Blob => blobs::blob(call).await,
-        RouteId::Events => events::page(call).await,
+        RouteId::Events => events::events(call).await,
         RouteId::Observe => observe::observe(call).await,
     }
 }

@@ -1,17 +1,14 @@
 //! The observation socket: a log, frame by frame, and one reason for its end.
 
-mod farewell;
-
 use std::{pin::pin, time::Duration};
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
-use musher_core::{Error, Frame, Observation, ReadError};
+use musher_core::{Frame, Observation};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-pub(crate) use self::farewell::Farewell;
-use crate::{options::Bounds, router::Adapter};
+use crate::{farewell::Farewell, options::Bounds, router::Adapter};
 
 /// How a socket begins.
 pub(crate) enum Opening {
@@ -59,10 +56,7 @@ async fn follow(
             // In this order: the server's end is not put off by a chatty peer, what a peer has said is heard
             // before its silence is judged, and neither waits for a log that never pauses.
             biased;
-            () = &mut leaving => return Ok(match adapter.runtime.readiness() {
-                Err(Error::Store(_)) => Farewell::unavailable(),
-                Ok(()) | Err(_) => Farewell::draining(),
-            }),
+            () = &mut leaving => return Ok(Farewell::leaving(&adapter.runtime)),
             received = socket.recv() => match received {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => heard = Instant::now(),
                 Some(Ok(Message::Close(_))) => return Ok(Farewell::answered()),
@@ -81,15 +75,8 @@ async fn follow(
             }
             frames = observation.next() => match frames {
                 Ok(Some(frames)) => send(socket, frames.iter().map(message), write_timeout).await?,
-                Ok(None) if observation.is_complete() => return Ok(Farewell::complete()),
-                Ok(None) => return Ok(Farewell::unavailable()),
-                // Retention went past a reader who was too slow for it.
-                Err(ReadError::Cursor(problem)) => return Ok(Farewell::cursor_problem(problem)),
-                Err(ReadError::Runtime(Error::WorkerNotFound(_))) => return Ok(Farewell::worker_not_found()),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "read a log for a socket");
-                    return Ok(Farewell::unavailable());
-                }
+                Ok(None) => return Ok(Farewell::over(&observation)),
+                Err(error) => return Ok(Farewell::broken(error)),
             },
         }
     }

@@ -72,7 +72,7 @@ pub struct TranscriptQuery {
     pub limit: Option<u64>,
 }
 
-/// Query of a page of events.
+/// Query of a page of events; a stream takes `after` and `types`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {

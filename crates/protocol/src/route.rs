@@ -46,7 +46,7 @@ pub enum RouteId {
     Transcript,
     /// A large body.
     Blob,
-    /// A page of events.
+    /// A page of events, or a stream of them.
     Events,
     /// The observation socket.
     Observe,
@@ -113,6 +113,9 @@ pub enum ReplyBody {
     Json(WireType),
     /// Plain bytes, or the one range of them that was asked for.
     Bytes,
+    /// A JSON object; or, where `Accept` names `text/event-stream`, a stream of [`crate::Envelope`]s whose ids are
+    /// their cursors, which is 204 when it goes on behind the last event of a log.
+    JsonOrStream(WireType),
     /// A WebSocket that sends [`crate::Frame`]s.
     Frames,
 }
@@ -437,8 +440,8 @@ pub const ROUTES: &[Route] = &[
         ..get(
             RouteId::Events,
             "/v1/workers/{worker_id}/events",
-            "Reads a page of a log.",
-            ReplyBody::Json(wire::<EventsReply>()),
+            "Reads a page of a log, or streams it.",
+            ReplyBody::JsonOrStream(wire::<EventsReply>()),
         )
     },
     Route {

@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Definitions, schema};
 
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// Why a route cannot be described.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -53,9 +55,7 @@ fn operation(route: &Route, definitions: &Definitions) -> Result<Value, Error> {
     if let Some(query) = route.query {
         parameters.extend(query_parameters(route.path, query, definitions)?);
     }
-    if let ReplyBody::Bytes = route.reply {
-        parameters.push(range_parameter());
-    }
+    parameters.extend(header_parameter(route.reply));
     let mut responses = error_responses(route)?;
     responses.extend(successes(route.reply));
 
@@ -135,10 +135,25 @@ fn request_body(body: WireType, required: bool) -> Value {
     json!({ "required": required, "content": json_content(schema::reference(body).as_value()) })
 }
 
-fn range_parameter() -> Value {
-    let schema = json!({ "type": "string", "examples": ["bytes=0-65535"] });
-    let description = "One range of bytes. Several ranges, and other units, are answered with the whole.";
-    json!({ "name": "Range", "in": "header", "required": false, "description": description, "schema": schema })
+/// What a request may say besides in a header.
+fn header_parameter(reply: ReplyBody) -> Option<Value> {
+    let (name, example, description) = match reply {
+        ReplyBody::Empty | ReplyBody::Nothing | ReplyBody::Json(_) | ReplyBody::Frames => return None,
+        ReplyBody::Bytes => (
+            "Range",
+            "bytes=0-65535",
+            "One range of bytes. Several ranges, and other units, are answered with the whole.",
+        ),
+        ReplyBody::JsonOrStream(_) => (
+            "Last-Event-ID",
+            "wo_0000000000000007000000000000000100000002",
+            "The cursor that a stream goes on from, as `after`; when both are there this one counts.",
+        ),
+    };
+    let schema = json!({ "type": "string", "examples": [example] });
+    Some(
+        json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema }),
+    )
 }
 
 /// The answers when all is well, by status.
@@ -153,6 +168,18 @@ fn successes(reply: ReplyBody) -> Vec<(String, Value)> {
         ReplyBody::Json(reply) => {
             let content = json_content(schema::reference(reply).as_value());
             one("200", json!({ "description": "Done.", "content": content }))
+        }
+        ReplyBody::JsonOrStream(reply) => {
+            let mut content = json_content(schema::reference(reply).as_value());
+            content[EVENT_STREAM] = json!({
+                "schema": { "type": "string" },
+                "x-musher-message": { "$ref": "#/$defs/Envelope" },
+            });
+            let over = "The stream would go on behind the last event of the log: there is nothing to come.";
+            vec![
+                ("200".to_owned(), json!({ "description": "A page, or the stream.", "content": content })),
+                ("204".to_owned(), json!({ "description": over })),
+            ]
         }
         ReplyBody::Bytes => {
             let content = json!({ "application/octet-stream": {} });

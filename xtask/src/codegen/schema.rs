@@ -37,7 +37,7 @@ pub(super) fn definitions() -> Result<Definitions, Error> {
             (request.schema)(&mut requests);
         }
         match route.reply {
-            ReplyBody::Json(reply) => drop((reply.schema)(&mut replies)),
+            ReplyBody::Json(reply) | ReplyBody::JsonOrStream(reply) => drop((reply.schema)(&mut replies)),
             ReplyBody::Empty | ReplyBody::Nothing | ReplyBody::Bytes | ReplyBody::Frames => {}
         }
     }

@@ -1,12 +1,15 @@
-//! Pages of a log, made of the bytes that the log's readers share.
+//! A log as pages and as a stream, both made of the bytes that the log's readers share.
 
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName};
 use musher_core::{EventPage, Frame, From};
 use musher_protocol::{Cursor, CursorError, ErrorCode, EventsQuery, Payload, WorkerId};
 use tokio::time::Instant;
 
-use crate::{call::Call, fault::Fault, query, reply, router::Adapter};
+use crate::{call::Call, fault::Fault, query, reply, router::Adapter, sse};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What a page asks for, once it makes sense.
 struct Wanted {
@@ -18,7 +21,43 @@ struct Wanted {
     deadline: Instant,
 }
 
-pub(super) async fn page(call: Call) -> Result<Response, Fault> {
+pub(super) async fn events(call: Call) -> Result<Response, Fault> {
+    if sse::is_wanted(&call.head.headers) { stream(call).await } else { page(call).await }
+}
+
+/// The log from a place on, or from now on with a snapshot before it.
+async fn stream(call: Call) -> Result<Response, Fault> {
+    let EventsQuery { after, tail, types, limit, wait } = call.query()?;
+    if tail.is_some() || limit.is_some() || wait.is_some() {
+        return Err(Fault::invalid_query(
+            "`tail`, `limit` and `wait` are of pages; a stream has `after` and `types`",
+        ));
+    }
+    let types = types.map(|names| read_types(&names)).transpose()?;
+    let cursor = last_event_id(&call.head.headers)?.or(after).map(|text| read_cursor(&text)).transpose()?;
+    let worker = call.worker()?;
+    let mut observation = call.adapter.runtime.observe_worker(&worker, cursor).await?;
+    if cursor.is_some() {
+        observation = observation.without_snapshot();
+        if observation.is_at_end() {
+            // What tells a browser not to come back.
+            return Ok(reply::nothing());
+        }
+    }
+    let slot = call.adapter.stream_slot()?;
+    Ok(sse::respond(observation, types, call.adapter, slot))
+}
+
+/// Where a client that was here before goes on. A browser keeps what it was given, whatever the address says.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    // No cursor has letters that are not ASCII.
+    let text =
+        value.to_str().map_err(|_foreign| Fault::new(ErrorCode::CursorMalformed, CursorError.to_string()))?;
+    Ok(Some(text.to_owned()))
+}
+
+async fn page(call: Call) -> Result<Response, Fault> {
     let EventsQuery { after, tail, types, limit, wait } = call.query()?;
     let limit = query::limit(limit, call.adapter.runtime.limits().max_event_batch_items)?;
     let deadline = Instant::now() + query::wait(wait)?.unwrap_or_default();

@@ -5,12 +5,13 @@ use axum::{
     response::Response,
 };
 use musher_core::ReadError;
-use musher_protocol::{Cursor, CursorError, ErrorCode, ObserveQuery};
+use musher_protocol::{Cursor, CursorError, ObserveQuery};
 
 use crate::{
     call::Call,
+    farewell::Farewell,
     fault::Fault,
-    socket::{self, Farewell, Opening},
+    socket::{self, Opening},
 };
 
 /// Clients only observe. What they send anyway is read whole up to here, so that they get an answer to it.
@@ -45,11 +46,7 @@ pub(super) async fn observe(mut call: Call) -> Result<Response, Fault> {
     let upgrade = WebSocketUpgrade::from_request_parts(&mut call.head, &())
         .await
         .map_err(|error| Fault::invalid_request(format!("this is a WebSocket: {}", error.body_text())))?;
-    let Ok(slot) = call.adapter.streams.clone().try_acquire_owned() else {
-        let limit = u64::from(call.adapter.bounds.max_streams);
-        let message = format!("{limit} sockets observe already, which is the limit");
-        return Err(Fault::new(ErrorCode::Overloaded, message).over(limit));
-    };
+    let slot = call.adapter.stream_slot()?;
     let adapter = call.adapter;
     Ok(upgrade
         .max_message_size(MAX_RECEIVED_BYTES)

@@ -10,6 +10,7 @@ mod embedded;
 mod errors;
 mod observe;
 mod pages;
+mod sse;
 mod walls;
 
 mod client;

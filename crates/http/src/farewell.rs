@@ -1,14 +1,14 @@
-//! Why a socket ends.
+//! Why a stream ends.
 
 use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, close_code};
-use musher_core::CursorProblem;
+use musher_core::{CursorProblem, Error, Observation, ReadError, Runtime};
 use musher_protocol::{Cursor, CursorError, Diagnostic, DiagnosticCode, Frame};
 
 const CURSOR_MALFORMED: CloseCode = 4400;
 const WORKER_NOT_FOUND: CloseCode = 4404;
 const CURSOR_UNKNOWN_OR_EXPIRED: CloseCode = 4410;
 
-/// The last things that a socket says.
+/// The last things that a stream says.
 #[derive(Debug)]
 pub(crate) struct Farewell {
     diagnostic: Option<Diagnostic>,
@@ -17,27 +17,52 @@ pub(crate) struct Farewell {
 }
 
 impl Farewell {
-    /// The log has its last event.
-    pub(super) fn complete() -> Self {
-        Self { diagnostic: None, close: Some(close_code::NORMAL) }
+    /// The server or the runtime begins to end.
+    pub(crate) fn leaving(runtime: &Runtime) -> Self {
+        match runtime.readiness() {
+            Err(Error::Store(_)) => Self::unavailable(),
+            Ok(()) | Err(_) => {
+                let message = "the server is ending; go on from your last cursor elsewhere or later";
+                Self::because(DiagnosticCode::UpstreamClosed, message, close_code::AWAY)
+            }
+        }
+    }
+
+    /// An observation has nothing more.
+    pub(crate) fn over(observation: &Observation) -> Self {
+        if observation.is_complete() {
+            Self { diagnostic: None, close: Some(close_code::NORMAL) }
+        } else {
+            Self::unavailable()
+        }
+    }
+
+    /// An observation cannot go on.
+    pub(crate) fn broken(error: ReadError) -> Self {
+        match error {
+            // Retention went past a reader who was too slow for it.
+            ReadError::Cursor(problem) => Self::cursor_problem(problem),
+            ReadError::Runtime(Error::WorkerNotFound(_)) => {
+                Self::because(DiagnosticCode::WorkerNotFound, "the worker was deleted", WORKER_NOT_FOUND)
+            }
+            error @ (ReadError::Runtime(_) | _) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "read a log for a stream");
+                Self::unavailable()
+            }
+        }
     }
 
     /// The peer closes.
-    pub(super) fn answered() -> Self {
+    pub(crate) fn answered() -> Self {
         Self { diagnostic: None, close: None }
     }
 
-    pub(super) fn draining() -> Self {
-        let message = "the server is ending; go on from your last cursor elsewhere or later";
-        Self::because(DiagnosticCode::UpstreamClosed, message, close_code::AWAY)
-    }
-
-    pub(super) fn observation_only() -> Self {
+    pub(crate) fn observation_only() -> Self {
         let message = "this socket only observes; commands have routes of their own";
         Self::because(DiagnosticCode::ObservationOnly, message, close_code::POLICY)
     }
 
-    pub(super) fn unavailable() -> Self {
+    fn unavailable() -> Self {
         let message = "the log cannot be read any further; go on from your last cursor later";
         Self::because(DiagnosticCode::Unavailable, message, close_code::ERROR)
     }
@@ -56,10 +81,6 @@ impl Farewell {
         }
     }
 
-    pub(super) fn worker_not_found() -> Self {
-        Self::because(DiagnosticCode::WorkerNotFound, "the worker was deleted", WORKER_NOT_FOUND)
-    }
-
     fn because(code: DiagnosticCode, message: impl Into<String>, close: CloseCode) -> Self {
         let diagnostic = Diagnostic { code, message: message.into(), oldest_cursor: None, reason: None };
         Self { diagnostic: Some(diagnostic), close: Some(close) }
@@ -73,7 +94,13 @@ impl Farewell {
         self
     }
 
-    pub(super) fn into_messages(self) -> impl Iterator<Item = Message> {
+    /// What it says besides that it ends.
+    pub(crate) fn into_diagnostic(self) -> Option<Diagnostic> {
+        self.diagnostic
+    }
+
+    /// As messages of a socket.
+    pub(crate) fn into_messages(self) -> impl Iterator<Item = Message> {
         let diagnostic = self.diagnostic.map(|diagnostic| {
             let json =
                 serde_json::to_string(&Frame::Diagnostic { diagnostic }).expect("a diagnostic is JSON");
