@@ -128,7 +128,7 @@ async fn malformed_arguments_are_told_with_the_schema_and_end_the_turn_the_third
         turn.end,
         TurnEnd::failed(
             "malformed_tool_calls",
-            "the model made 3 calls in a row whose arguments are no JSON",
+            "the model gave 3 answers in a row with a call whose arguments are no JSON object",
         )
     );
     let requests = api.requests();
@@ -152,6 +152,22 @@ async fn one_good_call_between_malformed_ones_is_a_new_start() {
 }
 
 #[tokio::test]
+async fn malformed_calls_of_one_answer_are_told_before_they_end_a_turn() {
+    let together = calls(RESPONSES, &[("", "look", "["), ("", "look", "{"), ("", "look", "]")]);
+    let (turn, _) = play(Scene::responses(), in_order(vec![together])).await;
+    assert_eq!(turn.end, TurnEnd::completed());
+    // A good one beside them does not make them better.
+    let (turn, api) = play(Scene::responses(), |_, number| {
+        let good = format!(r#"{{"path":"{number}"}}"#);
+        calls(RESPONSES, &[("", "look", "["), ("", "look", &good)])
+    })
+    .await;
+    let ended = line(&turn.events);
+    assert!(ended.ends_with(r#"ok(ran with {"path":"2"}) Failed(malformed_tool_calls)"#), "{ended}");
+    assert_eq!(api.requests().len(), 3);
+}
+
+#[tokio::test]
 async fn an_unknown_tool_is_answered_with_those_there_are() {
     let (turn, _) = play(Scene::responses(), in_order(vec![calls(RESPONSES, &[("a", "rm", "{}")])])).await;
     let told = "error(there is no tool `rm`; there are: act, hang, look, stuck)";
@@ -166,6 +182,18 @@ async fn empty_and_thought_only_answers_are_repeated_and_then_have_a_name() {
     let (turn, _) = play(Scene::responses(), move |_, _| empty.clone()).await;
     let expected = "taken 0~hm again(2/3 without [0]) 1~hm again(3/3 without [1]) 2~hm Failed(empty_answer)";
     check(&turn, expected);
+}
+
+#[tokio::test]
+async fn empty_answers_between_others_are_not_in_a_row() {
+    let empty = || Answer::stream().event(&completed());
+    let answers = vec![empty(), empty(), calls(RESPONSES, &[("a", "look", "{}")]), empty(), empty()];
+    let (turn, _) = play(Scene::responses(), in_order(answers)).await;
+    let twice = "again(2/3 without []) again(3/3 without [])";
+    check(
+        &turn,
+        &format!("taken {twice} start(look) look({{}}) ok(ran with {{}}) {twice} 0+fine 0=fine EndTurn"),
+    );
 }
 
 #[tokio::test]

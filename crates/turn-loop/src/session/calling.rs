@@ -20,7 +20,7 @@ pub const TOOL_LIMIT: Duration = Duration::from_secs(11 * 60);
 const MARGIN: Duration = Duration::from_secs(5);
 /// How long a tool that is no longer wanted may take to say how far it came; less than the runtime's own margin.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
-/// A model that writes no JSON three times in a row does not learn it.
+/// A model that was told twice what its arguments must be does not learn it the third time.
 const MAX_MALFORMED: u32 = 3;
 /// Tools that only look run together; more at once would only compete for the same disk.
 const MAX_TOGETHER: usize = 8;
@@ -85,9 +85,12 @@ impl Session {
             let message = format!("the model goes round in circles with calls of `{name}`");
             return Err(Halt::End(TurnEnd::failed("tool_loop", message)));
         }
+        // By answers, for calls that were made together were not told of each other.
+        let is_malformed = calls.iter().any(|call| call.input.is_err());
+        turn.malformed = if is_malformed { turn.malformed + 1 } else { 0 };
         let mut dues = VecDeque::with_capacity(calls.len());
         for call in calls {
-            let due = self.due(turn, call).await?;
+            let due = self.due(call).await?;
             dues.push_back(due);
         }
         let worked = self.work(&mut dues).await;
@@ -96,8 +99,9 @@ impl Session {
             return Err(halt);
         }
         if turn.malformed >= MAX_MALFORMED {
-            let message =
-                format!("the model made {MAX_MALFORMED} calls in a row whose arguments are no JSON");
+            let message = format!(
+                "the model gave {MAX_MALFORMED} answers in a row with a call whose arguments are no JSON object"
+            );
             return Err(Halt::End(TurnEnd::failed("malformed_tool_calls", message)));
         }
         Ok(())
@@ -112,19 +116,17 @@ impl Session {
     }
 
     /// What is to be done about a call; asks where somebody must be asked.
-    async fn due(&self, turn: &mut Turn, call: Pending) -> Result<Due, Cut> {
+    async fn due(&self, call: Pending) -> Result<Due, Cut> {
         let Pending { id, name, arguments: _, input } = call;
         let step = match (self.roster.find(&name), input) {
             (None, _) => Step::Said(format!("there is no tool `{name}`; there are: {}", self.roster.names())),
             (Some(tool), Err(error)) => {
-                turn.malformed += 1;
                 let schema = &tool.spec().input_schema;
                 Step::Said(format!(
                     "not run: the arguments are no JSON object ({error}). Their schema: {schema}"
                 ))
             }
             (Some(tool), Ok(input)) => {
-                turn.malformed = 0;
                 let ready = Ready { tool: tool.clone(), input: Value::Object(input), is_changed: false };
                 if tool.spec().is_read_only {
                     Step::Look(ready)

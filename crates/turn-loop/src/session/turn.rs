@@ -15,7 +15,7 @@ use crate::{
 
 /// A backstop for launches without a limit of their own: no task needs more without a person looking.
 const MAX_ROUNDS: u32 = 500;
-/// A model that says nothing twice more has nothing to say.
+/// A model that says nothing three times in a row has nothing to say.
 const MAX_EMPTY: u32 = 3;
 
 /// What becomes of the session after a turn.
@@ -53,7 +53,7 @@ pub(super) struct Turn {
     /// Counts on over attempts and answers.
     pub(super) next_block: Block,
     pub(super) repetition: Repetition,
-    /// Calls in a row whose arguments were none.
+    /// Answers in a row with a call whose arguments were none.
     pub(super) malformed: u32,
     rounds: u32,
 }
@@ -112,6 +112,7 @@ impl Session {
                 self.discard_empty(&answer, n_empty).await?;
                 continue;
             }
+            n_empty = 0;
             let (calls, ending) = self.record(answer).await?;
             if calls.is_empty() && self.stage.has_steers() && !matches!(ending, Ending::Refused { .. }) {
                 continue;
@@ -143,7 +144,7 @@ impl Session {
     /// Takes an answer back that says nothing; the last time it is the turn's end.
     async fn discard_empty(&self, answer: &Answer, n_empty: u32) -> Result<(), Halt> {
         if n_empty == MAX_EMPTY {
-            let message = format!("the model gave {MAX_EMPTY} answers without a word or a call");
+            let message = format!("the model gave {MAX_EMPTY} answers in a row without a word or a call");
             return Err(Halt::End(TurnEnd::failed("empty_answer", message)));
         }
         let block = |part: &Part| match &part.said {
