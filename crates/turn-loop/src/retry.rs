@@ -90,9 +90,13 @@ impl Attempts {
         let backoff = self.first_backoff.saturating_mul(1 << (*count).min(16)).min(LONGEST_BACKOFF);
         *count += 1;
         let wait = after.map_or(backoff, |after| after.max(backoff));
-        let delay = wait + wait.mul_f64(JITTER * random);
-        Next::Again { attempt: *count + 1, max_attempts: most + 1, delay }
+        Next::Again { attempt: *count + 1, max_attempts: most + 1, delay: with_jitter(wait, random) }
     }
+}
+
+/// At least this wait; `random` is from 0 to 1.
+pub(crate) fn with_jitter(wait: Duration, random: f64) -> Duration {
+    wait + wait.mul_f64(JITTER * random)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::{
     line::{Exchange, NoAnswer},
     model::{Piece, Prompt, Reader},
     price,
-    retry::{Attempts, Next},
+    retry::{Attempts, Next, with_jitter},
     stage::Cut,
 };
 
@@ -70,6 +70,14 @@ struct Reading {
     last_alive: Instant,
 }
 
+impl Reading {
+    fn new(exchange: Exchange, reader: Box<dyn Reader>, next_block: Block) -> Self {
+        let (decoder, assembly) = (SseDecoder::default(), Assembly::new(next_block));
+        let now = Instant::now();
+        Self { exchange, decoder, reader, assembly, answered: false, last_progress: now, last_alive: now }
+    }
+}
+
 impl Session {
     /// The model's next answer, after the conversation was made to fit.
     pub(super) async fn answer(&mut self, turn: &mut Turn) -> Result<Answer, Halt> {
@@ -92,8 +100,7 @@ impl Session {
     pub(super) async fn ask(&mut self, turn: &mut Turn, purpose: &mut Purpose) -> Result<Asked, Halt> {
         let mut attempts = Attempts::new(self.line.pace().backoff);
         loop {
-            let quiet = self.line.quiet();
-            self.stage.rest(quiet).await?;
+            self.keep_quiet().await?;
             let Failed { failure, answered, blocks } = match self.attempt(turn, purpose).await? {
                 Ok(answer) => return Ok(Asked::Answered(answer)),
                 Err(failed) => failed,
@@ -133,6 +140,18 @@ impl Session {
                 }
                 Next::GiveUp => return Err(Halt::End(end(failure))),
             }
+        }
+    }
+
+    /// Waits as long as the vendor wants to be left alone, whichever session it told. Those that wait for the same
+    /// moment come back one after the other.
+    async fn keep_quiet(&mut self) -> Result<(), Cut> {
+        loop {
+            let quiet = self.line.quiet();
+            if quiet.is_zero() {
+                return Ok(());
+            }
+            self.stage.rest(with_jitter(quiet, random())).await?;
         }
     }
 
@@ -193,15 +212,7 @@ impl Session {
                 return Ok(Err(Failed { failure, answered: false, blocks: Vec::new() }));
             }
         };
-        let mut reading = Reading {
-            exchange,
-            decoder: SseDecoder::default(),
-            reader: self.model.reader(),
-            assembly: Assembly::new(turn.next_block),
-            answered: false,
-            last_progress: Instant::now(),
-            last_alive: Instant::now(),
-        };
+        let mut reading = Reading::new(exchange, self.model.reader(), turn.next_block);
         let read = self.read(&mut reading, turn, purpose).await;
         // Nobody is shown a summary, so its blocks do not count.
         let blocks = match purpose {
@@ -372,3 +383,6 @@ fn end(failure: Failure) -> TurnEnd {
 fn random() -> f64 {
     f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
