@@ -104,13 +104,15 @@ impl Endpoint {
     }
 }
 
-/// Whether a sentence has these words as words: `strict` is not in `restricted`.
+/// Whether a sentence has these words as words: `strict` is not in `restricted`. What is a word of everyday language,
+/// too, must be named: messages that `must include` something say nothing of `include`.
 fn says(sentence: &str, words: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let is_everyday = words.chars().all(char::is_alphabetic);
     sentence.match_indices(words).any(|(at, _)| {
-        let before = sentence[..at].chars().next_back();
-        let after = sentence[at + words.len()..].chars().next();
-        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+        let (before, after) = (&sentence[..at], &sentence[at + words.len()..]);
+        let is_named = before.is_empty() || before.ends_with(['\'', '"', '`', '.']) || before.ends_with(": ");
+        !before.ends_with(is_word) && !after.starts_with(is_word) && (is_named || !is_everyday)
     })
 }
 
@@ -127,7 +129,10 @@ mod tests {
             (400, Some("reasoning.summary"), "", Some(Field::ReasoningSummary)),
             (400, None, "Encrypted content is not supported with this model.", Some(Field::Include)),
             (400, None, "Unrecognized argument: max_completion_tokens", Some(Field::MaxCompletionTokens)),
+            (400, None, "Unrecognized request argument supplied: include", Some(Field::Include)),
+            (422, None, "{'type': 'extra_forbidden', 'loc': ('body', 'include')}", Some(Field::Include)),
             (400, None, "the account is restricted", None),
+            (400, None, "messages must include a strict alternation of roles", None),
             (500, Some("strict"), "", None),
         ] {
             let endpoint = Endpoint::new("http://localhost/", None);

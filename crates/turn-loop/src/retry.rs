@@ -8,6 +8,8 @@ use crate::{Failure, FailureKind};
 const CONNECT_RETRIES: u32 = 4;
 /// A long answer through a bad line breaks more often than a connection fails, and each attempt can cost minutes.
 const STREAM_RETRIES: u32 = 5;
+/// A model that asks otherwise leaves out one field more; there are fewer that it can do without.
+const ADAPTATIONS: u32 = 8;
 /// A wait that is longer than this is not for a turn to sit out: the worker parks.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// Doubling ends here: longer than this is only what a server asks for.
@@ -64,10 +66,9 @@ impl Attempts {
                 self.has_dropped_opaque = true;
                 Next::WithoutOpaque
             }
-            // Each adaptation leaves out one more field, and there are few.
-            FailureKind::Adapted if self.adaptations < STREAM_RETRIES => {
+            FailureKind::Adapted if self.adaptations < ADAPTATIONS => {
                 self.adaptations += 1;
-                let (attempt, max_attempts) = (self.adaptations + 1, STREAM_RETRIES + 1);
+                let (attempt, max_attempts) = (self.adaptations + 1, ADAPTATIONS + 1);
                 Next::Again { attempt, max_attempts, delay: Duration::ZERO }
             }
             FailureKind::OpaqueRejected
@@ -185,6 +186,6 @@ mod tests {
         let rejected = failure(FailureKind::OpaqueRejected);
         attempts.after(&rejected, false, 0.0);
         assert_eq!(attempts.after(&rejected, false, 0.0), Next::GiveUp);
-        assert_eq!(delays(&failure(FailureKind::Adapted), false, 0.0), (vec![0; 5], Next::GiveUp));
+        assert_eq!(delays(&failure(FailureKind::Adapted), false, 0.0), (vec![0; 8], Next::GiveUp));
     }
 }

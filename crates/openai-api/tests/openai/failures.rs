@@ -38,7 +38,7 @@ use musher_backend::{Event, TurnEnd};
 use musher_openai_api::Dialect;
 use musher_testkit::{
     backend_suite::Session,
-    model_api::{Answer, Received},
+    model_api::{Answer, ModelApi, Received},
 };
 use serde_json::json;
 
@@ -493,4 +493,44 @@ async fn a_field_that_a_server_does_not_know_is_left_out_from_then_on() {
     let sent: Vec<_> =
         api.requests().iter().map(|request| request.body["stream_options"].is_object()).collect();
     assert_eq!(sent, [true, false, false]);
+}
+
+#[tokio::test]
+async fn a_server_that_knows_none_of_the_fields_that_can_be_spared_is_asked_without_them_in_one_turn() {
+    for (dialect, spared) in [
+        (
+            RESPONSES,
+            &[
+                ("/include", "include"),
+                ("/stream_options", "stream_options"),
+                ("/prompt_cache_key", "prompt_cache_key"),
+                ("/tools/0/strict", "tools[0].strict"),
+                ("/tool_choice", "tool_choice"),
+                ("/reasoning/summary", "reasoning.summary"),
+            ][..],
+        ),
+        (
+            Dialect::Chat,
+            &[("/stream_options", "stream_options"), ("/max_completion_tokens", "max_completion_tokens")],
+        ),
+    ] {
+        let mut scene = Scene::of(dialect);
+        scene.launch = Box::new(|launch| {
+            let options = json!({"reasoning_effort": "low", "max_output_tokens": 100});
+            launch.options = options.as_object().cloned().unwrap_or_default();
+        });
+        // None that follows the vendor's schema, which wants `strict`.
+        let api = ModelApi::start(
+            |_| Vec::new(),
+            move |received, _| {
+                let unknown = spared.iter().find(|(place, _)| received.body.pointer(place).is_some());
+                let refused = |param| json!({"error": {"message": "Unknown parameter", "param": param}});
+                unknown.map_or_else(|| text(dialect, "fine"), |(_, param)| Answer::json(400, &refused(param)))
+            },
+        );
+        let api = Arc::new(api.await);
+        let turn = scene.start(&api).await.turn("go").await;
+        assert_eq!(turn.end, TurnEnd::completed(), "{dialect:?}");
+        assert_eq!(api.requests().len(), spared.len() + 1, "{dialect:?}");
+    }
 }
