@@ -383,11 +383,14 @@ mod tests {
             dialect = "responses"
             model = "gpt-5"
             window_tokens = 100000
+            silence_secs = 90
+            progress_secs = 900
             [backends.local-llm]
             kind = "openai-api"
             base_url = "http://127.0.0.1:8000/v1"
             [backends.gemini-api]
             api_version = "v1"
+            silence_secs = 45
             [profiles.local]
             backend = "local-llm"
             model = "qwen"
@@ -451,13 +454,16 @@ mod tests {
             (openai.dialect, openai.model.as_deref(), openai.window),
             (Dialect::Responses, Some("gpt-5"), Some(100_000))
         );
+        assert_eq!((Some(openai.pace.silence), Some(openai.pace.progress)), (secs(90), secs(900)));
         let BackendOptions::OpenAi(local) = &config.backends["local-llm"] else { panic!("an API") };
         assert_eq!(
             (local.name.as_str(), local.dialect, local.api_key.is_none()),
             ("local-llm", Dialect::Chat, true)
         );
         let BackendOptions::Gemini(gemini) = &config.backends["gemini-api"] else { panic!("an API") };
-        assert_eq!(gemini.api_version, "v1");
+        let default = musher_turn_loop::Pace::default();
+        let pace = musher_turn_loop::Pace { silence: Duration::from_secs(45), ..default };
+        assert_eq!((gemini.api_version.as_str(), gemini.pace), ("v1", pace));
         assert_eq!(config.profiles["local"].options["max_output_tokens"], 1000);
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
         assert_eq!(config.profiles["slow"].capabilities, [Capability::Mcp("tickets".to_owned())].into());

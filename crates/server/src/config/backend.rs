@@ -10,7 +10,7 @@ use std::{
 use musher_claude_pty::ClaudeOptions;
 use musher_gemini_api::GeminiOptions;
 use musher_openai_api::{Dialect, OpenAiOptions};
-use musher_turn_loop::ApiKey;
+use musher_turn_loop::{ApiKey, Pace};
 use serde::Deserialize;
 
 /// Where OpenAI's own API is.
@@ -113,6 +113,10 @@ pub(super) struct BackendTable {
     model: Option<String>,
     /// How many tokens the model takes.
     window_tokens: Option<NonZeroU64>,
+    /// How long nothing at all may come of an answer.
+    silence_secs: Option<NonZeroU32>,
+    /// How long what comes may be no piece of an answer.
+    progress_secs: Option<NonZeroU32>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -138,7 +142,7 @@ impl BackendTable {
 
     fn check(&self, kind: Kind) -> Result<(), BackendError> {
         use Kind::{ClaudePty, GeminiApi, OpenAiApi};
-        let keys: [(&'static str, bool, &[Kind]); 13] = [
+        let keys: [(&'static str, bool, &[Kind]); 15] = [
             ("program", self.program.is_some(), &[ClaudePty]),
             ("env", self.env.is_some(), &[ClaudePty]),
             ("pass_env", self.pass_env.is_some(), &[ClaudePty]),
@@ -152,6 +156,8 @@ impl BackendTable {
             ("api_version", self.api_version.is_some(), &[GeminiApi]),
             ("model", self.model.is_some(), &[OpenAiApi, GeminiApi]),
             ("window_tokens", self.window_tokens.is_some(), &[OpenAiApi, GeminiApi]),
+            ("silence_secs", self.silence_secs.is_some(), &[OpenAiApi, GeminiApi]),
+            ("progress_secs", self.progress_secs.is_some(), &[OpenAiApi, GeminiApi]),
         ];
         match keys.iter().find(|(_, is_set, of)| *is_set && !of.contains(&kind)) {
             Some((key, ..)) => Err(BackendError::Misplaced { key, kind }),
@@ -161,7 +167,6 @@ impl BackendTable {
 
     fn claude(self, directory: &Path) -> ClaudeOptions {
         let default = ClaudeOptions::default();
-        let duration = |secs: NonZeroU32| Duration::from_secs(secs.get().into());
         ClaudeOptions {
             program: self.program.unwrap_or(default.program),
             env: self.env.unwrap_or_default(),
@@ -170,6 +175,15 @@ impl BackendTable {
             exit_limit: self.exit_secs.map_or(default.exit_limit, duration),
             tool_limit: self.tool_secs.map(duration),
             record: self.record.map(|record| directory.join(record)),
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        let default = Pace::default();
+        Pace {
+            silence: self.silence_secs.map_or(default.silence, duration),
+            progress: self.progress_secs.map_or(default.progress, duration),
+            ..default
         }
     }
 
@@ -183,6 +197,7 @@ impl BackendTable {
         };
         OpenAiOptions {
             name: name.to_owned(),
+            pace: self.pace(),
             api_key,
             dialect: match self.dialect {
                 None => options.dialect,
@@ -199,6 +214,7 @@ impl BackendTable {
         let options = GeminiOptions::new(key(self.api_key_env.as_deref(), GEMINI_KEYS));
         GeminiOptions {
             name: name.to_owned(),
+            pace: self.pace(),
             base_url: self.base_url.unwrap_or(options.base_url),
             api_version: self.api_version.unwrap_or(options.api_version),
             model: self.model,
@@ -206,6 +222,10 @@ impl BackendTable {
             ..options
         }
     }
+}
+
+fn duration(secs: NonZeroU32) -> Duration {
+    Duration::from_secs(secs.get().into())
 }
 
 fn key(variable: Option<&str>, usual: &[&str]) -> ApiKey {
