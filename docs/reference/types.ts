@@ -349,7 +349,7 @@ export interface Envelope {
 
 /** An error. */
 export interface ErrorBody {
-  /** The approval, when it takes no decision, or another one than it has. */
+  /** The approval, when it takes no decision, another one than it has, or no allowance any more. */
   approval?: Approval | null;
   /** What it is. */
   code: ErrorCode;
@@ -405,7 +405,7 @@ export type ErrorCode =
   | "method_not_allowed"
   /** What would execute the worker is not there. */
   | "worker_execution_unavailable"
-  /** The worker is busy, or a limit ended it. */
+  /** The worker is busy, its turn is being ended, or a limit ended it. */
   | "worker_execution_rejected"
   /** The runtime has stopped. */
   | "runtime_stopped"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use musher_protocol::{
-    Approval, ApprovalId, ApprovalState, Cursor, Digest, InputId, LimitKind, Survivor, WorkerId,
+    Approval, ApprovalId, Cursor, Decision, Digest, InputId, LimitKind, Survivor, WorkerId,
 };
 
 use crate::store::StoreError;
@@ -75,9 +75,12 @@ pub enum Error {
         /// The approval.
         approval_id: ApprovalId,
     },
-    /// The approval was decided otherwise, or takes no allowance any more.
+    /// The approval was decided otherwise, or needs no decision any more.
     #[error("{}", why_not_pending(.0))]
     ApprovalNotPending(Box<Approval>),
+    /// The approval is open, and its turn is being ended: it can only be denied.
+    #[error("the turn that asks is being ended; nothing more is allowed in it")]
+    TurnEnding(Box<Approval>),
     /// The request makes no sense.
     #[error("{message}")]
     InvalidRequest {
@@ -120,9 +123,10 @@ pub enum Error {
 }
 
 fn why_not_pending(approval: &Approval) -> &'static str {
-    match approval.state {
-        ApprovalState::Pending => "the turn that asks is being ended; nothing more is allowed in it",
-        ApprovalState::Resolved | ApprovalState::Unknown => {
+    match approval.decision {
+        Some(Decision::Withdrawn) => "the approval was withdrawn: the worker needs no answer any more",
+        Some(Decision::Expired) => "nobody had decided the approval by its deadline, so it was denied",
+        Some(Decision::Allow | Decision::Deny | Decision::Unknown) | None => {
             "the approval was decided before, and not like this"
         }
     }

@@ -78,6 +78,12 @@ impl Fault {
         self
     }
 
+    /// The approval that is not decided as it was asked to be.
+    fn about(mut self, approval: Box<Approval>) -> Self {
+        self.0.approval = Some(approval);
+        self
+    }
+
     /// The methods that the route has.
     pub(crate) fn allowing(mut self, methods: HeaderValue) -> Self {
         self.0.header = Some((header::ALLOW, methods));

@@ -38,7 +38,7 @@ pub struct ErrorBody {
     /// Why a cursor no longer holds: `history_changed` when its event is another one now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The approval, when it takes no decision, or another one than it has.
+    /// The approval, when it takes no decision, another one than it has, or no allowance any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Box<Approval>>,
 }
@@ -104,7 +104,7 @@ codes! {
     MethodNotAllowed = 405,
     /// What would execute the worker is not there.
     WorkerExecutionUnavailable = 409,
-    /// The worker is busy, or a limit ended it.
+    /// The worker is busy, its turn is being ended, or a limit ended it.
     WorkerExecutionRejected = 409,
     /// The runtime has stopped.
     RuntimeStopped = 409,

@@ -216,6 +216,7 @@ const DECIDE: &[ErrorCode] = &[
     ErrorCode::WorkerNotFound,
     ErrorCode::ApprovalNotFound,
     ErrorCode::ApprovalNotPending,
+    ErrorCode::WorkerExecutionRejected,
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,

@@ -109,7 +109,9 @@ impl Person {
         match runtime.decide(worker, &approval_id, request, me()).await {
             Ok(_) => {}
             // The log says how it was decided, and by whom.
-            Err(Error::ApprovalNotPending(_)) => printer.err("! too late\n".to_owned()).await,
+            Err(Error::ApprovalNotPending(_) | Error::TurnEnding(_)) => {
+                printer.err("! too late\n".to_owned()).await
+            }
             // It can be answered otherwise.
             Err(error @ Error::InvalidRequest { .. }) => {
                 printer.err(format!("! {error}\n")).await;

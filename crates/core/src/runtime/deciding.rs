@@ -41,7 +41,8 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// When the decision makes no sense, or the approval was decided otherwise. A full store takes no allowance.
+    /// When the decision makes no sense, or the approval was decided otherwise. A turn that is being ended and a full store
+    /// take no allowance.
     pub async fn decide(
         &self,
         worker: &WorkerId,
@@ -59,18 +60,19 @@ impl Runtime {
                     let approval = self.history(worker, approval_id).await?.shown();
                     return Ok(DecisionReply { approval, duplicate: false });
                 }
-                // Somebody, the deadline or the worker's end was faster.
+                // Somebody, the deadline, or the end of the turn or the worker was faster.
                 Err(Error::ApprovalNotFound { .. } | Error::NotRunning(_)) => {}
                 Err(error) => return Err(error),
             }
         }
         let history = self.history(worker, approval_id).await?;
-        let duplicate = history.resolved.as_ref().is_some_and(|resolved| ruling.is(resolved));
+        let duplicate = history.resolved.as_ref().map(|resolved| ruling.is(resolved));
         let approval = history.shown();
-        if duplicate {
-            Ok(DecisionReply { approval, duplicate })
-        } else {
-            Err(Error::ApprovalNotPending(Box::new(approval)))
+        match duplicate {
+            Some(true) => Ok(DecisionReply { approval, duplicate: true }),
+            Some(false) => Err(Error::ApprovalNotPending(Box::new(approval))),
+            // What is open and was refused was an allowance that came while its turn was being ended.
+            None => Err(Error::TurnEnding(Box::new(approval))),
         }
     }
 

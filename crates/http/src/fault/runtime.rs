@@ -14,11 +14,8 @@ impl From<Error> for Fault {
             Error::BlobNotFound { .. } => plain(ErrorCode::BlobNotFound),
             Error::NotRunning(_) => plain(ErrorCode::InvalidRequest),
             Error::ApprovalNotFound { .. } => plain(ErrorCode::ApprovalNotFound),
-            Error::ApprovalNotPending(approval) => {
-                let mut fault = plain(ErrorCode::ApprovalNotPending);
-                fault.0.approval = Some(approval);
-                fault
-            }
+            Error::ApprovalNotPending(approval) => plain(ErrorCode::ApprovalNotPending).about(approval),
+            Error::TurnEnding(approval) => plain(ErrorCode::WorkerExecutionRejected).about(approval),
             Error::Forbidden { field, .. } => plain(ErrorCode::Forbidden).at(field),
             Error::Busy(_) | Error::LimitReached { .. } => plain(ErrorCode::WorkerExecutionRejected),
             Error::StillRunning(_) => plain(ErrorCode::WorkerRunning),
@@ -109,7 +106,7 @@ fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
 mod tests {
     use std::io;
 
-    use musher_protocol::{Approval, Digest, Survivor, WorkerId};
+    use musher_protocol::{Approval, ApprovalState, Decision, Digest, Survivor, WorkerId};
     use serde_json::json;
 
     use super::super::Parts;
@@ -126,6 +123,10 @@ mod tests {
             "deadline_at": "2026-11-20T10:10:00Z",
         });
         serde_json::from_value(approval).unwrap()
+    }
+
+    fn decided(decision: Decision) -> Box<Approval> {
+        Box::new(Approval { state: ApprovalState::Resolved, decision: Some(decision), ..approval() })
     }
 
     #[test]
@@ -164,11 +165,41 @@ mod tests {
                 parts(ErrorCode::ApprovalNotFound, "no approval `apr_1` of worker `wrk_1`"),
             ),
             (
-                Error::ApprovalNotPending(Box::new(approval())),
+                Error::ApprovalNotPending(decided(Decision::Allow)),
+                Parts {
+                    approval: Some(decided(Decision::Allow)),
+                    ..parts(
+                        ErrorCode::ApprovalNotPending,
+                        "the approval was decided before, and not like this",
+                    )
+                },
+            ),
+            (
+                Error::ApprovalNotPending(decided(Decision::Withdrawn)),
+                Parts {
+                    approval: Some(decided(Decision::Withdrawn)),
+                    ..parts(
+                        ErrorCode::ApprovalNotPending,
+                        "the approval was withdrawn: the worker needs no answer any more",
+                    )
+                },
+            ),
+            (
+                Error::ApprovalNotPending(decided(Decision::Expired)),
+                Parts {
+                    approval: Some(decided(Decision::Expired)),
+                    ..parts(
+                        ErrorCode::ApprovalNotPending,
+                        "nobody had decided the approval by its deadline, so it was denied",
+                    )
+                },
+            ),
+            (
+                Error::TurnEnding(Box::new(approval())),
                 Parts {
                     approval: Some(Box::new(approval())),
                     ..parts(
-                        ErrorCode::ApprovalNotPending,
+                        ErrorCode::WorkerExecutionRejected,
                         "the turn that asks is being ended; nothing more is allowed in it",
                     )
                 },

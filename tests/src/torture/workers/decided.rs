@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::deed::Choice;
 use crate::{Answer, torture::event::Event};
 
+/// The code of what is refused because the turn that asks is being ended.
+const TURN_ENDING: &str = "worker_execution_rejected";
+
 /// A decision, and what its client was answered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Answered {
@@ -62,7 +65,7 @@ impl Answered {
         match (self.answer.error(), &self.answer.body["duplicate"]) {
             ((200, _), Value::Bool(true)) => Some(Fate::Repeated),
             ((200, _), Value::Bool(false)) => Some(Fate::Made),
-            ((409, "approval_not_pending"), _) => Some(Fate::Refused),
+            ((409, "approval_not_pending" | TURN_ENDING), _) => Some(Fate::Refused),
             _ => None,
         }
     }
@@ -169,12 +172,13 @@ impl Book {
         let (is_same, shown) = (resolved.is(answered.choice), answered.shown());
         let is_own = resolved.by.actor.as_ref() == Some(&answered.actor);
         // In a turn that is being ended nothing is allowed any more, while a denial may still come.
-        let is_too_late = answered.choice == Choice::Allow && shown["state"] == "pending";
+        let is_ending = answered.answer.error().1 == TURN_ENDING;
+        let is_too_late = is_ending && answered.choice == Choice::Allow && shown["state"] == "pending";
         let is_shown = resolved.is_shown_in(shown);
         let is_true = match answered.fate() {
             Some(Fate::Made) => is_shown && is_same && is_own,
             Some(Fate::Repeated) => is_shown && is_same && !is_own,
-            Some(Fate::Refused) => (is_shown || is_too_late) && !is_same,
+            Some(Fate::Refused) => (if is_ending { is_too_late } else { is_shown }) && !is_same,
             None => false,
         };
         (!is_true).then(|| format!("the log has {resolved:?}, and a client was told {answered:?}"))

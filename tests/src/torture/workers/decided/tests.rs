@@ -98,7 +98,7 @@ fn what_is_true_is_no_finding() {
 
 #[test]
 fn nothing_is_allowed_in_a_turn_that_is_being_ended() {
-    let pending = json!({"code": "approval_not_pending", "approval": {"state": "pending"}});
+    let pending = json!({"code": "worker_execution_rejected", "approval": {"state": "pending"}});
     let mut too_late = Answered {
         approval: "apr_3".to_owned(),
         choice: Choice::Allow,
@@ -111,6 +111,9 @@ fn nothing_is_allowed_in_a_turn_that_is_being_ended() {
     assert_eq!(with(&too_late).len(), 1, "a denial is always in time");
     (too_late.choice, too_late.approval) = (Choice::Allow, "apr_1".to_owned());
     assert_eq!(with(&too_late).len(), 1, "it was allowed");
+    too_late.approval = "apr_3".to_owned();
+    too_late.answer.body["error"]["code"] = "approval_not_pending".into();
+    assert_eq!(with(&too_late).len(), 1, "it is pending");
 }
 
 #[test]
