@@ -1,8 +1,8 @@
 //! A scripted fake of a vendor's model API, for tests of the backends that speak one.
 //!
 //! The test brings the script, a function from a request to its [`Answer`], and what the vendor would refuse, a
-//! function from a request to violations. A request that is refused gets no scripted answer, and stays in
-//! [`ModelApi::violations`]: a test ends by asserting that there are none.
+//! function from a request to violations. A request that is refused gets no scripted answer but a status of its own,
+//! which fails every turn, and stays in [`ModelApi::violations`].
 
 mod answer;
 mod server;

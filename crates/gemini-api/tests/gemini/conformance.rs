@@ -8,7 +8,41 @@ use musher_testkit::{
 };
 use serde_json::json;
 
-use crate::stage::{api, calls, chunks, parts, situation, subject, text};
+use crate::stage::{api, calls, chunks, parts, situation, subject, text, validator};
+
+#[test]
+fn the_schema_refuses_what_the_vendor_refuses() {
+    let good = json!({
+        "contents": [
+            {"role": "user", "parts": [{"text": "go"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {}}, "thoughtSignature": "s"}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"output": "ran"}}}]},
+        ],
+        "tools": [{"functionDeclarations": [{"name": "look", "description": "", "parametersJsonSchema": {}}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "NONE"}},
+        "generationConfig": {"maxOutputTokens": 10, "thinkingConfig": {"includeThoughts": true, "thinkingLevel": "LOW"}},
+    });
+    let validator = validator();
+    assert!(validator.is_valid(&good), "{:?}", validator.iter_errors(&good).next());
+    for (place, value) in [
+        ("/model", json!("gemini-3-pro")),
+        ("/contents", json!({})),
+        ("/contents/0/parts/0/text", json!(7)),
+        ("/contents/0/parts/0", json!({"words": "go"})),
+        ("/contents/1/parts/0/functionCall", json!({"name": "look", "arguments": {}})),
+        ("/contents/2/parts/0/functionResponse/response", json!("ran")),
+        ("/tools/0", json!({"functions": []})),
+        ("/toolConfig/functionCallingConfig/mode", json!("SOMETIMES")),
+        ("/generationConfig/thinkingConfig/thinkingLevel", json!("low")),
+    ] {
+        let mut body = good.clone();
+        match body.pointer_mut(place) {
+            Some(known) => *known = value.clone(),
+            None => body[place.trim_start_matches('/')] = value.clone(),
+        }
+        assert!(!validator.is_valid(&body), "it takes {value} at {place}");
+    }
+}
 
 fn answer(received: &Received) -> Answer {
     let (words, n_results) = situation(received);

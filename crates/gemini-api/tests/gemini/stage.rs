@@ -25,9 +25,14 @@ pub(crate) fn pace() -> Pace {
 
 /// A fake that holds every request against the vendor's schema.
 pub(crate) async fn api(script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static) -> ModelApi {
-    let schema: Value = serde_json::from_str(include_str!("../schema/generate-content.json")).expect("JSON");
-    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let validator = validator();
     ModelApi::start(move |received| violations(received, &validator), script).await
+}
+
+/// What the vendor takes.
+pub(crate) fn validator() -> Validator {
+    let schema: Value = serde_json::from_str(include_str!("../schema/generate-content.json")).expect("JSON");
+    jsonschema::validator_for(&schema).expect("the schema is one")
 }
 
 fn violations(received: &Received, validator: &Validator) -> Vec<String> {
@@ -35,6 +40,7 @@ fn violations(received: &Received, validator: &Validator) -> Vec<String> {
         .iter_errors(&received.body)
         .map(|error| format!("{error} at {}", error.instance_path()))
         .collect();
+    violations.extend(unpaired(&received.body));
     if received.path != "/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse" {
         violations.push(format!("no route {}", received.path));
     }
@@ -42,6 +48,21 @@ fn violations(received: &Received, validator: &Validator) -> Vec<String> {
         violations.push("no such key".to_owned());
     }
     violations
+}
+
+/// What no schema can say: behind a content with calls comes one with as many results.
+fn unpaired(body: &Value) -> Option<String> {
+    let contents = body["contents"].as_array().cloned().unwrap_or_default();
+    let count = |content: Option<&Value>, field: &str| {
+        let parts = content.and_then(|content| content["parts"].as_array());
+        parts.into_iter().flatten().filter(|part| part[field].is_object()).count()
+    };
+    let is_even = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| contents.get(before));
+        count(before, "functionCall") == count(contents.get(*at), "functionResponse")
+    };
+    let uneven = (0..=contents.len()).find(|at| !is_even(at));
+    uneven.map(|at| format!("calls and results differ in number before content {at}"))
 }
 
 /// The subject of tests at a fake, which lives as long.

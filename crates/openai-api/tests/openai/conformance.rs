@@ -8,10 +8,79 @@ use musher_testkit::{
     model_api::{Answer, Received},
 };
 
+use serde_json::json;
+
 use crate::stage::{
     Scene, api,
-    script::{begun, calls, situation, text},
+    script::{begun, call, calls, reasoning, situation, text},
+    validator,
 };
+
+#[test]
+fn the_schemas_refuse_what_the_vendor_refuses() {
+    let responses = json!({
+        "model": "m",
+        "input": [
+            {"type": "message", "role": "user", "content": "go"},
+            reasoning(),
+            call("a", "look", "{}"),
+            {"type": "function_call_output", "call_id": "a", "output": "ran"},
+        ],
+        "tools": [{"type": "function", "name": "look", "description": "", "parameters": {}, "strict": false}],
+        "include": ["reasoning.encrypted_content"],
+    });
+    let chat = json!({
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+            ]},
+            {"role": "tool", "tool_call_id": "a", "content": "ran"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {}}}],
+    });
+    for (dialect, good, wrong) in [
+        (
+            Dialect::Responses,
+            responses,
+            &[
+                ("/stop", json!("END")),
+                ("/include", json!(["everything"])),
+                ("/input/0/role", json!("wizard")),
+                ("/input/0/content", json!(7)),
+                ("/input/1/summary", json!("none")),
+                ("/input/2/arguments", json!({})),
+                ("/input/3/output", json!(null)),
+                ("/tools/0/strict", json!("no")),
+                ("/tools/0/type", json!("tool")),
+            ][..],
+        ),
+        (
+            Dialect::Chat,
+            chat,
+            &[
+                ("/store", json!(false)),
+                ("/messages/0/role", json!("wizard")),
+                ("/messages/1/tool_calls/0/id", json!(null)),
+                ("/messages/1/tool_calls/0/function/arguments", json!({})),
+                ("/messages/2/tool_call_id", json!(null)),
+                ("/tools/0/function/name", json!(null)),
+            ],
+        ),
+    ] {
+        let validator = validator(dialect);
+        assert!(validator.is_valid(&good), "{dialect:?}: {:?}", validator.iter_errors(&good).next());
+        for (place, value) in wrong {
+            let mut body = good.clone();
+            match body.pointer_mut(place) {
+                Some(known) => *known = value.clone(),
+                None => body[place.trim_start_matches('/')] = value.clone(),
+            }
+            assert!(!validator.is_valid(&body), "{dialect:?} takes {value} at {place}");
+        }
+    }
+}
 
 fn answer(dialect: Dialect, received: &Received) -> Answer {
     let (words, n_results) = situation(received);
