@@ -31,7 +31,10 @@
 //! | a tool that hangs | `loop: a_call_that_hangs_is_dropped_behind_its_limit_…` |
 //! | a bad key, a missing model, pages, unknown events | `what_nothing_helps_fails_at_once_…`, `pages_and_unknown_events_…`, `gemini: a_bad_key_…` |
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use musher_backend::{Event, TurnEnd};
@@ -85,6 +88,29 @@ async fn an_error_inside_of_an_answer_ends_it_whatever_its_shape() {
 }
 
 #[tokio::test]
+async fn an_error_inside_of_a_chat_answer_ends_it_whatever_its_shape() {
+    let stream = || begun(Dialect::Chat, "x");
+    let spent = json!({"error": {"code": "insufficient_quota", "message": "m"}, "choices": []});
+    let choice = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"code": 400, "message": "m"}}]});
+    let object = json!({"object": "error", "message": "m", "code": 401});
+    let named = "event: error\ndata: {\"message\":\"m\",\"code\":\"context_length_exceeded\"}\n\n";
+    for (answer, expected) in [
+        (stream().event(&spent).bytes("data: [DONE]\n\n"), "quota_exhausted"),
+        (stream().event(&choice), "invalid_request"),
+        (stream().event(&object), "authentication_failed"),
+        (stream().bytes(named), "context_overflow"),
+        (
+            Answer::json(200, &json!({"error": {"code": "model_not_found", "message": "m"}})),
+            "model_not_found",
+        ),
+    ] {
+        let (turn, _) = play(Scene::chat(), move |_, _| answer.clone()).await;
+        let ended = line(&turn.events);
+        assert!(ended.ends_with(&format!("Failed({expected})")), "{ended}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_response_shows_its_code() {
     let failed = json!({"type": "response.failed", "response": {
         "status": "failed",
@@ -108,14 +134,26 @@ async fn a_cut_by_length_is_an_end_of_its_own() {
 
 #[tokio::test]
 async fn a_truncated_call_does_not_run_and_is_not_mended() {
+    let arguments = r#"{"path":"/"#;
     let incomplete = json!({"type": "response.incomplete", "response": {
         "status": "incomplete",
         "incomplete_details": {"reason": "max_output_tokens"},
     }});
-    let answer = Answer::stream().events(&[done(0, call("a", "act", r#"{"path":"/"#)), incomplete]);
-    let (turn, _) = play(Scene::responses(), in_order(vec![answer])).await;
-    let refused = "error(not run: the answer was cut at its length limit)";
-    check(&turn, &format!(r#"taken start(act) act("{{\"path\":\"/") {refused} Length:max_output_tokens"#));
+    let made = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "act", "arguments": arguments}});
+    let chunk =
+        json!({"choices": [{"index": 0, "delta": {"tool_calls": [made]}, "finish_reason": "length"}]});
+    for (scene, answer, reason) in [
+        (
+            Scene::responses(),
+            Answer::stream().events(&[done(0, call("a", "act", arguments)), incomplete]),
+            "max_output_tokens",
+        ),
+        (Scene::chat(), Answer::stream().event(&chunk).bytes("data: [DONE]\n\n"), "length"),
+    ] {
+        let (turn, _) = play(scene, in_order(vec![answer])).await;
+        let refused = "error(not run: the answer was cut at its length limit)";
+        check(&turn, &format!(r#"taken start(act) act("{{\"path\":\"/") {refused} Length:{reason}"#));
+    }
 }
 
 #[tokio::test]
@@ -275,13 +313,16 @@ async fn a_servers_delay_is_the_least_that_is_waited() {
     )
     .header("retry-after-ms", "30");
     let in_words = json!({"error": {"message": "Please try again in 20ms.", "code": "rate_limit_exceeded"}});
-    let answers = vec![limited, Answer::stream().event(&in_words)];
+    let busy = Answer::json(503, &json!({"error": {"message": "busy"}})).header("retry-after-ms", "40");
+    let answers = vec![limited, Answer::stream().event(&in_words), busy];
+    let before = Instant::now();
     let (turn, _) = play(Scene::responses(), in_order(answers)).await;
+    assert!(before.elapsed() >= Duration::from_millis(30 + 20 + 40), "{:?}", before.elapsed());
     let delays = turn.events.iter().filter_map(|event| {
         if let Event::Retrying { delay_ms, .. } = event { Some(*delay_ms) } else { None }
     });
     let delays: Vec<_> = delays.collect();
-    assert!(matches!(delays[..], [30..=38, 20..=25]), "{delays:?}");
+    assert!(matches!(delays[..], [30..=38, 20..=25, 40..=50]), "{delays:?}");
     assert_eq!(turn.end, TurnEnd::completed());
 }
 
@@ -410,18 +451,30 @@ async fn a_refusal_or_a_filter_is_an_end_that_is_not_repeated() {
         "content": [{"type": "refusal", "refusal": "I cannot"}]});
     let filtered = json!({"type": "response.incomplete", "response": {
         "incomplete_details": {"reason": "content_filter"}}});
-    for (answer, expected) in [
+    let chunk = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]});
+    for (scene, answer, expected) in [
         (
+            Scene::responses(),
             Answer::stream().events(&[done(0, refusal), completed()]),
             "taken 0+I cannot 0=I cannot Refused(I cannot)",
         ),
-        (Answer::stream().event(&filtered), "taken Refused(the provider's filter ended the answer)"),
         (
+            Scene::responses(),
+            Answer::stream().event(&filtered),
+            "taken Refused(the provider's filter ended the answer)",
+        ),
+        (
+            Scene::chat(),
+            Answer::stream().event(&chunk),
+            "taken Refused(the provider's filter ended the answer)",
+        ),
+        (
+            Scene::responses(),
             Answer::json(400, &json!({"error": {"code": "content_policy_violation", "message": "no"}})),
             "Refused(no (content_policy_violation, status 400))",
         ),
     ] {
-        let (turn, api) = play(Scene::responses(), move |_, _| answer.clone()).await;
+        let (turn, api) = play(scene, move |_, _| answer.clone()).await;
         check(&turn, expected);
         assert_eq!(api.requests().len(), 1);
     }
@@ -475,8 +528,11 @@ async fn pages_and_unknown_events_do_no_harm() {
         .events(&[json!({"type": "response.new_thing", "delta": 7}), json!({"type": "keepalive"})])
         .events(&[delta(0, "hi"), done(0, words("hi")), completed()]);
     let login = Answer::page(200, "<html>Sign in</html>");
-    let (turn, _) = play(Scene::responses(), in_order(vec![page, login, odd])).await;
-    check(&turn, "again(2/5 without []) again(3/5 without []) taken 0+hi 0=hi EndTurn");
+    let empty = Answer::page(500, "");
+    let garbled = begun(RESPONSES, "x").bytes("data: <html>\n\n");
+    let (turn, _) = play(Scene::responses(), in_order(vec![page, login, empty, garbled, odd])).await;
+    let again = "again(2/5 without []) again(3/5 without []) again(4/5 without [])";
+    check(&turn, &format!("{again} taken 0+x again(2/6 without [0]) 1+hi 1=hi EndTurn"));
 }
 
 #[tokio::test]

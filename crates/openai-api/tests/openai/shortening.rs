@@ -94,6 +94,35 @@ async fn a_summary_is_asked_for_again_without_what_the_vendor_refuses() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_is_too_long_to_be_summed_up_is_summed_up_by_its_later_half() {
+    let long = "x".repeat(8000);
+    let overflow =
+        || Answer::json(400, &json!({"error": {"code": "context_length_exceeded", "message": "long"}}));
+    let is_summary = |asked: &str| asked.starts_with("This conversation has become too long");
+    let api = Arc::new(
+        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
+            (0 | 1, _) => text(RESPONSES, &long),
+            (2, "third") => overflow(),
+            (3, asked) if is_summary(asked) => overflow(),
+            (4, asked) if is_summary(asked) => text(RESPONSES, "all is well"),
+            (5, "third") => text(RESPONSES, "fine"),
+            (number, asked) => panic!("request {number} asks {asked}"),
+        })
+        .await,
+    );
+    let mut session = Scene::responses().start(&api).await;
+    session.completed_turn("first").await;
+    session.completed_turn("second").await;
+    let turn = session.turn("third").await;
+    check(&turn, "says(history.shortened) taken 0+fine 0=fine EndTurn");
+    let said = |at: usize| api.requests()[at].body["input"].as_array().cloned().unwrap();
+    assert_eq!((said(3).len(), said(4).len()), (4, 2));
+    assert_eq!(said(4)[0]["content"], "second");
+    let shorter = said(5)[0]["content"].as_str().unwrap().to_owned();
+    assert!(shorter.contains("all is well") && shorter.ends_with("second"), "{shorter}");
+}
+
+#[tokio::test]
 async fn a_conversation_is_shortened_before_it_overflows_and_not_without_end() {
     let mut scene = Scene::responses();
     scene.window = Some(1000);

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use musher_backend::{Input, Link};
-use tokio::time::sleep;
+use musher_backend::{Input, Link, Report};
+use tokio::{net::TcpListener, time::sleep};
 
 use super::*;
 use crate::{Pace, session::scene};
@@ -104,4 +104,24 @@ async fn a_wait_that_the_vendor_makes_longer_meanwhile_is_waited_out() {
     let (kept, ()) = tokio::join!(session.keep_quiet(), longer);
     kept.unwrap();
     assert!(before.elapsed() >= Duration::from_secs(65), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_cannot_be_reached_is_tried_five_times() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (link, mut runtime) = Link::pair();
+    let mut session = scene::session(link, &format!("http://{nobody}"), Vec::new());
+    let mut turn = Turn::new(Input::user("go"));
+    let halted = session.ask(&mut turn, &mut Purpose::Turn).await;
+    let Err(Halt::End(TurnEnd::Failed(error))) = halted else { panic!("{halted:?}") };
+    assert_eq!(error.code, "provider_unreachable");
+    drop(session);
+    let mut attempts = Vec::new();
+    while let Some(report) = runtime.reports.recv().await {
+        let Report::Event(Event::Retrying { attempt, max_attempts, .. }) = report else {
+            panic!("{report:?}")
+        };
+        attempts.push((attempt, max_attempts));
+    }
+    assert_eq!(attempts, [(2, 5), (3, 5), (4, 5), (5, 5)]);
 }
