@@ -8,13 +8,19 @@ use serde_json::Value;
 /// How long a limit by the minute can last.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Where the proxies in front of the vendor put the id of a request; the vendor's own is in the details.
+const REQUEST_IDS: [&str; 2] = ["x-request-id", "cf-ray"];
+
 /// What a response complains about.
 pub(crate) fn of_response(response: &Refusal) -> Complaint {
     let body = serde_json::from_str(&response.body).unwrap_or(Value::Null);
     let mut complaint = of_value(&body)
         .unwrap_or_else(|| Complaint { message: response.body.trim().to_owned(), ..Complaint::default() });
     complaint.status = Some(response.status);
-    complaint.after = delay::in_headers(|name| response.header(name), response.at).or(complaint.after);
+    let header = |name: &str| response.header(name);
+    complaint.after = delay::in_headers(header, response.at).or(complaint.after);
+    let told = REQUEST_IDS.iter().find_map(|name| header(name)).map(str::to_owned);
+    complaint.request_id = complaint.request_id.or(told);
     complaint
 }
 
@@ -42,7 +48,7 @@ pub(crate) fn of_value(value: &Value) -> Option<Complaint> {
         // No wait of a turn outlasts a day, and none helps against a limit of nothing.
         is_spent: is_by(&["PerDay", "Daily"]) || message.contains("limit: 0"),
         message,
-        request_id: None,
+        request_id: text("requestId"),
     })
 }
 

@@ -9,7 +9,7 @@ use musher_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::stage::{api, calls, chunks, finish, line, parts, start, text};
+use crate::stage::{KEY, api, calls, chunks, finish, line, parts, start, text};
 
 /// One turn of a session at a fake that plays this script.
 async fn play(script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static) -> (Turn, Arc<ModelApi>) {
@@ -32,7 +32,10 @@ fn check(turn: &Turn, expected: &str) {
 
 #[tokio::test]
 async fn a_malformed_call_or_a_missing_reason_is_repeated_a_bounded_number_of_times() {
-    for broken in [chunks(&[finish("MALFORMED_FUNCTION_CALL")]), chunks(&[parts(&json!([{"text": "x"}]))])] {
+    let reasons =
+        ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"];
+    let broken = reasons.map(|reason| chunks(&[finish(reason)]));
+    for broken in broken.into_iter().chain([chunks(&[parts(&json!([{"text": "x"}]))])]) {
         let once = broken.clone();
         let (turn, _) = play(in_order(vec![once])).await;
         assert_eq!(turn.end, TurnEnd::completed());
@@ -40,6 +43,14 @@ async fn a_malformed_call_or_a_missing_reason_is_repeated_a_bounded_number_of_ti
         assert!(line(&turn.events).ends_with("Failed(provider_error)"), "{turn:#?}");
         assert_eq!(api.requests().len(), 6);
     }
+}
+
+#[tokio::test]
+async fn empty_and_thought_only_answers_are_repeated_and_then_have_a_name() {
+    let thought = chunks(&[parts(&json!([{"text": "hm", "thought": true}])), finish("STOP")]);
+    let answers = vec![chunks(&[finish("STOP")]), thought.clone(), thought];
+    let (turn, _) = play(in_order(answers)).await;
+    check(&turn, "taken again(2/3 without []) 0~hm again(3/3 without [0]) 1~hm Failed(empty_answer)");
 }
 
 #[tokio::test]
@@ -131,13 +142,51 @@ async fn a_limit_by_the_day_is_spent_and_a_delay_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_bad_key_fails_at_once_though_it_is_a_400() {
-    let error = json!({"code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid.",
-        "details": [{"reason": "API_KEY_INVALID"}]});
-    let refused = Answer::json(400, &json!({"error": error}));
-    let (turn, api) = play(move |_, _| refused.clone()).await;
-    check(&turn, "Failed(authentication_failed)");
-    assert_eq!(api.requests().len(), 1);
+async fn what_nothing_helps_fails_at_once_with_the_request_and_without_the_key() {
+    let wrong = format!("wrong: {KEY}");
+    for (status, name, details, expected) in [
+        (400, "INVALID_ARGUMENT", json!([{"reason": "API_KEY_INVALID"}]), "authentication_failed"),
+        (401, "UNAUTHENTICATED", json!([]), "authentication_failed"),
+        (403, "PERMISSION_DENIED", json!([]), "authentication_failed"),
+        (404, "NOT_FOUND", json!([{"requestId": "req_7"}]), "model_not_found"),
+    ] {
+        let code = details[0]["reason"].as_str().unwrap_or(name);
+        let told = format!("wrong: [key] ({code}, status {status}, request req_7)");
+        let error = json!({"code": status, "status": name, "message": wrong, "details": details});
+        let refused = Answer::json(status, &json!({"error": error}));
+        let is_in_body = details[0]["requestId"].is_string();
+        let refused = if is_in_body { refused } else { refused.header("x-request-id", "req_7") };
+        let (turn, api) = play(move |_, _| refused.clone()).await;
+        assert_eq!(turn.end, TurnEnd::failed(expected, told));
+        assert_eq!(api.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_error_inside_of_an_answer_does_not_show_the_key_either() {
+    let error =
+        json!({"error": {"code": 401, "status": "UNAUTHENTICATED", "message": format!("wrong: {KEY}")}});
+    let (turn, _) = play(move |_, _| chunks(std::slice::from_ref(&error))).await;
+    assert_eq!(
+        turn.end,
+        TurnEnd::failed("authentication_failed", "wrong: [key] (UNAUTHENTICATED, status 401)")
+    );
+}
+
+#[tokio::test]
+async fn pages_and_unknown_parts_do_no_harm() {
+    let odd = chunks(&[
+        json!({"newThing": [7], "candidates": [{"index": 0, "newThing": {}}]}),
+        json!({"candidates": []}),
+        parts(&json!([{"text": "hi"}, {"newThing": 1}])),
+        finish("STOP"),
+    ]);
+    let garbled = chunks(&[parts(&json!([{"text": "x"}]))]).bytes("data: <html>\r\n\r\n");
+    let page = Answer::page(502, "<html>Bad gateway</html>");
+    let login = Answer::page(200, "<html>Sign in</html>");
+    let (turn, _) = play(in_order(vec![page, login, Answer::page(500, ""), garbled, odd])).await;
+    let again = "again(2/5 without []) again(3/5 without []) again(4/5 without [])";
+    check(&turn, &format!("{again} taken 0+x again(2/6 without [0]) 1+hi 1=hi EndTurn"));
 }
 
 #[tokio::test]
