@@ -1,10 +1,10 @@
 //! The binary with scripted workers: its wire, its command line, its ends.
 
-use std::process::Stdio;
+use std::{fs, process::Stdio};
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Finished, PATIENCE, Server, musher};
+use musher_e2e::{Finished, Home, PATIENCE, Server, musher};
 use musher_protocol::{Envelope, Payload};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -148,6 +148,33 @@ async fn a_missing_program_refuses_the_create_by_name() {
 }
 
 #[tokio::test]
+async fn the_cause_of_a_missing_directory_is_for_the_operator_alone() {
+    let home = Home::new(&format!("{ECHO}[store]\nurl = \"sqlite:store\"\n")).env("NO_COLOR", "1");
+    let scratch = home.path().join("store/scratch");
+    fs::create_dir_all(&scratch).unwrap();
+    fs::write(scratch.join("tmp"), "somebody's file").unwrap();
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&json!({"intent": {"kind": "task", "objective": "hello"}})).await;
+    assert_eq!(client.idle(&worker).await["outcome"]["text"], "hello");
+    let diagnostics = client.get("/v1/diagnostics").await.good();
+    let expected = json!({
+        "at": diagnostics["diagnostics"][0]["at"], "code": "runtime.temporary_missing", "worker_id": worker,
+        "message": "a session shares the host's temporary directory: entity already exists",
+    });
+    assert_eq!(diagnostics["diagnostics"], json!([expected]));
+    let stderr = server.terminate().await.stderr;
+    let line = stderr.lines().find(|line| line.contains("runtime.temporary_missing")).unwrap();
+    let place = scratch.join("tmp");
+    for part in [
+        &format!("error=make a session's temporary directory below {}", place.display()),
+        "error.sources=[File exists (os error 17)]",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_drain_closes_streams_ends_sessions_and_exits_with_zero() {
     let server = Server::start(ECHO).await;
     let client = server.client();
@@ -168,8 +195,8 @@ async fn a_run_prints_what_happens_and_its_exit_code_says_how_it_ended() {
         {"match": "limit", "steps": [{"rate_limit": {"reset_after_secs": 3600}}]},
         {"match": "crash", "steps": [{"text": "half"}, {"crash": true}]},
     ]});
-    std::fs::write(home.path().join("script.json"), script.to_string()).unwrap();
-    std::fs::write(
+    fs::write(home.path().join("script.json"), script.to_string()).unwrap();
+    fs::write(
         home.path().join("musher.toml"),
         "[profiles.script]\nbackend = \"scripted\"\nscript = \"script.json\"\n",
     )
@@ -213,12 +240,12 @@ async fn a_run_prints_what_happens_and_its_exit_code_says_how_it_ended() {
 async fn a_run_that_is_interrupted_stops_its_worker() {
     let home = tempfile::tempdir().unwrap();
     let config = home.path().join("musher.toml");
-    std::fs::write(
+    fs::write(
         home.path().join("hang.json"),
         r#"{"turns": [{"match": "", "steps": [{"text": "working"}, {"hang": true}]}]}"#,
     )
     .unwrap();
-    std::fs::write(&config, "[profiles.hang]\nbackend = \"scripted\"\nscript = \"hang.json\"\n").unwrap();
+    fs::write(&config, "[profiles.hang]\nbackend = \"scripted\"\nscript = \"hang.json\"\n").unwrap();
     let mut command = musher(home.path());
     let mut run = command
         .args(["run", "--profile", "hang", "go", "--config"])
@@ -241,7 +268,7 @@ async fn a_run_that_is_interrupted_stops_its_worker() {
 async fn wrong_words_and_wrong_configs_end_with_two() {
     let home = tempfile::tempdir().unwrap();
     let config = home.path().join("musher.toml");
-    std::fs::write(&config, "[server]\nlisten = \"127.0.0.1:0\"\nport = 7\n").unwrap();
+    fs::write(&config, "[server]\nlisten = \"127.0.0.1:0\"\nport = 7\n").unwrap();
     let bad = Finished::of(musher(home.path()).arg("serve").arg("--config").arg(&config)).await;
     assert_eq!(bad.code, Some(2));
     assert!(

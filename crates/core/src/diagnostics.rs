@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    error::Error,
     sync::{Mutex, PoisonError},
 };
 
@@ -28,14 +29,21 @@ struct Inner {
 impl Diagnostics {
     /// Reports something, here and in the program's log.
     pub(crate) fn report(&self, code: &str, message: impl Into<String>, worker_id: Option<WorkerId>) {
-        let diagnostic = logged(code, message.into(), worker_id);
+        let diagnostic = logged(code, message.into(), worker_id, None);
         self.lock().push(diagnostic);
     }
 
     /// Reports what many workers may find at the same time. While one of the newest has the code, the others are in
-    /// the program's log alone, so that they push nothing else out.
-    pub(crate) fn report_once(&self, code: &str, message: impl Into<String>, worker: &WorkerId) {
-        let diagnostic = logged(code, message.into(), Some(worker.clone()));
+    /// the program's log alone, so that they push nothing else out. The whole error is for that log, too: a diagnostic is
+    /// shown to clients.
+    pub(crate) fn report_once(
+        &self,
+        code: &str,
+        message: impl Into<String>,
+        worker: &WorkerId,
+        error: &(dyn Error + 'static),
+    ) {
+        let diagnostic = logged(code, message.into(), Some(worker.clone()), Some(error));
         let mut inner = self.lock();
         if !inner.newest.iter().any(|known| known.code == code) {
             inner.push(diagnostic);
@@ -68,9 +76,14 @@ impl Inner {
 }
 
 /// A diagnostic that is in the program's log.
-fn logged(code: &str, message: String, worker_id: Option<WorkerId>) -> RuntimeDiagnostic {
+fn logged(
+    code: &str,
+    message: String,
+    worker_id: Option<WorkerId>,
+    error: Option<&(dyn Error + 'static)>,
+) -> RuntimeDiagnostic {
     let worker = worker_id.as_ref().map(tracing::field::display);
-    tracing::warn!(code, worker, "{message}");
+    tracing::warn!(code, worker, error, "{message}");
     RuntimeDiagnostic { at: now(), code: code.to_owned(), message, worker_id }
 }
 
@@ -83,7 +96,7 @@ mod tests {
         let diagnostics = Diagnostics::default();
         diagnostics.report("other", "a", None);
         for worker in ["wrk_1", "wrk_2"] {
-            diagnostics.report_once("found", "b", &worker.parse().unwrap());
+            diagnostics.report_once("found", "b", &worker.parse().unwrap(), &std::fmt::Error);
         }
         let newest = diagnostics.newest();
         let found = newest.iter().map(|found| (found.code.as_str(), found.worker_id.as_ref()));

@@ -43,6 +43,14 @@ const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 #[error("sessions share the host's temporary directory: below {} paths get too long for sockets", .0.display())]
 pub(crate) struct TooLong(PathBuf);
 
+/// Why a session has no directory of its own. Where, is for the operator alone.
+#[derive(Debug, thiserror::Error)]
+#[error("make a session's temporary directory below {}", .root.display())]
+pub(crate) struct NotMade {
+    root: PathBuf,
+    pub(crate) source: io::Error,
+}
+
 /// Where the sessions of one life of a runtime have their directories.
 #[derive(Debug)]
 pub(crate) struct Temporary {
@@ -75,7 +83,11 @@ impl Temporary {
     }
 
     /// Makes a directory that nobody else can look into, for one session.
-    pub(crate) fn session(&self) -> io::Result<PathBuf> {
+    pub(crate) fn session(&self) -> Result<PathBuf, NotMade> {
+        self.make().map_err(|source| NotMade { root: self.root.clone(), source })
+    }
+
+    fn make(&self) -> io::Result<PathBuf> {
         let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
         let life = match &mut *life {
             Some(life) => life,

@@ -57,8 +57,9 @@ impl Task {
         let temporary = self.parts.temporary.as_ref().and_then(|temporary| match temporary.session() {
             Ok(directory) => Some(directory),
             Err(error) => {
-                let message = format!("a session shares the host's temporary directory: {}", error.kind());
-                self.parts.diagnostics.report_once(MISSING, message, worker);
+                let kind = error.source.kind();
+                let message = format!("a session shares the host's temporary directory: {kind}");
+                self.parts.diagnostics.report_once(MISSING, message, worker, &error);
                 None
             }
         });
