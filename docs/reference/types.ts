@@ -162,8 +162,8 @@ export interface AttentionReply {
 /**
  * Where the whole of a large body is: beside each field that may be large.
  *
- * Absent, the field holds all of it. Present, the field holds its first 4 kB, and
- * `/v1/workers/{worker_id}/blobs/{digest}` the whole.
+ * Absent, the field holds all of it. Present, the field holds its first 4 kB, or of a tool's output what its model was
+ * told, and `/v1/workers/{worker_id}/blobs/{digest}` the whole.
  */
 export interface BlobRef {
   /** The length of the body. */
@@ -907,9 +907,12 @@ export type Payload =
   }
   /** What a tool said. */
   | {
-    /** The whole of `content`, where that is large. */
+    /**
+     * All that it said, where `content` is not: the first 4 kB of it, where it is large; where it was cut for the
+     * model, what the model was told, which is also the `result` of the transcript's entry.
+     */
     blob?: BlobRef | null;
-    /** What it said. */
+    /** What it said, as its model was told it. */
     content: string;
     /** The unified diff of what it changed. */
     diff?: string | null;
@@ -1360,7 +1363,7 @@ export interface TranscriptEntry {
   name?: string | null;
   /** The text was cut by the end of its turn. */
   partial?: boolean;
-  /** What the tool said, once it did. */
+  /** What the tool said, as its model was told it, once it did. */
   result?: string | null;
   /** The whole of `result`, where that is large. */
   result_blob?: BlobRef | null;

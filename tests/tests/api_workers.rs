@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+use hyper::Method;
 use musher_e2e::{Client, Fleet, Home};
-use musher_protocol::{Envelope, Payload};
+use musher_protocol::{BlobRef, Envelope, Payload};
 use musher_testkit::model_api::{Answer, ModelApi, Received};
 use serde_json::{Value, json};
 
@@ -92,17 +94,34 @@ async fn turn(client: &Client, worker: &str, content: &str) -> Value {
     client.idle(worker).await["outcome"].clone()
 }
 
-/// The result of the log's only call.
-fn result(log: &[Envelope]) -> (&str, bool) {
+/// What came of the log's only call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Came<'a> {
+    content: &'a str,
+    is_error: bool,
+    diff: Option<&'a str>,
+    blob: Option<BlobRef>,
+}
+
+fn result(log: &[Envelope]) -> Came<'_> {
     let results: Vec<_> = log
         .iter()
         .filter_map(|event| {
-            let Payload::ToolResult { content, is_error, .. } = &event.payload else { return None };
-            Some((content.as_str(), *is_error))
+            let Payload::ToolResult { content, is_error, diff, blob, .. } = &event.payload else {
+                return None;
+            };
+            Some(Came { content, is_error: *is_error, diff: diff.as_deref(), blob: *blob })
         })
         .collect();
     assert_eq!(results.len(), 1, "{results:?}");
     results[0]
+}
+
+/// What tools have told the model, as its last request holds it.
+fn told(api: &ModelApi) -> Vec<Value> {
+    let last = api.requests().pop().unwrap();
+    let messages = last.body["messages"].as_array().unwrap().iter();
+    messages.filter(|message| message["role"] == "tool").map(|message| message["content"].clone()).collect()
 }
 
 #[tokio::test]
@@ -125,7 +144,8 @@ async fn a_file_is_written_when_somebody_allowed_it() {
     assert_eq!(client.idle(&worker).await["outcome"]["outcome"], "completed");
     assert_eq!(std::fs::read_to_string(work.path().join("a.txt")).unwrap(), "mush\n");
     let log = client.log(&worker).await;
-    assert_eq!(result(&log), ("created a.txt (5 bytes)", false));
+    let diff = Some("--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1 @@\n+mush\n");
+    assert_eq!(result(&log), Came { content: "created a.txt (5 bytes)", is_error: false, diff, blob: None });
     let tools = log.iter().find_map(|event| {
         let Payload::SessionEnvironment(environment) = &event.payload else { return None };
         Some(environment.tools.clone())
@@ -153,8 +173,37 @@ async fn a_command_of_a_model_leaves_nothing_when_its_worker_is_stopped() {
     assert_eq!(stopped["ack"]["status"], "stopped");
     assert_eq!(fleet.alive(), Vec::<String>::new());
     let log = client.log(&worker).await;
-    let (content, is_error) = result(&log);
-    assert!(is_error && content.contains("up"), "{content}");
+    let came = result(&log);
+    assert!(came.is_error && came.content.contains("up"), "{came:?}");
+}
+
+#[tokio::test]
+async fn a_long_output_is_whole_for_people_and_for_the_model_what_it_was_told_also_after_a_crash() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = worker(&client).await;
+    turn(&client, &worker, r#"call shell {"command": "seq 100000"}"#).await;
+    let whole = (1..=100_000).map(|n| format!("{n}\n")).collect::<String>();
+    let log = client.log(&worker).await;
+    let Came { content, is_error: false, diff: None, blob: Some(blob) } = result(&log) else {
+        panic!("{:?}", result(&log))
+    };
+    assert!(content.len() < 50_000 && content.starts_with("1\n2\n") && content.ends_with("\n100000\n"));
+    assert_eq!(told(&api), [content]);
+    let path = format!("/v1/workers/{worker}/blobs/{}", blob.digest);
+    let body = client.try_bytes(Method::GET, &path, &[], Bytes::new()).await.unwrap();
+    assert_eq!(body, (200, Bytes::from(whole)));
+    let transcript = client.get(&format!("/v1/workers/{worker}/transcript?start=1&limit=1")).await.good();
+    let entry = &transcript["transcript"]["items"][0];
+    assert_eq!((&entry["result"], &entry["result_blob"]), (&json!(content), &Value::Null));
+
+    server.kill().await;
+    let server = home.start().await;
+    assert_eq!(turn(&server.client(), &worker, "and now").await["text"], "and now");
+    assert_eq!(told(&api), [content]);
+    assert_eq!(api.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]

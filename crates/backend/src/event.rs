@@ -6,6 +6,8 @@ use musher_protocol::{
 };
 use serde_json::Value;
 
+use crate::ToolOutput;
+
 /// What happens in a session, in order. The runtime adds the turn and writes it down.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -76,10 +78,9 @@ pub enum Event {
     ToolResult {
         /// The call.
         tool_call_id: ToolCallId,
-        /// What it said.
-        content: String,
-        /// Whether it failed, was refused or was cut off.
-        is_error: bool,
+        /// What it said, and what it changed. A later session gets back what the model was told of it
+        /// ([`crate::Launch::history`]); the rest is for people.
+        output: ToolOutput,
     },
     /// Tokens and cost since the last such event: an increment, never a running total.
     Usage(Usage),

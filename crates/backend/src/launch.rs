@@ -51,7 +51,8 @@ pub struct Launch {
 /// Something that was said or done in an earlier session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEntry {
-    /// What everybody can read of it. Whole: long texts are not cut here.
+    /// What everybody can read of it. Whole: long texts are not cut here. Of a tool's output it is what the model was
+    /// told ([`crate::ToolOutput::content`]), never more.
     pub entry: TranscriptEntry,
     /// What the backend reported beside the event that made it ([`crate::Link::emit_with`]).
     pub private: Option<Value>,

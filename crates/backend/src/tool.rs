@@ -56,11 +56,11 @@ pub struct ToolCall {
 pub struct ToolOutput {
     /// What the model is told. Bounded by the tool.
     pub content: String,
-    /// The rest of a content that was cut for the model: all of it, for people. At most 16 MiB.
+    /// All of a content that was cut for the model, for people. Of more than 16 MiB the log keeps the beginning.
     pub whole: Option<String>,
     /// Whether it failed, was refused or was cut off.
     pub is_error: bool,
-    /// The unified diff of what it changed.
+    /// The unified diff of what it changed. Of more than 16 MiB the log keeps the beginning.
     pub diff: Option<String>,
 }
 

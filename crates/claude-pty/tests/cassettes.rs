@@ -140,7 +140,7 @@ async fn a_secret_of_the_environment_is_not_recorded() {
     let options = ClaudeOptions { record, ..stage.options() };
     let mut run = Run::start(options, stage.launch());
     let events = run.completed("@@bash:touch made; echo the key is $ANTHROPIC_API_KEY@@").await;
-    let shows_key = |event: &Event| matches!(event, Event::ToolResult { content, .. } if content.contains(stage.api.api_key()));
+    let shows_key = |event: &Event| matches!(event, Event::ToolResult { output, .. } if output.content.contains(stage.api.api_key()));
     assert!(events.iter().any(shows_key), "the tool shows it: {events:#?}");
     let (key, rest) = (stage.api.api_key(), "and that is all");
     let events = run.completed(&format!("@@text:the key is {key}, {rest}@@")).await;

@@ -72,7 +72,7 @@ async fn a_tool_beyond_the_capabilities_does_not_run_when_the_model_calls_it(var
     for prompt in ["@@bash:touch made@@".to_owned(), format!("@@write:{}@@", made.display())] {
         let mut run = with(&stage, &[Capability::Read]);
         let events = run.completed(&prompt).await;
-        let refused = |event: &Event| matches!(event, Event::ToolResult { is_error: true, .. });
+        let refused = |event: &Event| matches!(event, Event::ToolResult { output, .. } if output.is_error);
         assert!(events.iter().any(refused), "{prompt}: {events:#?}");
         assert_eq!(run.asked, None, "there is nothing to ask: {prompt}");
         assert!(run.end(PATIENCE).await.exit_ok);
@@ -135,7 +135,7 @@ async fn a_command_ends_when_its_time_is_up(variable: &str) {
         musher_claude_pty::ClaudeOptions { tool_limit: Some(Duration::from_secs(1)), ..stage.options() };
     let mut run = Run::start(options, stage.launch());
     let events = run.completed("@@bash:true; python3 -c 'import time; time.sleep(3600)'@@").await;
-    let timed_out = |event: &Event| matches!(event, Event::ToolResult { content, is_error: true, .. } if content.contains("timed out"));
+    let timed_out = |event: &Event| matches!(event, Event::ToolResult { output, .. } if output.is_error && output.content.contains("timed out"));
     assert!(events.iter().any(timed_out), "{events:#?}");
     assert!(run.end(PATIENCE).await.exit_ok);
 }

@@ -280,8 +280,7 @@ async fn a_hostile_repository_runs_nothing(variable: &str) {
     let mut run = Run::start(stage.options(), stage.launch());
     let events = run.completed("@@bash:env; touch made@@").await;
     assert!(run.asked.is_some(), "the tool needs leave: {events:#?}");
-    let is_hostile =
-        |event: &Event| matches!(event, Event::ToolResult { content, .. } if content.contains("HOSTILE"));
+    let is_hostile = |event: &Event| matches!(event, Event::ToolResult { output, .. } if output.content.contains("HOSTILE"));
     assert!(!events.iter().any(is_hostile), "{events:#?}");
     assert!(run.end(PATIENCE).await.exit_ok);
     assert!(!canary.exists(), "something of the repository's ran");

@@ -147,6 +147,9 @@ impl Batch {
         };
         let mut bodies = Bodies::default();
         for mut draft in self.drafts {
+            if let Some(whole) = draft.whole.take() {
+                bodies.take_whole(whole, &mut draft.payload);
+            }
             let cut = bodies.take(&mut draft.payload, &mut draft.entries);
             let at = draft.at;
             sealed.push(worker, draft);
@@ -230,10 +233,10 @@ pub(crate) fn is_delta(payload: &Payload) -> bool {
 /// The size of what a backend may make large without bound but its own.
 fn large(draft: &Draft) -> usize {
     let kept = draft.kept.iter().map(|kept| kept.bytes.len()).sum::<usize>();
-    if let Payload::ToolResult { content: text, .. }
-    | Payload::TextDone { text, .. }
-    | Payload::ThinkingDone { text, .. } = &draft.payload
-    {
+    if let Payload::ToolResult { content, diff, .. } = &draft.payload {
+        let [whole, diff] = [&draft.whole, diff].map(|text| text.as_ref().map_or(0, String::len));
+        content.len() + whole + diff + kept
+    } else if let Payload::TextDone { text, .. } | Payload::ThinkingDone { text, .. } = &draft.payload {
         text.len() + kept
     } else {
         kept
@@ -262,6 +265,7 @@ fn told(cut: Cut, at: jiff::Timestamp) -> Draft {
         entries: Vec::new(),
         accepts: None,
         kept: Vec::new(),
+        whole: None,
     }
 }
 
@@ -304,6 +308,7 @@ mod tests {
             entries: Vec::new(),
             accepts: None,
             kept: Vec::new(),
+            whole: None,
         }))
     }
 
@@ -346,6 +351,37 @@ mod tests {
         );
         let ids: std::collections::HashSet<_> = batch.drafts.iter().map(|draft| &draft.event_id).collect();
         assert_eq!(ids.len(), texts.len());
+    }
+
+    #[test]
+    fn a_batch_is_full_when_its_large_bodies_are_too_much_together() {
+        let result = |content: usize, diff: usize, whole: usize| {
+            let [content, diff, whole] = [content, diff, whole].map(|bytes| "x".repeat(bytes));
+            let mut effect = draft(Payload::ToolResult {
+                tool_call_id: "c".parse().unwrap(),
+                content,
+                blob: None,
+                is_error: false,
+                diff: Some(diff),
+                diff_blob: None,
+            });
+            if let Effect::Record(draft) = &mut effect {
+                draft.whole = Some(whole);
+            }
+            effect
+        };
+        let most = MAX_WAITING_BYTES;
+        for (effect, expected) in [
+            (result(most / 4, most / 4, most / 2), true),
+            (result(most, 0, 0), true),
+            (result(0, most, 0), true),
+            (result(0, 0, most), true),
+            (result(most / 4, most / 4, most / 2 - 1), false),
+        ] {
+            let mut batch = Batch::default();
+            batch.extend(vec![effect]);
+            assert_eq!(batch.is_full(), expected);
+        }
     }
 
     #[test]

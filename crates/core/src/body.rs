@@ -44,6 +44,14 @@ impl Bodies {
         self.too_long.take().map(|bytes| Cut { bytes })
     }
 
+    /// Takes all that a tool said, where its event holds what its model was told. Before [`Bodies::take`], which then
+    /// leaves the name of it there.
+    pub(crate) fn take_whole(&mut self, whole: String, payload: &mut Payload) {
+        if let Payload::ToolResult { blob, .. } = payload {
+            *blob = Some(self.body(whole));
+        }
+    }
+
     pub(crate) fn into_blobs(self) -> Vec<Blob> {
         self.blobs
     }
@@ -58,7 +66,9 @@ impl Bodies {
             }
             Payload::ToolCallDone { input, blob, .. } => self.json(input, blob),
             Payload::ToolResult { content, blob, diff, diff_blob, .. } => {
-                self.text(content, blob);
+                let mut told = None;
+                self.text(content, &mut told);
+                *blob = blob.or(told);
                 if let Some(diff) = diff {
                     self.text(diff, diff_blob);
                 }
@@ -107,12 +117,8 @@ impl Bodies {
             return;
         }
         let preview = prefix(text, PREVIEW).to_owned();
-        let mut whole = std::mem::replace(text, preview);
-        if whole.len() > MAX_BODY {
-            self.too_long = self.too_long.max(Some(whole.len()));
-            whole.truncate(prefix(&whole, MAX_BODY).len());
-        }
-        *blob = Some(self.keep(whole));
+        let whole = std::mem::replace(text, preview);
+        *blob = Some(self.body(whole));
     }
 
     /// A value has no beginning, but its text has.
@@ -122,6 +128,14 @@ impl Bodies {
             self.text(&mut text, blob);
             *value = Value::String(text);
         }
+    }
+
+    fn body(&mut self, mut whole: String) -> BlobRef {
+        if whole.len() > MAX_BODY {
+            self.too_long = self.too_long.max(Some(whole.len()));
+            whole.truncate(prefix(&whole, MAX_BODY).len());
+        }
+        self.keep(whole)
     }
 
     fn keep(&mut self, body: String) -> BlobRef {

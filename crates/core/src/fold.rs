@@ -281,12 +281,12 @@ impl Fold {
                 entry.input_blob = *blob;
                 return vec![self.called(tool_call_id, name, entry)];
             }
-            Payload::ToolResult { tool_call_id, content, blob, is_error, .. } => {
+            Payload::ToolResult { tool_call_id, content, is_error, .. } => {
                 return self
                     .returned(tool_call_id)
                     .map(|entry| TranscriptEntry {
+                        // The event's blob may be of more than the model was told, and the entry is not.
                         result: Some(content.clone()),
-                        result_blob: *blob,
                         is_error: Some(*is_error),
                         ..entry
                     })

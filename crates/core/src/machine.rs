@@ -160,6 +160,9 @@ pub(crate) struct Draft {
     pub(crate) accepts: Option<Accepts>,
     /// What the backend keeps, from this event on.
     pub(crate) kept: Vec<Kept>,
+    /// All that a tool said, where the event and its entry hold what its model was told. It becomes a large body of
+    /// the event's.
+    pub(crate) whole: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -396,6 +399,7 @@ impl Step<'_> {
             entries,
             accepts,
             kept: Vec::new(),
+            whole: None,
         })));
         event_id
     }

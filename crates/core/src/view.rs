@@ -89,12 +89,13 @@ impl Shared {
         {
             let mut inner = self.lock();
             for (draft, event) in drafts.iter().zip(events) {
-                let entries = inner.fold.apply(Decided {
+                // Its entries are there already, with the bodies taken out.
+                inner.fold.apply(Decided {
                     event_id: &event.event_id,
                     at: event.at,
                     payload: &draft.payload,
                 });
-                inner.remember(entries);
+                inner.remember(draft.entries.clone());
                 inner.ring.push(Frame::of(&self.worker, event));
             }
             inner.at = last.at;
@@ -272,16 +273,14 @@ mod tests {
         let worker_ref = WorkerRef { runtime_id: id("rt_1"), worker_id: id("wrk_1") };
         let post =
             Post { board: crate::attention::Board::new(), display_name: None, labels: Default::default() };
-        let shared = Shared::new(Fold::new(worker_ref, at), at, post);
+        let mut fold = Fold::new(worker_ref, at);
+        let shared = Shared::new(fold.clone(), at, post);
         let drafts: Vec<_> = payloads
             .into_iter()
-            .map(|payload| Draft {
-                event_id: musher_protocol::EventId::mint(),
-                at,
-                payload,
-                entries: Vec::new(),
-                accepts: None,
-                kept: Vec::new(),
+            .map(|payload| {
+                let event_id = musher_protocol::EventId::mint();
+                let entries = fold.apply(Decided { event_id: &event_id, at, payload: &payload });
+                Draft { event_id, at, payload, entries, accepts: None, kept: Vec::new(), whole: None }
             })
             .collect();
         let events: Vec<_> = (1..)

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Where the whole of a large body is: beside each field that may be large.
 ///
-/// Absent, the field holds all of it. Present, the field holds its first 4 kB, and
-/// `/v1/workers/{worker_id}/blobs/{digest}` the whole.
+/// Absent, the field holds all of it. Present, the field holds its first 4 kB, or of a tool's output what its model was
+/// told, and `/v1/workers/{worker_id}/blobs/{digest}` the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct BlobRef {
     /// The body's name.

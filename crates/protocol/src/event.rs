@@ -194,9 +194,10 @@ pub enum Payload {
     ToolResult {
         /// The call.
         tool_call_id: ToolCallId,
-        /// What it said.
+        /// What it said, as its model was told it.
         content: String,
-        /// The whole of `content`, where that is large.
+        /// All that it said, where `content` is not: the first 4 kB of it, where it is large; where it was cut for the
+        /// model, what the model was told, which is also the `result` of the transcript's entry.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         blob: Option<BlobRef>,
         /// Whether it failed, was refused or was cut off.

@@ -43,7 +43,7 @@ pub struct TranscriptEntry {
     /// The JSON text of the whole `input`, where that is large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_blob: Option<BlobRef>,
-    /// What the tool said, once it did.
+    /// What the tool said, as its model was told it, once it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// The whole of `result`, where that is large.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use musher_backend::{Command, Event, Input, Link, LinkClosed, TurnEnd};
+use musher_backend::{Command, Event, Input, Link, LinkClosed, ToolOutput, TurnEnd};
 use musher_protocol::{Block, InputId, ToolCallId, TurnError};
 use uuid::Uuid;
 
@@ -124,7 +124,8 @@ impl Performance<'_> {
         self.stage.emit(Event::ToolCallDone { tool_call_id: tool_call_id.clone(), name, input }).await?;
         self.stage.pause(call.takes).await?;
         let (content, is_error) = (call.result.clone(), call.is_error);
-        self.stage.emit(Event::ToolResult { tool_call_id, content, is_error }).await
+        let output = ToolOutput { content, is_error, ..ToolOutput::default() };
+        self.stage.emit(Event::ToolResult { tool_call_id, output }).await
     }
 
     async fn hit(&mut self, limit: &RateLimit) -> Result<(), Cut> {

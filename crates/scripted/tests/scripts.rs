@@ -56,8 +56,10 @@ fn word(event: &Event) -> String {
         Event::ToolCallStarted { name, .. } => format!("started({name})"),
         Event::ToolCallDelta { arguments, .. } => format!("arguments({arguments})"),
         Event::ToolCallDone { name, input, .. } => format!("whole({name} {input})"),
-        Event::ToolResult { content, is_error: false, .. } => format!("result({content})"),
-        Event::ToolResult { content, is_error: true, .. } => format!("error({content})"),
+        Event::ToolResult { output, .. } => {
+            let word = if output.is_error { "error" } else { "result" };
+            format!("{word}({})", output.content)
+        }
         Event::Usage(usage) => format!("usage({:?}/{:?})", usage.input_tokens, usage.output_tokens),
         Event::RateLimited { scope, .. } => format!("limited({scope})"),
         Event::TurnEnded(TurnEnd::Completed { .. }) => "completed".to_owned(),

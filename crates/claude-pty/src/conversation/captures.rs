@@ -321,8 +321,8 @@ fn brief_event(event: &Event) -> String {
         Event::ToolCallDone { tool_call_id: _, name, input } => {
             format!("call {name} = {}", cut(&input.to_string()))
         }
-        Event::ToolResult { tool_call_id: _, content, is_error } => {
-            format!("result {}{}", if *is_error { "ERROR " } else { "" }, cut(content))
+        Event::ToolResult { tool_call_id: _, output } => {
+            format!("result {}{}", if output.is_error { "ERROR " } else { "" }, cut(&output.content))
         }
         Event::Diagnostic { code, message } => format!("diagnostic {code}: {}", cut(message)),
         Event::InputTaken { .. } => "input taken".to_owned(),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use musher_backend::Event;
+use musher_backend::{Event, ToolOutput};
 use musher_protocol::{Block, ToolCallId};
 use serde_json::Value;
 
@@ -120,7 +120,8 @@ impl Speech {
             return None;
         }
         let call = self.calls.remove(id)?;
-        Some(Event::ToolResult { tool_call_id: call.id, content, is_error })
+        let output = ToolOutput { content, is_error, ..ToolOutput::default() };
+        Some(Event::ToolResult { tool_call_id: call.id, output })
     }
 
     /// The attempt failed and another follows: what it had said that counts no more.

@@ -122,6 +122,27 @@ fn every_field_that_may_be_large_holds_a_preview_and_the_name_of_the_whole() {
 }
 
 #[test]
+fn all_that_a_tool_said_is_a_body_of_its_events_and_not_of_its_entrys() {
+    let (short, long) = ("told".to_owned(), "t".repeat(MAX_IN_LINE + 1));
+    let too_long = format!("x{}", "é".repeat(MAX_BODY / 2));
+    for (told, whole, kept, cut) in [
+        (&short, "all of it", "all of it", None),
+        (&long, "all of it", "all of it", None),
+        (&short, too_long.as_str(), &too_long[..MAX_BODY - 1], Some(Cut { bytes: MAX_BODY + 1 })),
+    ] {
+        let mut payload = result(told.clone(), None);
+        let mut entries = [entry("", None, Some(told))];
+        let mut bodies = Bodies::default();
+        bodies.take_whole(whole.to_owned(), &mut payload);
+        assert_eq!(bodies.take(&mut payload, &mut entries), cut);
+        let beginning = json!(prefix(told, if told.len() > MAX_IN_LINE { PREVIEW } else { MAX_IN_LINE }));
+        assert_eq!(shown(&payload, "content", "blob"), (beginning.clone(), named(kept)));
+        let own = if told.len() > MAX_IN_LINE { named(told) } else { Value::Null };
+        assert_eq!(shown(&entries[0], "result", "result_blob"), (beginning, own));
+    }
+}
+
+#[test]
 fn a_large_input_of_a_tool_becomes_the_beginning_of_its_json_text() {
     let input = json!({ "content": "y".repeat(MAX_IN_LINE) });
     let text = input.to_string();

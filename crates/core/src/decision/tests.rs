@@ -133,6 +133,7 @@ fn resolved(ruling: &Ruling) -> Payload {
         entries: Vec::new(),
         accepts: None,
         kept: Vec::new(),
+        whole: None,
     };
     let mut batch = Batch::default();
     batch.extend(vec![Effect::Record(Box::new(draft))]);

@@ -5,7 +5,9 @@ mod restart;
 
 use std::collections::BTreeMap;
 
-use musher_backend::{ApprovalRequest, BackendError, Capabilities, Event, SessionOutcome, TurnEnd, Verdict};
+use musher_backend::{
+    ApprovalRequest, BackendError, Capabilities, Event, SessionOutcome, ToolOutput, TurnEnd, Verdict,
+};
 use musher_protocol::{ApprovalKind, Intent, OnIdle, Remember, Usage, WorkerRef};
 
 use super::*;
@@ -197,8 +199,7 @@ impl Bench {
             }
             "result" => self.step(Input::Event(Event::ToolResult {
                 tool_call_id: id_of(rest),
-                content: String::new(),
-                is_error: false,
+                output: ToolOutput::ok(""),
             })),
             "asks" => {
                 let token = self.token();

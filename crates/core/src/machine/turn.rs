@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use musher_backend::{self as backend, Event, TurnEnd};
+use musher_backend::{self as backend, Event, ToolOutput, TurnEnd};
 use musher_protocol::{
-    Decision, InputId, InputKind, OnIdle, Payload, Retrying, StopReason, TurnCause, TurnError, TurnFinished,
-    TurnId, TurnOutcome, Usage,
+    Decision, InputId, InputKind, OnIdle, Payload, Retrying, StopReason, ToolCallId, TurnCause, TurnError,
+    TurnFinished, TurnId, TurnOutcome, Usage,
 };
 use serde_json::Value;
 
@@ -228,14 +228,10 @@ impl Step<'_> {
             Event::ToolCallDone { tool_call_id, name, input } => {
                 Payload::ToolCallDone { tool_call_id, name, input, blob: None }
             }
-            Event::ToolResult { tool_call_id, content, is_error } => Payload::ToolResult {
-                tool_call_id,
-                content,
-                blob: None,
-                is_error,
-                diff: None,
-                diff_blob: None,
-            },
+            Event::ToolResult { tool_call_id, output } => {
+                self.tool_result(tool_call_id, output);
+                return self.check_tool_rounds();
+            }
             Event::Retrying { attempt, max_attempts, delay_ms, reason, discarded_blocks } => {
                 Payload::Retrying(Retrying {
                     turn_id,
@@ -256,6 +252,22 @@ impl Step<'_> {
         };
         self.record(payload);
         self.check_tool_rounds();
+    }
+
+    fn tool_result(&mut self, tool_call_id: ToolCallId, output: ToolOutput) {
+        let ToolOutput { content, whole, is_error, diff } = output;
+        let place = self.effects.len();
+        self.record(Payload::ToolResult {
+            tool_call_id,
+            content,
+            blob: None,
+            is_error,
+            diff,
+            diff_blob: None,
+        });
+        if let Some(Effect::Record(draft)) = self.effects.get_mut(place) {
+            draft.whole = whole;
+        }
     }
 
     /// Usage belongs to the worker also when it is told late: it is never lost.
@@ -295,14 +307,7 @@ impl Step<'_> {
             turn.calls.iter().filter(|call| call.may_have_run()).map(|call| call.id.clone()).collect();
         let tool_may_have_run = !cut_off.is_empty();
         for tool_call_id in cut_off {
-            self.record(Payload::ToolResult {
-                tool_call_id,
-                content: CUT_OFF.to_owned(),
-                blob: None,
-                is_error: true,
-                diff: None,
-                diff_blob: None,
-            });
+            self.tool_result(tool_call_id, ToolOutput::error(CUT_OFF));
         }
         let outcome = match (finish.outcome, limit) {
             (TurnOutcome::Completed, _) => TurnOutcome::Completed,

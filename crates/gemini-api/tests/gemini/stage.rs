@@ -160,8 +160,10 @@ fn word(event: &Event) -> String {
         Event::ToolCallStarted { name, .. } => format!("start({name})"),
         Event::ToolCallDelta { arguments, .. } => format!("more({arguments})"),
         Event::ToolCallDone { name, input, .. } => format!("{name}({input})"),
-        Event::ToolResult { content, is_error: false, .. } => format!("ok({content})"),
-        Event::ToolResult { content, is_error: true, .. } => format!("error({content})"),
+        Event::ToolResult { output, .. } => {
+            let word = if output.is_error { "error" } else { "ok" };
+            format!("{word}({})", output.content)
+        }
         Event::RateLimited { scope, .. } => format!("limited({scope})"),
         Event::Retrying { attempt, max_attempts, discarded_blocks, .. } => {
             format!("again({attempt}/{max_attempts} without {discarded_blocks:?})")

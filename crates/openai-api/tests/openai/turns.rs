@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use musher_backend::{Event, Verdict};
+use musher_backend::{Event, ToolOutput, Verdict};
 use serde_json::json;
 
 use crate::stage::{
     Scene, api,
     play::{RESPONSES, check, in_order, play},
     script::{begun, calls, situation, text},
+    tools,
 };
 
 #[tokio::test]
@@ -66,6 +67,25 @@ async fn a_decision_may_change_the_call_or_end_the_turn() {
         let turn = session.turn_end(input_id).await;
         check(&turn, &format!(r#"taken start(act) act({{"path":"a"}}) {expected}"#));
     }
+}
+
+#[tokio::test]
+async fn all_of_an_output_is_reported_and_the_model_is_told_what_was_cut_for_it() {
+    let said = ToolOutput {
+        content: "first\n[9 bytes left out]\nlast".to_owned(),
+        whole: Some("first and more last".to_owned()),
+        is_error: true,
+        diff: Some("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n".to_owned()),
+    };
+    let mut scene = Scene::responses();
+    let output = said.clone();
+    scene.launch = Box::new(move |launch| launch.tools = vec![tools::saying("make", output.clone())]);
+    let (turn, api) = play(scene, in_order(vec![calls(RESPONSES, &[("a", "make", "{}")])])).await;
+    let reported = Event::ToolResult { tool_call_id: "a".parse().unwrap(), output: said.clone() };
+    assert!(turn.events.contains(&reported), "{:#?}", turn.events);
+    let told = api.requests()[1].body["input"].as_array().unwrap().last().cloned();
+    let expected = json!({"type": "function_call_output", "call_id": "a", "output": said.content});
+    assert_eq!(told, Some(expected));
 }
 
 #[tokio::test]

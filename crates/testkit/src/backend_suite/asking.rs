@@ -26,8 +26,8 @@ pub async fn a_denied_approval_does_not_hold_the_turn(subject: &Subject) {
     let turn = session.turn_end(input_id).await;
     assert!(matches!(turn.end, TurnEnd::Completed { .. }), "{turn:#?}");
     let ran = |event: &Event| {
-        matches!(event, Event::ToolResult { tool_call_id, is_error: false, .. }
-            if request.tool_call_id.as_ref() == Some(tool_call_id))
+        matches!(event, Event::ToolResult { tool_call_id, output }
+            if !output.is_error && request.tool_call_id.as_ref() == Some(tool_call_id))
     };
     assert!(!turn.events.iter().any(ran), "a denied tool does not run: {turn:#?}");
 }

@@ -255,10 +255,9 @@ impl Session {
     }
 
     async fn result(&mut self, id: ToolCallId, name: String, output: ToolOutput) -> Result<(), Cut> {
-        let ToolOutput { content, is_error, whole: _, diff: _ } = output;
-        let item = Item::Result { id: id.clone(), name, content: content.clone(), is_error };
-        self.conversation.push(item);
-        self.stage.emit(Event::ToolResult { tool_call_id: id, content, is_error }).await
+        let (content, is_error) = (output.content.clone(), output.is_error);
+        self.conversation.push(Item::Result { id: id.clone(), name, content, is_error });
+        self.stage.emit(Event::ToolResult { tool_call_id: id, output }).await
     }
 }
 

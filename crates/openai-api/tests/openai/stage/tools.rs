@@ -22,6 +22,11 @@ pub(crate) fn tool(name: &str, schema: Value) -> Arc<dyn Tool> {
     Arc::new(Fake(spec(name, true, schema)))
 }
 
+/// A tool with this name that always says this, and only looks.
+pub(crate) fn saying(name: &str, output: ToolOutput) -> Arc<dyn Tool> {
+    Arc::new(Saying(spec(name, true, json!({"type": "object"})), output))
+}
+
 fn spec(name: &str, is_read_only: bool, input_schema: Value) -> ToolSpec {
     ToolSpec {
         name: name.to_owned(),
@@ -51,5 +56,19 @@ impl Tool for Fake {
             "stuck" => std::future::pending().await,
             _ => ToolOutput::ok(format!("ran with {}", call.input)),
         }
+    }
+}
+
+#[derive(Debug)]
+struct Saying(ToolSpec, ToolOutput);
+
+#[async_trait]
+impl Tool for Saying {
+    fn spec(&self) -> &ToolSpec {
+        &self.0
+    }
+
+    async fn call(&self, _: ToolCall) -> ToolOutput {
+        self.1.clone()
     }
 }

@@ -1,4 +1,4 @@
-use musher_backend::TurnEnd;
+use musher_backend::{ToolOutput, TurnEnd};
 use serde_json::json;
 
 use super::*;
@@ -38,7 +38,7 @@ fn event(word: &str) -> Event {
             name: "ls".to_owned(),
             input: json!({"path": "."}),
         },
-        "result_" => Event::ToolResult { tool_call_id: id(which), content: text, is_error: false },
+        "result_" => Event::ToolResult { tool_call_id: id(which), output: ToolOutput::ok(text) },
         "en" => Event::TurnEnded(TurnEnd::completed()),
         _ => panic!("`{word}` is no event"),
     }

@@ -46,8 +46,7 @@ async fn a_call_that_hangs_is_dropped_behind_its_limit_and_the_turn_goes_on() {
     assert_eq!(before.elapsed(), Duration::from_secs(65));
     let expected = Event::ToolResult {
         tool_call_id: "a".parse().unwrap(),
-        content: "the tool did not end within its limit; side effects unknown".to_owned(),
-        is_error: true,
+        output: ToolOutput::error("the tool did not end within its limit; side effects unknown"),
     };
     let report = runtime.reports.recv().await;
     assert!(matches!(&report, Some(Report::Event(event)) if *event == expected), "{report:?}");

@@ -1,4 +1,4 @@
-use musher_backend::{Link, Report};
+use musher_backend::{Link, Report, ToolOutput};
 use musher_testkit::model_api::{Answer, ModelApi};
 use serde_json::json;
 
@@ -19,9 +19,9 @@ async fn a_turn_that_calls_tools_without_end_is_ended() {
     drop(session);
     let mut told = None;
     while let Some(report) = runtime.reports.recv().await {
-        if let Report::Event(Event::ToolResult { content, is_error: true, .. }) = report {
-            told = Some(content);
+        if let Report::Event(Event::ToolResult { output, .. }) = report {
+            told = Some(output);
         }
     }
-    assert_eq!(told.as_deref(), Some("not run: the turn has called tools too often"));
+    assert_eq!(told, Some(ToolOutput::error("not run: the turn has called tools too often")));
 }
