@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Client, Fleet, Home};
+use musher_e2e::{Client, Finished, Fleet, Home, musher};
 use musher_protocol::{BlobRef, Envelope, Payload};
 use musher_testkit::model_api::{Answer, ModelApi, Received};
 use serde_json::{Value, json};
@@ -204,6 +204,21 @@ async fn a_long_output_is_whole_for_people_and_for_the_model_what_it_was_told_al
     assert_eq!(turn(&server.client(), &worker, "and now").await["text"], "and now");
     assert_eq!(told(&api), [content]);
     assert_eq!(api.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_shows_what_a_tool_changed() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    std::fs::write(work.path().join("a.txt"), "gee\nhaw\n").unwrap();
+    let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
+    let edit = json!({"path": "a.txt", "old": "haw\n", "new": "\u{1b}[31mmush\n"});
+    let mut command = musher(home.path());
+    command.env("LOCAL_KEY", KEY).current_dir(work.path()).arg("run").arg("--config");
+    command.arg(home.path().join("musher.toml")).arg(format!("call edit_file {edit}"));
+    let run = Finished::of(&mut command).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let diff = "  --- a/a.txt\n  +++ b/a.txt\n  @@ -1,2 +1,2 @@\n   gee\n  -haw\n  +␛[31mmush\n";
+    assert!(run.stdout.contains(diff), "{}", run.stdout);
 }
 
 #[tokio::test]

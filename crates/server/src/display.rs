@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use musher_protocol::{Decision, Envelope, Outcome, Payload, TurnOutcome, Usage};
+use musher_protocol::{BlobRef, Decision, Envelope, Outcome, Payload, TurnOutcome, Usage};
 
 /// How much of a tool's input and result is shown; the log has all of it.
 const PREVIEW_LINES: usize = 8;
 const PREVIEW_CHARS: usize = 800;
+/// How much of a change is shown: a hunk or two, which somebody can follow while the worker goes on.
+const DIFF_LINES: usize = 40;
+const DIFF_CHARS: usize = 4000;
 
 /// Turns events into text, in the order in which they come.
 #[derive(Debug, Default)]
@@ -38,9 +41,12 @@ impl Display {
             Payload::ToolCallDone { name, input, .. } => {
                 self.line(&format!("* {name} {}", preview(&input.to_string())))
             }
-            Payload::ToolResult { content, is_error, .. } => {
+            Payload::ToolResult { tool_call_id: _, content, blob, is_error, diff, diff_blob } => {
                 let mark = if *is_error { "! " } else { "  " };
-                self.line(&indent(&preview(content), mark))
+                let said = some_of(content, *blob, PREVIEW_LINES, PREVIEW_CHARS);
+                let result = self.line(&indent(&said, mark));
+                let diff = diff.iter().map(|diff| some_of(diff, *diff_blob, DIFF_LINES, DIFF_CHARS));
+                diff.fold(result, |shown, diff| shown + &self.line(&indent(&diff, "  ")))
             }
             Payload::ApprovalResolved { decision, message, by, .. } => match decision {
                 Decision::Allow => String::new(),
@@ -167,9 +173,15 @@ fn preview(text: &str) -> String {
 
 /// So much of a text, and how much is left out.
 pub(crate) fn beginning(text: &str, max_lines: usize, max_chars: usize) -> String {
+    some_of(text, None, max_lines, max_chars)
+}
+
+/// The same of a text that is a part of this body, where there is one.
+fn some_of(text: &str, whole: Option<BlobRef>, max_lines: usize, max_chars: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
     let shown: String = lines[..lines.len().min(max_lines)].join("\n").chars().take(max_chars).collect();
-    let more = text.trim_end().len().saturating_sub(shown.len());
+    let all = whole.map_or(text.trim_end().len() as u64, |whole| whole.bytes);
+    let more = all.saturating_sub(shown.len() as u64);
     if more > 0 { format!("{shown} … {more} bytes more") } else { shown }
 }
 
@@ -198,6 +210,40 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(harmless(text), expected);
+        }
+    }
+
+    fn shown(payload: Payload) -> String {
+        let worker_id: musher_protocol::WorkerId = "wrk_1".parse().unwrap();
+        let cursor = musher_protocol::Cursor::new(&worker_id, 1, 0);
+        let (event_id, at) = ("evt_1".parse().unwrap(), "2026-01-01T00:00:00Z".parse().unwrap());
+        Display::default().show(&Envelope { cursor, seq: 1, event_id, worker_id, at, payload })
+    }
+
+    #[test]
+    fn what_a_tool_changed_stands_behind_what_it_said() {
+        let result = |content: &str, is_error, diff: &str, diff_bytes: Option<u64>| {
+            let digest = musher_protocol::Digest([0; 32]);
+            shown(Payload::ToolResult {
+                tool_call_id: "c".parse().unwrap(),
+                content: content.to_owned(),
+                blob: None,
+                is_error,
+                diff: Some(diff.to_owned()).filter(|diff| !diff.is_empty()),
+                diff_blob: diff_bytes.map(|bytes| BlobRef { digest, bytes }),
+            })
+        };
+        let diff = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+\u{1b}[31mb\n";
+        assert_eq!(
+            result("changed x", false, diff, None),
+            "  changed x\n  --- a/x\n  +++ b/x\n  @@ -1 +1 @@\n  -a\n  +␛[31mb\n"
+        );
+        assert_eq!(result("a\nb", true, "", None), "! a\n! b\n");
+        let long = (0..100).map(|line| format!("+{line:02}\n")).collect::<String>();
+        for (whole, more) in [(None, 240), (Some(100_000), 99_841)] {
+            let shown = result("x", false, &long, whole);
+            assert!(shown.ends_with(&format!("  +38\n  +39 … {more} bytes more\n")), "{shown}");
+            assert_eq!(shown.lines().count(), 1 + DIFF_LINES);
         }
     }
 
