@@ -7,6 +7,7 @@ mod offer;
 mod process;
 mod remote;
 mod reply;
+mod schema;
 mod service;
 mod tool;
 

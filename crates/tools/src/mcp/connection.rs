@@ -125,6 +125,13 @@ impl Connection {
                 "the MCP server `{server}` has ended; whether it did anything is unknown{words}"
             ));
         }
+        // Its own words name the types of the library that could not send.
+        if let ServiceError::TransportSend(error) = &error {
+            let told = self.address.told(&*error.error);
+            return Err(format!(
+                "the MCP server `{server}` could not be asked: {told}; whether it did anything is unknown"
+            ));
+        }
         Err(format!("the MCP server `{server}` refused the call: {}", self.address.told(&error)))
     }
 }

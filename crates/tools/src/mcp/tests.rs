@@ -1,5 +1,13 @@
-use std::{convert::Infallible, env, future::pending, net::SocketAddr, path::PathBuf};
+use std::{
+    convert::Infallible,
+    env,
+    future::pending,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
+use http_body_util::{BodyExt as _, Full};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use musher_backend::{Cancellation, ToolOutput, Toolbox};
@@ -245,6 +253,10 @@ fn a_program_that_is_not_there_is_missing_before_anything_starts() {
 struct Address {
     address: SocketAddr,
     sessions: Arc<LocalSessionManager>,
+    /// It forgets its sessions when one of them calls a tool.
+    is_forgetful: Arc<AtomicBool>,
+    /// How often a tool was called.
+    n_calls: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
 
@@ -259,16 +271,29 @@ impl Address {
             sessions.clone(),
             StreamableHttpServerConfig::default(),
         );
+        let (is_forgetful, n_calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut serving = JoinSet::new();
+        let (kept, forgets, counted) = (sessions.clone(), is_forgetful.clone(), n_calls.clone());
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let service = service.clone();
+                let (kept, forgets, counted) = (kept.clone(), forgets.clone(), counted.clone());
                 let guarded = tower::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let mut service = service.clone();
+                    let (kept, forgets, counted) = (kept.clone(), forgets.clone(), counted.clone());
                     async move {
                         assert_eq!(request.headers().get("authorization").unwrap(), "Bearer secret");
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        if String::from_utf8_lossy(&body).contains("tools/call") {
+                            counted.fetch_add(1, Ordering::Relaxed);
+                            if forgets.load(Ordering::Relaxed) {
+                                kept.sessions.write().await.clear();
+                            }
+                        }
+                        let request = http::Request::from_parts(head, Full::new(body));
                         Ok::<_, Infallible>(tower::Service::call(&mut service, request).await.unwrap())
                     }
                 });
@@ -277,7 +302,7 @@ impl Address {
                 connections.spawn(async move { drop(connection.await) });
             }
         });
-        Self { address, sessions, _serving: serving }
+        Self { address, sessions, is_forgetful, n_calls, _serving: serving }
     }
 
     fn server(&self) -> McpServer {
@@ -304,6 +329,22 @@ async fn a_server_at_an_address_is_as_good_and_a_lost_session_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_server_that_loses_every_session_is_asked_for_a_new_one_once() {
+    let address = Address::serve().await;
+    let scene =
+        Scene::of(ToolSet::workspace().with_server("tickets", address.server()), &["mcp:tickets"]).await;
+    address.is_forgetful.store(true, Ordering::Relaxed);
+    let told = soon(scene.refused("tickets__create", json!({"title": "a"}))).await;
+    let expected = "the MCP server `tickets` could not be asked: Session expired (HTTP 404); \
+                    whether it did anything is unknown";
+    assert_eq!(told, expected);
+    assert_eq!(address.n_calls.load(Ordering::Relaxed), 2);
+    // The session goes on, and a later call may find the server in order again.
+    address.is_forgetful.store(false, Ordering::Relaxed);
+    assert_eq!(scene.ok("tickets__create", json!({"title": "b"})).await, "ticket 1: b");
+}
+
+#[tokio::test]
 async fn an_address_may_be_under_tls() {
     for url in ["https://127.0.0.1:1/mcp", "HTTPS://127.0.0.1:1/mcp", "http://127.0.0.1:1/mcp"] {
         let transport = remote::transport(url, &BTreeMap::new());
@@ -327,6 +368,8 @@ async fn an_address_where_nobody_listens_is_told() {
 /// A service that takes every request and answers none, or none but the first ones.
 struct Silent {
     from_the_start: bool,
+    /// It was told that a call is not wanted any more.
+    canceled: Arc<AtomicBool>,
 }
 
 impl ServerHandler for Silent {
@@ -354,20 +397,24 @@ impl ServerHandler for Silent {
     async fn call_tool(
         &self,
         _: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        context.ct.cancelled().await;
+        self.canceled.store(true, Ordering::Relaxed);
         pending().await
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_is_waited_for_no_longer_than_its_limit() {
-    let set = ToolSet::workspace().with_service("silent", Silent { from_the_start: true });
+async fn a_server_that_never_answers_is_waited_for_no_longer_than_its_limit_and_then_told() {
+    let canceled = Arc::default();
+    let silent = |from_the_start| Silent { from_the_start, canceled: Arc::clone(&canceled) };
+    let set = ToolSet::workspace().with_service("silent", silent(true));
     let scene = Scene::of(set, &["mcp:silent"]).await;
     let message = "the MCP server `silent` cannot be used, its tools are left out: no answer within 30 s";
     assert_eq!(told(&scene), [("tools.mcp_unavailable", message)]);
 
-    let set = ToolSet::workspace().with_service("silent", Silent { from_the_start: false });
+    let set = ToolSet::workspace().with_service("silent", silent(false));
     let scene = Scene::of(set, &["mcp:silent"]).await;
     assert_eq!(names(&scene), ["silent__wait"], "a list without end has one, too");
     let twice = "a tool of the MCP server `silent` is left out: `wait` is there twice";
@@ -376,4 +423,5 @@ async fn a_server_that_never_answers_is_waited_for_no_longer_than_its_limit() {
     let output = scene.tool("silent__wait").call(call(json!({}), cancellation)).await;
     let expected = "the server did not answer within 120 s; whether it did anything is unknown";
     assert_eq!(output, ToolOutput::error(expected));
+    eventually("the server knows", || canceled.load(Ordering::Relaxed)).await;
 }
