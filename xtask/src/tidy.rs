@@ -2,6 +2,7 @@
 
 mod budget;
 mod docs_paths;
+mod docs_tests;
 mod layers;
 mod leftovers;
 mod names;
@@ -52,6 +53,7 @@ pub(crate) fn run() -> Result<(), Error> {
     problems.extend(budget::check(&lines));
     problems.extend(names::check(&tree.files, names::ALLOWED));
     problems.extend(docs_paths::check(&tree.files, &tree.paths));
+    problems.extend(docs_tests::check(&tree.files));
     problems.extend(leftovers::check(&tree.files));
     problems.extend(places::check(&tree.files));
     problems.sort();

@@ -1,35 +1,5 @@
 //! What servers do to a turn, and what becomes of it.
-//!
-//! The cases that clients of these APIs are known to get wrong. A test of another crate has its name in front, `loop`
-//! for `musher-turn-loop` and `gemini` for `musher-gemini-api`:
-//!
-//! | Case | Test |
-//! |---|---|
-//! | the stream ends before its terminal event | `an_answer_without_its_terminal_event_…` |
-//! | a failed stream is repeated, counted apart | `streams_are_repeated_from_the_committed_history_…` |
-//! | an error inside of a 200 | `an_error_inside_of_an_answer_…`, `gemini: an_error_inside_of_an_answer_ends_it` |
-//! | `response.failed` | `a_failed_response_shows_its_code` |
-//! | cut by length | `a_cut_by_length_…`, `gemini: a_cut_by_length_…` |
-//! | truncated arguments | `a_truncated_call_does_not_run_and_is_not_mended` |
-//! | malformed arguments, again and again | `malformed_arguments_are_told_with_the_schema_…` |
-//! | an unknown tool | `an_unknown_tool_is_answered_with_those_there_are` |
-//! | nothing said, or only thought | `empty_and_thought_only_answers_…` |
-//! | `MALFORMED_FUNCTION_CALL`, no reason for the end | `gemini: a_malformed_call_or_a_missing_reason_…`, `a_chat_answer_without_a_reason_…` |
-//! | thought signatures | `gemini: signatures_go_back_on_their_own_part`, `a_signature_on_a_chat_call_…` |
-//! | reasoning with `store: false` | `reasoning_goes_back_in_front_of_the_call_that_it_led_to` |
-//! | opaque items of another key or model | `opaque_items_that_the_vendor_refuses_…`, `history::another_model_gets_the_words_…`, `gemini: signatures_that_the_vendor_refuses_…` |
-//! | a call without a result | `history::a_call_that_nobody_saw_end_is_closed_as_unknown` |
-//! | a limit with a delay | `a_servers_delay_is_the_least_that_is_waited`, `a_delay_that_one_session_was_told_…` |
-//! | a spent quota | `spent_money_is_not_asked_for_twice`, `gemini: a_limit_by_the_day_…` |
-//! | a far reset | `a_far_reset_parks_the_turn_…` |
-//! | too long a conversation | `shortening::a_conversation_that_is_too_long_…`, `shortening::a_conversation_is_shortened_before_it_overflows_…` |
-//! | a 400 | `a_request_that_the_vendor_refuses_is_not_repeated` |
-//! | circles of calls | `circles_of_calls_end_the_turn` |
-//! | silence, and comments without progress | `a_connection_that_falls_silent_…`, `comments_prove_a_connection_…` |
-//! | refusals and filters | `a_refusal_or_a_filter_…`, `gemini: a_filter_…` |
-//! | a bad schema or name of a tool | `one_bad_tool_is_left_out_…`, `gemini: schemas_lose_what_is_refused_…` |
-//! | a tool that hangs | `loop: a_call_that_hangs_is_dropped_behind_its_limit_…` |
-//! | a bad key, a missing model, pages, unknown events | `what_nothing_helps_fails_at_once_…`, `pages_and_unknown_events_…`, `gemini: a_bad_key_…` |
+//! `docs/backends.md` has the cases that clients of these APIs are known to get wrong, and where each is tested.
 
 use std::{
     sync::Arc,
