@@ -248,14 +248,13 @@ async fn what_was_said_outlives_the_server() {
 #[tokio::test]
 async fn what_is_missing_is_named_before_anything_is_created() {
     let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
-    let server = home(&api, work.path(), "capabilities = [\"read\", \"mcp:tickets\"]")
-        .env("LOCAL_KEY", "")
-        .start()
-        .await;
+    let tickets = "capabilities = [\"read\", \"mcp:tickets\"]\n[mcp.tickets]\ncommand = \"no-such-program\"";
+    let server = home(&api, work.path(), tickets).env("LOCAL_KEY", "").start().await;
     let client = server.client();
     let answer = client.post("/v1/workers", &json!({"intent": {"kind": "assistant"}})).await;
     let text = format!("{answer:?}");
     assert_eq!(answer.error(), (409, "worker_execution_unavailable"));
-    assert!(text.contains("LOCAL_KEY") && text.contains("no MCP server `tickets`"), "{text}");
+    let program = "the program `no-such-program` of the MCP server `tickets` was not found";
+    assert!(text.contains("LOCAL_KEY") && text.contains(program), "{text}");
     assert_eq!(client.get("/v1/workers").await.good()["workers"], json!([]));
 }

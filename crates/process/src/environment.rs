@@ -39,7 +39,7 @@ impl Environment {
         let variables = host
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| {
-                BASE.contains(&name.as_str()) || (name.starts_with("LC_") && is_portable(name))
+                BASE.contains(&name.as_str()) || (name.starts_with("LC_") && Self::is_portable(name))
             })
             .collect();
         Environment { variables }
@@ -49,11 +49,10 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidVariable`] unless the name consists of ASCII letters, digits and `_`, not beginning
-    /// with a digit (a shell between us and the program may drop any other), and the value holds no NUL.
+    /// [`Error::InvalidVariable`] unless the name is portable ([`Environment::is_portable`]) and the value holds no NUL.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) -> Result<(), Error> {
         let value = value.into();
-        if !is_portable(name) || value.as_bytes().contains(&0) {
+        if !Self::is_portable(name) || value.as_bytes().contains(&0) {
             return Err(Error::InvalidVariable { name: name.to_owned() });
         }
         self.variables.insert(name.to_owned(), value);
@@ -66,13 +65,20 @@ impl Environment {
     ///
     /// [`Error::InvalidVariable`], as [`Environment::set`].
     pub fn pass(&mut self, name: &str) -> Result<bool, Error> {
-        if !is_portable(name) {
+        if !Self::is_portable(name) {
             return Err(Error::InvalidVariable { name: name.to_owned() });
         }
         match env::var_os(name) {
             Some(value) => self.set(name, value).map(|()| true),
             None => Ok(false),
         }
+    }
+
+    /// Whether a variable may have this name: ASCII letters, digits and `_`, not beginning with a digit. A shell between us
+    /// and a program may drop any other.
+    pub fn is_portable(name: &str) -> bool {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
     }
 
     /// The value of a variable.
@@ -100,11 +106,6 @@ impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.names()).finish()
     }
-}
-
-fn is_portable(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 #[cfg(test)]

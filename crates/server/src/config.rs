@@ -4,6 +4,9 @@ mod backend;
 mod mcp;
 mod profile;
 
+mod place;
+mod variables;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -17,6 +20,7 @@ use musher_protocol::RuntimeLimits;
 use musher_tools::McpServer;
 use serde::Deserialize;
 
+use self::place::{Place, Source};
 pub(crate) use self::{
     backend::{BackendError, BackendOptions, Kind},
     mcp::McpError,
@@ -43,26 +47,23 @@ pub(crate) enum ConfigError {
     },
     #[error("config {file}: {message}")]
     Syntax { file: String, message: String },
-    #[error("config {file}: {key}: {message}")]
-    Value { file: String, key: String, message: String },
-    #[error("config {file}: mcp.{name}")]
+    #[error("{at}: {message}")]
+    Value { at: Place, message: String },
+    #[error("{at}")]
     Mcp {
-        file: String,
-        name: String,
+        at: Place,
         #[source]
-        source: McpError,
+        source: Box<McpError>,
     },
-    #[error("config {file}: backends.{name}")]
+    #[error("{at}")]
     Backend {
-        file: String,
-        name: String,
+        at: Place,
         #[source]
         source: BackendError,
     },
-    #[error("config {file}: profiles.{name}")]
+    #[error("{at}")]
     Profile {
-        file: String,
-        name: String,
+        at: Place,
         #[source]
         source: ProfileError,
     },
@@ -195,62 +196,56 @@ impl TryFrom<String> for Sha256Hex {
 impl Config {
     /// Reads the file; without one, the defaults.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let Some(path) = file else { return Self::of(File::default(), Path::new(".")) };
+        let Some(path) = file else { return Self::of(File::default(), &Source::default(), Path::new(".")) };
         let name = path.display().to_string();
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { file: name.clone(), source })?;
-        let file = toml::from_str(&text)
-            .map_err(|error| ConfigError::Syntax { file: name, message: syntax(&text, &error) })?;
-        Self::of(file, path)
+        let source = Source { name, text: &text };
+        let file = toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+            file: source.name.clone(),
+            message: source.syntax(&error),
+        })?;
+        Self::of(file, &source, path.parent().unwrap_or(Path::new(".")))
     }
 
-    fn of(file: File, path: &Path) -> Result<Self, ConfigError> {
-        let name = path.display().to_string();
-        let wrong = |key: String, message: String| ConfigError::Value { file: name.clone(), key, message };
-        let directory = path.parent().unwrap_or(Path::new("."));
+    /// `source` is where the file comes from, and what its paths are relative to is `directory`.
+    fn of(file: File, source: &Source<'_>, directory: &Path) -> Result<Self, ConfigError> {
+        let wrong =
+            |keys: &[&str], message: String| ConfigError::Value { at: source.place(keys, ""), message };
         let mut tables = file.backends;
         for kind in Kind::ALL {
             tables.entry(kind.name().to_owned()).or_default();
         }
         let mut backends = BTreeMap::new();
         for (backend, table) in tables {
-            let resolved = table.resolve(&backend, directory);
-            let resolved = resolved.map_err(|source| ConfigError::Backend {
-                file: name.clone(),
-                name: backend.clone(),
-                source,
+            let resolved = table.resolve(&backend, directory).map_err(|error| ConfigError::Backend {
+                at: source.place(&["backends", &backend], error.key()),
+                source: error,
             })?;
             backends.insert(backend, resolved);
         }
         let mut servers = BTreeMap::new();
         for (server, table) in file.mcp {
-            let resolved = table.resolve().map_err(|source| ConfigError::Mcp {
-                file: name.clone(),
-                name: server.clone(),
-                source,
+            let resolved = table.resolve(&server).map_err(|error| ConfigError::Mcp {
+                at: source.place(&["mcp", &server], error.key()),
+                source: Box::new(error),
             })?;
             servers.insert(server, resolved);
         }
         let mut profiles = builtin_profiles();
         for (profile, table) in file.profiles {
-            let resolved = table.resolve(directory, &backends);
-            let resolved = resolved.map_err(|source| ConfigError::Profile {
-                file: name.clone(),
-                name: profile.clone(),
-                source,
+            let resolved = table.resolve(directory, &backends, &servers).map_err(|error| {
+                ConfigError::Profile { at: source.place(&["profiles", &profile], error.key()), source: error }
             })?;
             profiles.insert(profile, resolved);
         }
         let default_profile = file.runtime.default_profile.unwrap_or_else(|| CODER.to_owned());
         if !profiles.contains_key(&default_profile) {
-            return Err(wrong(
-                "runtime.default_profile".to_owned(),
-                format!("no profile `{default_profile}`"),
-            ));
+            return Err(wrong(&["runtime", "default_profile"], format!("no profile `{default_profile}`")));
         }
         let page = |key: &str, value: Option<u64>| match value.unwrap_or(256) {
             n @ 1..=MAX_PAGE => Ok(n),
-            n => Err(wrong(format!("runtime.{key}"), format!("{n} is not within 1 and {MAX_PAGE}"))),
+            n => Err(wrong(&["runtime", key], format!("{n} is not within 1 and {MAX_PAGE}"))),
         };
         let limits = RuntimeLimits {
             max_transcript_projection_items: page(
@@ -261,11 +256,11 @@ impl Config {
         };
         let store = file.store.url.map(|url| match url.parse::<StoreUrl>() {
             Ok(store) => Ok(store.below(directory)),
-            Err(error) => Err(wrong("store.url".to_owned(), error.to_string())),
+            Err(error) => Err(wrong(&["store", "url"], error.to_string())),
         });
         let RetentionTable { max_events_per_worker, delete_terminal_after_days } = file.retention;
         if max_events_per_worker == Some(0) {
-            return Err(wrong("retention.max_events_per_worker".to_owned(), "at least 1".to_owned()));
+            return Err(wrong(&["retention", "max_events_per_worker"], "at least 1".to_owned()));
         }
         let retention = Retention {
             max_events_per_worker,
@@ -276,7 +271,7 @@ impl Config {
             let path = directory.join(path);
             let absolute = path.canonicalize().ok().filter(|path| path.is_dir());
             let absolute = absolute.ok_or_else(|| {
-                wrong(format!("workspaces.{workspace}.path"), format!("no directory {}", path.display()))
+                wrong(&["workspaces", &workspace, "path"], format!("no directory {}", path.display()))
             })?;
             workspaces.insert(workspace, absolute);
         }
@@ -295,17 +290,6 @@ impl Config {
             tokens: file.tokens,
         })
     }
-}
-
-/// What is wrong and where. The line itself is not shown: it may hold a secret.
-fn syntax(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let place = before.map(|before| {
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        format!(" at line {line}, column {column}")
-    });
-    format!("TOML parse error{}: {}", place.unwrap_or_default(), error.message())
 }
 
 fn builtin_profiles() -> BTreeMap<String, Profile> {
@@ -368,7 +352,6 @@ mod tests {
             backend = "scripted"
             script = "echo"
             word_delay_ms = 3
-            capabilities = ["mcp:tickets"]
             [backends.claude-pty]
             program = "claude"
             env = { A = "b" }
@@ -394,6 +377,7 @@ mod tests {
             [profiles.local]
             backend = "local-llm"
             model = "qwen"
+            capabilities = ["mcp:tickets"]
             max_output_tokens = 1000
             reasoning_effort = "low"
             [profiles.gem]
@@ -466,7 +450,7 @@ mod tests {
         assert_eq!((gemini.api_version.as_str(), gemini.pace), ("v1", pace));
         assert_eq!(config.profiles["local"].options["max_output_tokens"], 1000);
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
-        assert_eq!(config.profiles["slow"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
+        assert_eq!(config.profiles["local"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
         assert!(config.workspaces["here"].is_absolute());
         assert!(
             claude
@@ -512,60 +496,92 @@ mod tests {
             ("[sever]\n", "config DIR/musher.toml: TOML parse error at line 1, column 2"),
             (
                 "[runtime]\ndefault_profile = \"x\"\n",
-                "config DIR/musher.toml: runtime.default_profile: no profile `x`",
+                "config DIR/musher.toml: line 2: runtime.default_profile: no profile `x`",
             ),
             (
                 "[runtime]\nmax_event_batch_items = 0\n",
-                "config DIR/musher.toml: runtime.max_event_batch_items: 0 is not within 1 and 10000",
+                "config DIR/musher.toml: line 2: runtime.max_event_batch_items: 0 is not within 1 and 10000",
             ),
             (
                 "[profiles.p]\nbackend = \"nobody\"\n",
-                "config DIR/musher.toml: profiles.p: no backend `nobody`; there are `claude-pty`, `gemini-api`, `openai-api`, `scripted`",
+                "config DIR/musher.toml: line 2: profiles.p: no backend `nobody`; there are `claude-pty`, `gemini-api`, `openai-api`, `scripted`",
             ),
-            ("[mcp.x]\nargs = []\n", "config DIR/musher.toml: mcp.x: one of `command` and `url` is needed"),
+            (
+                "[mcp.x]\nargs = []\n",
+                "config DIR/musher.toml: line 1: mcp.x: one of `command` and `url` is needed",
+            ),
             (
                 "[mcp.x]\nurl = \"http://x\"\nargs = []\n",
-                "config DIR/musher.toml: mcp.x: `args` does not go with `url`",
+                "config DIR/musher.toml: line 3: mcp.x: `args` does not go with `url`",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\ngrace_secs = 61\n",
-                "config DIR/musher.toml: profiles.p: grace_secs: 61 is more than 60",
+                "config DIR/musher.toml: line 3: profiles.p: grace_secs: 61 is more than 60",
             ),
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\ncapabilities = [\"read\", \"mcp:tickets\"]\n",
-                "config DIR/musher.toml: profiles.p: capabilities: `mcp:tickets`: MCP servers of Claude Code cannot be configured yet",
+                "config DIR/musher.toml: line 3: profiles.p: capabilities: `mcp:tickets`: MCP servers of Claude Code cannot be configured yet",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\ncapabilities = [\"mcp:tickets\"]\n[mcp.tickets]\nurl = \"x\"",
+                "config DIR/musher.toml: line 3: profiles.p: capabilities: `mcp:tickets`: a scripted worker calls no tools",
+            ),
+            (
+                "[profiles.p]\nbackend = \"openai-api\"\ncapabilities = [\n\"mcp:wiki\"]\n",
+                "config DIR/musher.toml: line 3: profiles.p: capabilities: `mcp:wiki`: there is no [mcp.wiki]",
+            ),
+            (
+                "[mcp.tickets]\nurl = \"x\"\n[mcp.mail]\nurl = \"x\"\n\
+                 [profiles.p]\nbackend = \"gemini-api\"\ncapabilities = [\"mcp:tickets\", \"mcp:wiki\"]\n",
+                "config DIR/musher.toml: line 7: profiles.p: capabilities: `mcp:wiki`: there is no [mcp.wiki]; there are `mail`, `tickets`",
+            ),
+            (
+                "[mcp.a]\nurl = \"x\"\n[mcp.\"a b\"]\nurl = \"x\"\n",
+                "config DIR/musher.toml: line 3: mcp.a b: no capability can name it: a server's name is 1 to 64 letters, digits, `-` and `_`",
+            ),
+            (
+                "[mcp.x]\ncommand = \"x\"\npass_env = [\"A-B\"]\n",
+                "config DIR/musher.toml: line 3: mcp.x: pass_env: `A-B` is not a portable variable name",
+            ),
+            (
+                "[backends.openai-api]\napi_key_env = \"\"\n",
+                "config DIR/musher.toml: line 2: backends.openai-api: api_key_env: the name of a variable is expected, of letters, digits and `_`; leave it out for a `base_url` that wants no key",
+            ),
+            (
+                "[backends.gemini-api]\nmodel = \"x\"\napi_key_env = \"\"\n",
+                "config DIR/musher.toml: line 3: backends.gemini-api: api_key_env: the name of a variable is expected, of letters, digits and `_`",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nscript = \"bad.json\"\n",
-                "config DIR/musher.toml: profiles.p: script",
+                "config DIR/musher.toml: line 3: profiles.p: script",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nscript = \"none.json\"\n",
-                "config DIR/musher.toml: profiles.p: read the script DIR/none.json",
+                "config DIR/musher.toml: line 3: profiles.p: read the script DIR/none.json",
             ),
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nscript = \"echo\"\n",
-                "config DIR/musher.toml: profiles.p: `script` is not for a backend of the kind `claude-pty`",
+                "config DIR/musher.toml: line 3: profiles.p: `script` is not for a backend of the kind `claude-pty`",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nsettings_sources = [\"user\"]\n",
-                "config DIR/musher.toml: profiles.p: `settings_sources` is not for a backend of the kind `scripted`",
+                "config DIR/musher.toml: line 3: profiles.p: `settings_sources` is not for a backend of the kind `scripted`",
             ),
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\nsettings_sources = [\"web\"]\n",
-                "config DIR/musher.toml: profiles.p: settings_sources: read the profile's keys for claude-pty: unknown variant `web`, expected one of",
+                "config DIR/musher.toml: line 3: profiles.p: settings_sources: read the profile's keys for claude-pty: unknown variant `web`, expected one of",
             ),
             (
                 "[backends.mine]\nmodel = \"x\"\n",
-                "config DIR/musher.toml: backends.mine: kind is missing: the name is none of `claude-pty`, `openai-api`, `gemini-api` and `scripted`",
+                "config DIR/musher.toml: line 1: backends.mine: kind is missing: the name is none of `claude-pty`, `openai-api`, `gemini-api` and `scripted`",
             ),
             (
                 "[backends.mine]\nkind = \"gemini-api\"\ndialect = \"chat\"\n",
-                "config DIR/musher.toml: backends.mine: `dialect` is not for a backend of the kind `gemini-api`",
+                "config DIR/musher.toml: line 3: backends.mine: `dialect` is not for a backend of the kind `gemini-api`",
             ),
             (
                 "[profiles.p]\nbackend = \"gemini-api\"\nreasoning_effort = \"low\"\n",
-                "config DIR/musher.toml: profiles.p: `reasoning_effort` is not for a backend of the kind `gemini-api`",
+                "config DIR/musher.toml: line 3: profiles.p: `reasoning_effort` is not for a backend of the kind `gemini-api`",
             ),
             (
                 "[backends.claude-pty]\nexit_secs = 0\n",
@@ -573,20 +589,20 @@ mod tests {
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\nlimits = { turns = 0 }\n",
-                "config DIR/musher.toml: profiles.p: limits.turns: a limit is greater than 0",
+                "config DIR/musher.toml: line 3: profiles.p: limits.turns: a limit is greater than 0",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\ncapabilities = [\"fly\"]\n",
                 "config DIR/musher.toml: TOML parse error at line 3, column 16",
             ),
-            ("[store]\nurl = \"redis\"\n", "config DIR/musher.toml: store.url: no store `redis`"),
+            ("[store]\nurl = \"redis\"\n", "config DIR/musher.toml: line 2: store.url: no store `redis`"),
             (
                 "[retention]\nmax_events_per_worker = 0\n",
-                "config DIR/musher.toml: retention.max_events_per_worker: at least 1",
+                "config DIR/musher.toml: line 2: retention.max_events_per_worker: at least 1",
             ),
             (
                 "[workspaces.w]\npath = \"nowhere\"\n",
-                "config DIR/musher.toml: workspaces.w.path: no directory DIR/nowhere",
+                "config DIR/musher.toml: line 2: workspaces.w.path: no directory DIR/nowhere",
             ),
             (
                 "[[tokens]]\nname = \"ci\"\nsha256 = \"AB\"\nscopes = []\n",
@@ -596,6 +612,35 @@ mod tests {
         for (text, expected) in cases {
             let error = load(text).unwrap_err();
             assert!(error.starts_with(expected), "{error}\n  is not\n{expected}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_variables_name_is_not_shown() {
+        let error = load("[backends.openai-api]\napi_key_env = \"sk-secret\"\n").unwrap_err();
+        assert!(error.contains("the name of a variable is expected") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn tables_show_no_secrets() {
+        let file: File = toml::from_str(
+            r#"
+            [mcp.one]
+            command = "one"
+            args = ["secret"]
+            env = { KEY = "secret" }
+            [mcp.two]
+            url = "https://secret"
+            headers = { Authorization = "secret" }
+            [backends.claude-pty]
+            env = { TOKEN = "secret" }
+            "#,
+        )
+        .unwrap();
+        let shown = format!("{file:?}");
+        assert!(!shown.contains("secret"), "{shown}");
+        for name in ["KEY", "Authorization", "TOKEN"] {
+            assert!(shown.contains(name), "{name} is in {shown}");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `[backends.NAME]`: what executes workers, several of a kind under names of their own.
 
 use std::{
-    collections::BTreeMap,
     num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
     time::Duration,
@@ -10,8 +9,11 @@ use std::{
 use musher_claude_pty::ClaudeOptions;
 use musher_gemini_api::GeminiOptions;
 use musher_openai_api::{Dialect, OpenAiOptions};
+use musher_process::Environment;
 use musher_turn_loop::{ApiKey, Pace};
 use serde::Deserialize;
+
+use super::variables::Variables;
 
 /// Where OpenAI's own API is.
 const OPENAI: &str = "https://api.openai.com/v1";
@@ -77,6 +79,28 @@ pub(crate) enum BackendError {
     NoKind,
     #[error("`{key}` is not for a backend of the kind `{}`", .kind.name())]
     Misplaced { key: &'static str, kind: Kind },
+    // The value is not shown: it may be the key itself.
+    #[error("api_key_env: the name of a variable is expected, of letters, digits and `_`{}", without_key(.kind))]
+    KeyName { kind: Kind },
+}
+
+impl BackendError {
+    /// The key of the table that is wrong.
+    pub(super) fn key(&self) -> &'static str {
+        match self {
+            Self::NoKind => "kind",
+            Self::Misplaced { key, .. } => key,
+            Self::KeyName { .. } => "api_key_env",
+        }
+    }
+}
+
+/// What to write for a server that wants no key.
+fn without_key(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::OpenAiApi => "; leave it out for a `base_url` that wants no key",
+        Kind::ClaudePty | Kind::GeminiApi | Kind::Scripted => "",
+    }
 }
 
 /// The keys of all kinds; which of them are there is checked, for each has its own.
@@ -89,7 +113,7 @@ pub(super) struct BackendTable {
     /// The program, by name or path.
     program: Option<String>,
     /// Variables of the worker's processes.
-    env: Option<BTreeMap<String, String>>,
+    env: Option<Variables>,
     /// Variables of the server that the worker's processes get too.
     pass_env: Option<Vec<String>>,
     /// How long the program may take to show that it works.
@@ -103,7 +127,7 @@ pub(super) struct BackendTable {
 
     /// Where the API is.
     base_url: Option<String>,
-    /// The variable that holds the key; an empty one is for a server that wants none.
+    /// The variable that holds the key.
     api_key_env: Option<String>,
     /// Which protocol is spoken.
     dialect: Option<DialectKey>,
@@ -161,6 +185,9 @@ impl BackendTable {
         ];
         match keys.iter().find(|(_, is_set, of)| *is_set && !of.contains(&kind)) {
             Some((key, ..)) => Err(BackendError::Misplaced { key, kind }),
+            None if self.api_key_env.as_deref().is_some_and(|name| !Environment::is_portable(name)) => {
+                Err(BackendError::KeyName { kind })
+            }
             None => Ok(()),
         }
     }
@@ -169,7 +196,7 @@ impl BackendTable {
         let default = ClaudeOptions::default();
         ClaudeOptions {
             program: self.program.unwrap_or(default.program),
-            env: self.env.unwrap_or_default(),
+            env: self.env.unwrap_or_default().0,
             pass_env: self.pass_env.unwrap_or(default.pass_env),
             start_limit: self.start_secs.map_or(default.start_limit, duration),
             exit_limit: self.exit_secs.map_or(default.exit_limit, duration),
@@ -192,7 +219,6 @@ impl BackendTable {
         let api_key = match &self.api_key_env {
             // A server of one's own may want no key; OpenAI's always does.
             None if self.base_url.is_some() => None,
-            Some(variable) if variable.is_empty() => None,
             variable => Some(key(variable.as_deref(), OPENAI_KEYS)),
         };
         OpenAiOptions {

@@ -11,6 +11,7 @@ use musher_claude_pty::{ClaudeProfile, ClaudeProfileError};
 use musher_core::{ApprovalMode, ApprovalPolicy, OnRestart, Profile, RateLimitPolicy};
 use musher_protocol::{Capability, WorkerLimits};
 use musher_scripted::{Script, ScriptError};
+use musher_tools::McpServer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,6 +31,10 @@ pub(crate) enum ProfileError {
     Misplaced { key: &'static str, kind: Kind },
     #[error("capabilities: `{0}`: MCP servers of Claude Code cannot be configured yet")]
     NoMcp(Capability),
+    #[error("capabilities: `{0}`: a scripted worker calls no tools")]
+    NoTools(Capability),
+    #[error("capabilities: `mcp:{name}`: there is no [mcp.{name}]{}", others(.known))]
+    NoServer { name: String, known: Vec<String> },
     #[error("settings_sources")]
     Claude(#[source] ClaudeProfileError),
     #[error("{0}: a limit is greater than 0")]
@@ -52,6 +57,23 @@ pub(crate) enum ProfileError {
     LargeScript(String),
     #[error("script")]
     Script(#[source] ScriptError),
+}
+
+impl ProfileError {
+    /// The key of the table that is wrong.
+    pub(super) fn key(&self) -> &str {
+        match self {
+            Self::NoBackend { .. } => "backend",
+            Self::Misplaced { key, .. } => key,
+            Self::NoMcp(_) | Self::NoTools(_) | Self::NoServer { .. } => "capabilities",
+            Self::Claude(_) => "settings_sources",
+            Self::Zero(key) => key,
+            Self::LongGrace(_) => "grace_secs",
+            Self::ReadScript { .. } | Self::ParseScript { .. } | Self::LargeScript(_) | Self::Script(_) => {
+                "script"
+            }
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,6 +138,7 @@ impl ProfileTable {
         self,
         directory: &Path,
         backends: &BTreeMap<String, BackendOptions>,
+        servers: &BTreeMap<String, McpServer>,
     ) -> Result<Profile, ProfileError> {
         let Some(kind) = backends.get(&self.backend).map(BackendOptions::kind) else {
             let known = backends.keys().cloned().collect();
@@ -172,13 +195,10 @@ impl ProfileTable {
         if let Some(script) = self.script {
             set("script", Some(read_script(&script, directory)?));
         }
+        check_servers(&profile.capabilities, kind, servers)?;
         match kind {
             Kind::ClaudePty => {
-                let is_mcp = |capability: &&Capability| matches!(capability, Capability::Mcp(_));
-                if let Some(server) = profile.capabilities.iter().find(is_mcp) {
-                    return Err(ProfileError::NoMcp(server.clone()));
-                }
-                ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?;
+                drop(ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?);
             }
             Kind::Scripted => drop(Script::from_options(&profile.options).map_err(ProfileError::Script)?),
             // What they take has no form that could be wrong here.
@@ -202,6 +222,35 @@ impl ProfileTable {
             None => Ok(()),
         }
     }
+}
+
+/// Whether every MCP server that a profile names is there, and its backend can use any.
+fn check_servers(
+    capabilities: &BTreeSet<Capability>,
+    kind: Kind,
+    servers: &BTreeMap<String, McpServer>,
+) -> Result<(), ProfileError> {
+    let named = capabilities.iter().filter_map(|capability| match capability {
+        Capability::Mcp(name) => Some((capability, name)),
+        Capability::Read | Capability::Write | Capability::Shell | Capability::Network => None,
+    });
+    for (capability, name) in named {
+        match kind {
+            Kind::ClaudePty => return Err(ProfileError::NoMcp(capability.clone())),
+            Kind::Scripted => return Err(ProfileError::NoTools(capability.clone())),
+            Kind::OpenAiApi | Kind::GeminiApi if servers.contains_key(name) => {}
+            Kind::OpenAiApi | Kind::GeminiApi => {
+                let known = servers.keys().cloned().collect();
+                return Err(ProfileError::NoServer { name: name.clone(), known });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What there is instead.
+fn others(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!("; there are {}", backticked(known)) }
 }
 
 /// Names, as an error lists them.
