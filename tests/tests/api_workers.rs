@@ -207,6 +207,55 @@ async fn a_long_output_is_whole_for_people_and_for_the_model_what_it_was_told_al
 }
 
 #[tokio::test]
+async fn a_worker_whose_mcp_server_says_nothing_is_ended_at_once_and_leaves_nothing() {
+    let (api, work, fleet) = (obedient().await, tempfile::tempdir().unwrap(), Fleet::new());
+    // What it starts leaves its session, so that only a look for it finds it.
+    let mute = format!(
+        r#"
+        capabilities = ["read", "mcp:mute"]
+        [mcp.mute]
+        command = "sh"
+        args = ["-c", "setsid sleep 600 & sleep 601; :"]
+        env = {{ {} }}
+        "#,
+        fleet.env(),
+    );
+    let home = home(&api, work.path(), &mute);
+    let server = home.start().await;
+    let client = server.client();
+    let waits = async || {
+        let worker = worker(&client).await;
+        client.say(&worker, "hello").await;
+        fleet.shows("sleep 600").await;
+        fleet.shows("sleep 601").await;
+        worker
+    };
+    let stopped = waits().await;
+    let ack = client.post(&format!("/v1/workers/{stopped}/stop"), &json!({"grace_secs": 60})).await.good();
+    assert_eq!((&ack["ack"]["status"], fleet.alive()), (&json!("stopped"), Vec::new()));
+    let interrupted = waits().await;
+    let ack = client.post(&format!("/v1/workers/{interrupted}/interrupt"), &json!({})).await.good();
+    assert_eq!((&ack["ack"]["status"], fleet.alive()), (&json!("running"), Vec::new()));
+    assert_eq!(client.idle(&interrupted).await["outcome"]["outcome"], "interrupted");
+    let drained = waits().await;
+    let finished = server.terminate().await;
+    assert_eq!((finished.code, fleet.alive()), (Some(0), Vec::<String>::new()), "{}", finished.stderr);
+
+    let server = home.start().await;
+    for worker in [stopped, interrupted, drained] {
+        let log = server.client().log(&worker).await;
+        let ends: Vec<_> = log
+            .iter()
+            .filter_map(|event| {
+                let Payload::SessionEnded(ended) = &event.payload else { return None };
+                Some((ended.exit_ok, ended.aborted, ended.survivors.clone()))
+            })
+            .collect();
+        assert_eq!(ends, [(true, false, Vec::new())]);
+    }
+}
+
+#[tokio::test]
 async fn a_run_shows_what_a_tool_changed() {
     let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
     std::fs::write(work.path().join("a.txt"), "gee\nhaw\n").unwrap();

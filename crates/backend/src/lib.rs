@@ -8,7 +8,8 @@
 //! # Writing a backend
 //!
 //! A backend is one type with the trait [`Backend`]. The runtime calls [`Backend::run`] once for each session
-//! and awaits it to the session's end, so there is one task, one owner and one place for cleanup.
+//! and awaits it to the session's end, so there is one task, one owner and one place for cleanup. The session's tools
+//! are there by then; one that is interrupted or ended while they are prepared ends without having been run.
 //!
 //! Inside `run`:
 //!

@@ -106,6 +106,8 @@ pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
 
     /// The tools of a session, only those that its capabilities allow. What they start carries the marker.
     ///
+    /// The future is dropped when the session is no longer wanted: what it has started must then be killed.
+    ///
     /// # Errors
     ///
     /// When what they need cannot be had, e.g. the directory is gone.

@@ -1,6 +1,6 @@
 //! A running session, as the worker's task drives it: reports first, then its end, then a look for what is left.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{
     Backend, BackendError, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, SessionOutcome,
@@ -9,7 +9,7 @@ use musher_backend::{
 use musher_process::{Marker, Scope, Sweep};
 use musher_protocol::{Survivor, TurnError};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinError, JoinSet},
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     commands: mpsc::Sender<Command>,
     reports: mpsc::Receiver<Report>,
     reports_are_over: bool,
+    /// Dropped, it ends a session whose tools are still being prepared; later nobody hears it.
+    preparation: Option<oneshot::Sender<Infallible>>,
     run: JoinSet<Result<SessionOutcome, BackendError>>,
     outcome: Option<Result<SessionOutcome, TurnError>>,
     marker: Marker,
@@ -49,10 +51,15 @@ impl Session {
     ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
+        let (preparation, unwanted) = oneshot::channel();
         let mut run = JoinSet::new();
         run.spawn(async move {
             let launch = match toolbox {
-                Some(toolbox) => equip(launch, &*toolbox, &link).await?,
+                Some(toolbox) => tokio::select! {
+                    biased;
+                    _ = unwanted => return Ok(SessionOutcome::ended()),
+                    launch = equip(launch, &*toolbox, &link) => launch?,
+                },
                 None => launch,
             };
             backend.run(launch, link).await
@@ -61,6 +68,7 @@ impl Session {
             commands,
             reports,
             reports_are_over: false,
+            preparation: Some(preparation),
             run,
             outcome: None,
             marker,
@@ -70,7 +78,15 @@ impl Session {
     }
 
     /// Sends a command. A session that does not take its commands is beyond asking: it is dropped.
+    ///
+    /// A server that tools come from may let one wait, and a backend that was not started yet hears nothing. So what
+    /// ends a turn or a session ends one whose tools are still being prepared: it has no other turn, and the next input
+    /// begins a session that knows what was said to this one.
     pub(crate) fn tell(&mut self, command: Command) {
+        match command {
+            Command::Interrupt | Command::End { .. } => self.preparation = None,
+            Command::Input(_) | Command::Steer(_) | Command::Decision(_) => {}
+        }
         match self.commands.try_send(command) {
             Ok(()) => {}
             // It has ended; its outcome is on the way.
