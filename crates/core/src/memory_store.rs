@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use musher_protocol::{Digest, InputId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, StoreKind, TranscriptEntry, WorkerId, WorkerStatus};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -191,17 +191,23 @@ impl Store for MemoryStore {
     async fn workers(
         &self,
         status: Option<WorkerStatus>,
+        order: Order,
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError> {
         let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
         let logs = self.logs();
-        let rows = logs.workers.range::<WorkerId, _>((behind, Bound::Unbounded)).map(|(_, log)| &log.row);
-        Ok(rows
-            .filter(|row| status.is_none_or(|status| row.status() == status))
-            .take(limit)
-            .cloned()
-            .collect())
+        let wanted = |row: &&WorkerRow| status.is_none_or(|status| row.status() == status);
+        Ok(match order {
+            Order::Asc => {
+                let rows = logs.workers.range::<WorkerId, _>((behind, Bound::Unbounded));
+                rows.map(|(_, log)| &log.row).filter(wanted).take(limit).cloned().collect()
+            }
+            Order::Desc => {
+                let rows = logs.workers.range::<WorkerId, _>((Bound::Unbounded, behind)).rev();
+                rows.map(|(_, log)| &log.row).filter(wanted).take(limit).cloned().collect()
+            }
+        })
     }
 
     async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError> {

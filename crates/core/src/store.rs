@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    Cursor, Digest, EventId, InputId, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
+    Cursor, Digest, EventId, InputId, Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 
@@ -79,8 +79,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read, or the row is damaged.
     async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRow>, StoreError>;
 
-    /// Rows in the order of creation, behind `after`, which may have been deleted since, of this status where one is given. Damaged rows are left out:
-    /// they are shown by nothing but their own error.
+    /// Rows in this order of creation, behind `after`, which may have been deleted since, of this status where one is
+    /// given. Damaged rows are left out: they are shown by nothing but their own error.
     ///
     /// # Errors
     ///
@@ -88,6 +88,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn workers(
         &self,
         status: Option<WorkerStatus>,
+        order: Order,
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError>;

@@ -68,7 +68,8 @@ pub use self::{
     },
     limits::WorkerLimits,
     query::{
-        AttentionQuery, EventsQuery, ListWorkersQuery, ObserveQuery, TranscriptQuery, Until, WorkerQuery,
+        AttentionQuery, EventsQuery, ListWorkersQuery, ObserveQuery, Order, TranscriptQuery, Until,
+        WorkerQuery,
     },
     runtime::{
         DiagnosticsReply, RuntimeDiagnostic, RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary,

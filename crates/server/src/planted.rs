@@ -11,7 +11,7 @@ use musher_core::{
     AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
     StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, StoreKind, WorkerId, WorkerStatus};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -111,10 +111,11 @@ impl Store for Planted {
     async fn workers(
         &self,
         status: Option<WorkerStatus>,
+        order: Order,
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError> {
-        self.store.workers(status, after, limit).await
+        self.store.workers(status, order, after, limit).await
     }
 
     async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError> {

@@ -8,7 +8,7 @@ use musher_core::{
     AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
     StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, StoreKind, WorkerId, WorkerStatus};
 use tokio::sync::watch;
 
 use crate::{
@@ -174,11 +174,12 @@ impl Store for SqliteStore {
     async fn workers(
         &self,
         status: Option<WorkerStatus>,
+        order: Order,
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError> {
         let after = after.cloned();
-        let list = move |connection: &_| read::workers(connection, status, after.as_ref(), limit);
+        let list = move |connection: &_| read::workers(connection, status, order, after.as_ref(), limit);
         self.readers.read("list workers", None, list).await
     }
 

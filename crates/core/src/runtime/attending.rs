@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use musher_protocol::{AttentionReply, Digest};
+use musher_protocol::{AttentionReply, Digest, Order};
 
 use super::{Phase, Runtime, Shared};
 use crate::{
@@ -86,7 +86,7 @@ impl Runtime {
 async fn recall(shared: &Weak<Shared>) -> Result<(), Arc<StoreError>> {
     let mut after = None;
     while let Some(shared) = shared.upgrade() {
-        let rows = shared.store.workers(None, after.as_ref(), PAGE).await?;
+        let rows = shared.store.workers(None, Order::Asc, after.as_ref(), PAGE).await?;
         let Some(last) = rows.last() else { break };
         after = Some(last.worker_id.clone());
         for row in rows.iter().filter(|row| !row.unsettled()) {

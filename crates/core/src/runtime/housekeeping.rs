@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use musher_protocol::{WorkerId, WorkerStatus};
+use musher_protocol::{Order, WorkerId, WorkerStatus};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Phase, Runtime, Shared};
@@ -57,7 +57,7 @@ impl Runtime {
     async fn delete_before(&self, status: WorkerStatus, before: Timestamp) -> Result<(), Error> {
         let mut after = None;
         loop {
-            let rows = self.0.store.workers(Some(status), after.as_ref(), PAGE).await?;
+            let rows = self.0.store.workers(Some(status), Order::Asc, after.as_ref(), PAGE).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.worker_id.clone());
             for row in rows.iter().filter(|row| row.updated_at < before) {

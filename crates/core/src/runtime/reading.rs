@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use musher_protocol::{
-    Connection, Cursor, Digest, RunState, TranscriptPage, Until, WorkerDetail, WorkerId, WorkerStatus,
+    Connection, Cursor, Digest, Order, RunState, TranscriptPage, Until, WorkerDetail, WorkerId, WorkerStatus,
     WorkerSummary,
 };
 
@@ -52,7 +52,7 @@ impl Runtime {
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerSummary>, Error> {
-        let rows = self.0.store.workers(status, after, limit).await?;
+        let rows = self.0.store.workers(status, Order::Asc, after, limit).await?;
         let rows = rows.into_iter().map(|row| self.as_it_is(row));
         Ok(rows.map(|row| show::summary(&row, self.worker_ref(&row.worker_id))).collect())
     }

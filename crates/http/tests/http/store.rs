@@ -14,7 +14,7 @@ use musher_core::{
     AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, MemoryStore, Most, NewLife, Prune, Start,
     Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, StoreKind, WorkerId, WorkerStatus};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::world::within;
@@ -118,11 +118,12 @@ impl Store for Fragile {
     async fn workers(
         &self,
         status: Option<WorkerStatus>,
+        order: Order,
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError> {
         self.check()?;
-        self.inner.workers(status, after, limit).await
+        self.inner.workers(status, order, after, limit).await
     }
 
     async fn counts(&self) -> Result<WorkerCounts, StoreError> {

@@ -1,7 +1,7 @@
 //! Workers, many at a time.
 
 use musher_core::{WorkerCounts, WorkerRow};
-use musher_protocol::{WorkerId, WorkerStatus};
+use musher_protocol::{Order, WorkerId, WorkerStatus};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -10,29 +10,45 @@ use super::{
 };
 use crate::failure::{Fault, is_damage};
 
-/// Rows in the order of creation, which is that of the ids, without damaged ones.
+/// What stands behind every id: its first byte is in none.
+const BEHIND_ALL: &str = "\u{7f}";
+
+macro_rules! listing {
+    ($which:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM stored_worker w LEFT JOIN stored_spec s ON s.worker = w.worker WHERE ",
+            $which
+        )
+    };
+}
+
+/// Rows in this order of creation, which is that of the ids, without damaged ones.
 pub(crate) fn workers(
     connection: &Connection,
     status: Option<WorkerStatus>,
+    order: Order,
     after: Option<&WorkerId>,
     limit: usize,
 ) -> Result<Vec<WorkerRow>, Fault> {
-    let sql = match status {
-        None => concat!(
-            "SELECT ",
-            columns!(),
-            " FROM stored_worker w LEFT JOIN stored_spec s ON s.worker = w.worker
-             WHERE w.worker_id > ?1 AND w.status IS NOT NULL AND ?2 IS NULL ORDER BY w.worker_id"
-        ),
-        Some(_) => concat!(
-            "SELECT ",
-            columns!(),
-            " FROM stored_worker w LEFT JOIN stored_spec s ON s.worker = w.worker
-             WHERE w.worker_id > ?1 AND w.status = ?2 ORDER BY w.worker_id"
-        ),
+    let sql = match (status, order) {
+        (None, Order::Asc) => {
+            listing!("w.worker_id > ?1 AND w.status IS NOT NULL AND ?2 IS NULL ORDER BY w.worker_id")
+        }
+        (None, Order::Desc) => {
+            listing!("w.worker_id < ?1 AND w.status IS NOT NULL AND ?2 IS NULL ORDER BY w.worker_id DESC")
+        }
+        (Some(_), Order::Asc) => listing!("w.worker_id > ?1 AND w.status = ?2 ORDER BY w.worker_id"),
+        (Some(_), Order::Desc) => listing!("w.worker_id < ?1 AND w.status = ?2 ORDER BY w.worker_id DESC"),
+    };
+    let before_all = match order {
+        Order::Asc => "",
+        Order::Desc => BEHIND_ALL,
     };
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![after.map_or("", WorkerId::as_str), status.map(status_text)])?;
+    let mut rows =
+        statement.query(params![after.map_or(before_all, WorkerId::as_str), status.map(status_text)])?;
     let mut found = Vec::new();
     // No limit in the statement: damaged rows do not count.
     while found.len() < limit

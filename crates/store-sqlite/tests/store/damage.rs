@@ -6,7 +6,7 @@ use bytes::Bytes;
 use musher_core::{
     AcceptedInput, Blob, Checkpoint, Commit, Kept, Most, Start, Store, StoreError, WorkerCounts,
 };
-use musher_protocol::{Cursor, InputId, WorkerId};
+use musher_protocol::{Cursor, InputId, Order, WorkerId};
 use musher_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 
@@ -155,7 +155,7 @@ async fn each_row_that_is_not_what_was_written_is_found_and_hurts_nobody_else() 
         assert_eq!(damage(&store, &others.worker).await, [""; 0], "{sql}");
         store.append(others.next(1)).await.unwrap();
 
-        let listed = store.workers(None, None, 10).await.unwrap();
+        let listed = store.workers(None, Order::Asc, None, 10).await.unwrap();
         let listed: Vec<_> = listed.into_iter().map(|row| row.worker_id).collect();
         let is_row = expected == ["the row"];
         let expected = if is_row {

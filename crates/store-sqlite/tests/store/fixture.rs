@@ -11,7 +11,7 @@ use musher_core::{
     AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, Life, Most, NewLife, Prune, Start, Store,
     StoredEvent, WorkerCounts,
 };
-use musher_protocol::{Cursor, EventId, RuntimeId, WorkerId, WorkerStatus};
+use musher_protocol::{Cursor, EventId, Order, RuntimeId, WorkerId, WorkerStatus};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -122,7 +122,7 @@ impl Fixture {
         let [begin, rest] = self.main;
         let main = &begin.worker;
         assert_eq!(
-            store.workers(None, None, 10).await.unwrap(),
+            store.workers(None, Order::Asc, None, 10).await.unwrap(),
             [begin.row.clone().unwrap(), self.stopped.row.clone().unwrap()]
         );
         assert_eq!(store.worker(main).await.unwrap(), begin.row);

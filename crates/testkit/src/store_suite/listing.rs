@@ -1,7 +1,9 @@
 //! Checks of what is said of all workers together.
 
+use std::cmp::Ordering;
+
 use musher_core::WorkerCounts;
-use musher_protocol::{WorkerId, WorkerStatus};
+use musher_protocol::{Order, WorkerId, WorkerStatus};
 
 use super::{
     Place,
@@ -24,10 +26,10 @@ async fn create_some(pair: &mut Pair<'_>, n_workers: usize) -> Vec<WorkerId> {
 }
 
 /// Reads every page, and says whose rows they held.
-async fn pages(pair: &Pair<'_>, status: Option<WorkerStatus>, limit: usize) -> Vec<WorkerId> {
+async fn pages(pair: &Pair<'_>, status: Option<WorkerStatus>, order: Order, limit: usize) -> Vec<WorkerId> {
     let mut found: Vec<WorkerId> = Vec::new();
     loop {
-        let reply = pair.read(Read::Workers { status, after: found.last().cloned(), limit }).await;
+        let reply = pair.read(Read::Workers { status, order, after: found.last().cloned(), limit }).await;
         let Ok(Reply::Workers(page)) = reply else { panic!("no page: {reply:?}") };
         if page.is_empty() {
             return found;
@@ -36,10 +38,11 @@ async fn pages(pair: &Pair<'_>, status: Option<WorkerStatus>, limit: usize) -> V
     }
 }
 
-/// Rows come in the order of creation, of one status or of all, whatever the size of the pages.
+/// Rows come in the order of creation or against it, of one status or of all, whatever the size of the pages.
 pub async fn workers_are_listed_in_the_order_of_creation(place: &dyn Place) {
     let mut pair = Pair::open(place).await;
-    assert_eq!(pages(&pair, None, 3).await, [], "an empty store");
+    assert_eq!(pages(&pair, None, Order::Asc, 3).await, [], "an empty store");
+    assert_eq!(pages(&pair, None, Order::Desc, 3).await, [], "an empty store");
     let workers = create_some(&mut pair, 8).await;
     // What is written later does not move a worker.
     let update = pair.draft(&workers[0]).row(row(&workers[0])).commit();
@@ -53,11 +56,17 @@ pub async fn workers_are_listed_in_the_order_of_creation(place: &dyn Place) {
     ];
     for (status, expected) in cases {
         for limit in [1, 2, 3, 8, 9] {
-            assert_eq!(pages(&pair, status, limit).await, expected, "{status:?} in pages of {limit}");
+            let forward = pages(&pair, status, Order::Asc, limit).await;
+            assert_eq!(forward, expected, "{status:?} in pages of {limit}");
+            let mut backward = pages(&pair, status, Order::Desc, limit).await;
+            backward.reverse();
+            assert_eq!(backward, expected, "{status:?} in pages of {limit}, from the end");
         }
     }
-    let none = pair.read(Read::Workers { status: None, after: None, limit: 0 }).await;
-    assert_eq!(none, Ok(Reply::Workers(Vec::new())));
+    for order in [Order::Asc, Order::Desc] {
+        let none = pair.read(Read::Workers { status: None, order, after: None, limit: 0 }).await;
+        assert_eq!(none, Ok(Reply::Workers(Vec::new())));
+    }
 }
 
 /// A page begins behind its worker also when that has been deleted or has another status.
@@ -69,9 +78,12 @@ pub async fn a_page_goes_on_behind_what_has_changed(place: &dyn Place) {
     assert_eq!(pair.append(update).await, Ok(()));
     for after in [&workers[1], &workers[3]] {
         for status in [None, Some(WorkerStatus::Running), Some(WorkerStatus::Stopped)] {
-            let reply = pair.read(Read::Workers { status, after: Some(after.clone()), limit: 1 }).await;
-            let Ok(Reply::Workers(page)) = reply else { panic!("no page: {reply:?}") };
-            assert!(page.iter().all(|row| row.worker_id > *after), "behind {after}: {page:#?}");
+            for (order, side) in [(Order::Asc, Ordering::Greater), (Order::Desc, Ordering::Less)] {
+                let read = Read::Workers { status, order, after: Some(after.clone()), limit: 1 };
+                let reply = pair.read(read).await;
+                let Ok(Reply::Workers(page)) = reply else { panic!("no page: {reply:?}") };
+                assert!(page.iter().all(|row| row.worker_id.cmp(after) == side), "behind {after}: {page:#?}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use musher_core::{
     AcceptedInput, Checkpoint, Commit, Extent, Head, Kept, Most, Prune, Start, StoredEvent, TranscriptSlice,
     WorkerCounts, WorkerRow,
 };
-use musher_protocol::{InputId, TranscriptEntry, WorkerId, WorkerStatus};
+use musher_protocol::{InputId, Order, TranscriptEntry, WorkerId, WorkerStatus};
 
 use super::{
     draft::place_behind,
@@ -99,10 +99,20 @@ impl Model {
     pub(super) fn answer(&self, read: &Read) -> Answer<Reply> {
         Ok(match read {
             Read::Worker(worker) => Reply::Worker(self.log(worker).map(|log| Box::new(log.row().clone()))),
-            Read::Workers { status, after, limit } => {
-                let rows = self.behind(after.as_ref()).map(Log::row);
-                let rows = rows.filter(|row| status.is_none_or(|status| row.status() == status));
-                Reply::Workers(rows.take(*limit).cloned().collect())
+            Read::Workers { status, order, after, limit } => {
+                let wanted = |row: &&WorkerRow| status.is_none_or(|status| row.status() == status);
+                let mut rows: Vec<_> = match (order, after) {
+                    (Order::Asc, after) => self.behind(after.as_ref()).map(Log::row).filter(wanted).collect(),
+                    (Order::Desc, None) => self.behind(None).map(Log::row).filter(wanted).collect(),
+                    (Order::Desc, Some(after)) => {
+                        let before = self.behind(None).take_while(|log| log.worker < *after);
+                        before.map(Log::row).filter(wanted).collect()
+                    }
+                };
+                if *order == Order::Desc {
+                    rows.reverse();
+                }
+                Reply::Workers(rows.into_iter().take(*limit).cloned().collect())
             }
             Read::Unsettled { after, limit } => {
                 let logs = self.behind(after.as_ref()).filter(|log| log.row().unsettled());

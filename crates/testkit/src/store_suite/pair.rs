@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::future;
 use musher_core::{Commit, Life, Most, NewLife, Prune, Start, Store};
-use musher_protocol::{Digest, InputId, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, WorkerId, WorkerStatus};
 
 use super::{
     Place,
@@ -191,7 +191,9 @@ impl<'a> Pair<'a> {
     pub(super) async fn check(&self) {
         let statuses = [WorkerStatus::Running, WorkerStatus::Stopped, WorkerStatus::Cancelled];
         for status in [None].into_iter().chain(statuses.map(Some)) {
-            self.same(Read::Workers { status, after: None, limit: PLENTY }).await;
+            for order in [Order::Asc, Order::Desc] {
+                self.same(Read::Workers { status, order, after: None, limit: PLENTY }).await;
+            }
         }
         self.same(Read::Unsettled { after: None, limit: PLENTY }).await;
         self.same(Read::Counts).await;

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future;
 use musher_core::{Commit, Start, WorkerCounts};
-use musher_protocol::{WorkerId, WorkerStatus};
+use musher_protocol::{Order, WorkerId, WorkerStatus};
 use tokio::task::yield_now;
 
 use super::{
@@ -163,7 +163,7 @@ pub async fn paging_is_complete_while_workers_are_created(place: &dyn Place) {
     let list = async {
         let mut found: Vec<WorkerId> = Vec::new();
         loop {
-            let page = store.workers(None, found.last(), 2).await.expect("a page");
+            let page = store.workers(None, Order::Asc, found.last(), 2).await.expect("a page");
             let Some(last) = page.last() else { return found };
             assert_ne!(Some(&last.worker_id), found.last(), "a page goes on");
             found.extend(page.into_iter().map(|row| row.worker_id));

@@ -5,7 +5,7 @@ use musher_core::{
     AcceptedInput, Checkpoint, Extent, Kept, Most, Start, Store, StoredEvent, TranscriptSlice, WorkerCounts,
     WorkerRow,
 };
-use musher_protocol::{Digest, InputId, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, WorkerId, WorkerStatus};
 
 use super::refusal::{Answer, answer};
 
@@ -13,7 +13,7 @@ use super::refusal::{Answer, answer};
 #[derive(Clone, Debug)]
 pub(super) enum Read {
     Worker(WorkerId),
-    Workers { status: Option<WorkerStatus>, after: Option<WorkerId>, limit: usize },
+    Workers { status: Option<WorkerStatus>, order: Order, after: Option<WorkerId>, limit: usize },
     Unsettled { after: Option<WorkerId>, limit: usize },
     Counts,
     Extent(WorkerId),
@@ -46,8 +46,8 @@ impl Read {
     pub(super) async fn of(&self, store: &dyn Store) -> Answer<Reply> {
         answer(match self {
             Self::Worker(worker) => store.worker(worker).await.map(|row| Reply::Worker(row.map(Box::new))),
-            Self::Workers { status, after, limit } => {
-                store.workers(*status, after.as_ref(), *limit).await.map(Reply::Workers)
+            Self::Workers { status, order, after, limit } => {
+                store.workers(*status, *order, after.as_ref(), *limit).await.map(Reply::Workers)
             }
             Self::Unsettled { after, limit } => {
                 store.unsettled(after.as_ref(), *limit).await.map(Reply::Unsettled)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use musher_core::{Most, Start, StoredEvent, TranscriptSlice};
-use musher_protocol::TranscriptEntry;
+use musher_protocol::{Order, TranscriptEntry};
 
 use super::{
     Place,
@@ -119,7 +119,7 @@ pub async fn no_bound_is_too_large(place: &dyn Place) {
             slice(0, &first.entries),
         ),
         (
-            Read::Workers { status: None, after: None, limit },
+            Read::Workers { status: None, order: Order::Asc, after: None, limit },
             Ok(Reply::Workers(first.row.clone().into_iter().collect())),
         ),
         (Read::Unsettled { after: None, limit }, Ok(Reply::Unsettled(vec![of()]))),

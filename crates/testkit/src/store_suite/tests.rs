@@ -123,7 +123,7 @@ fn random_histories_find_faults() {
         let fresh =
             || -> Fresh { Box::pin(async move { Box::new(FaultyPlace::of(fault)) as Box<dyn Place> }) };
         let config = Config {
-            cases: 64,
+            cases: 256,
             failure_persistence: None,
             max_shrink_iters: 0,
             rng_seed: RngSeed::Fixed(7),

@@ -1,7 +1,7 @@
 //! One step of a random history.
 
 use musher_core::{Commit, Most, Start};
-use musher_protocol::{InputId, WorkerId, WorkerStatus};
+use musher_protocol::{InputId, Order, WorkerId, WorkerStatus};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -32,7 +32,7 @@ pub(in crate::store_suite) enum Operation {
     Reopen,
     Events { worker: Which, after: u64, most: Most },
     Transcript { worker: Which, start: Start, limit: usize },
-    Workers { status: Option<WorkerStatus>, after: Option<Which>, limit: usize },
+    Workers { status: Option<WorkerStatus>, order: Order, after: Option<Which>, limit: usize },
     Unsettled { after: Option<Which>, limit: usize },
     Kept { worker: Which, after: Option<u8>, most: Most },
 }
@@ -85,8 +85,8 @@ pub(super) fn operations(openings: Openings) -> impl Strategy<Value = Vec<Operat
             .prop_map(|(worker, after, most)| Operation::Events { worker, after, most }),
         3 => (which(), start(), 0..6_usize)
             .prop_map(|(worker, start, limit)| Operation::Transcript { worker, start, limit }),
-        3 => (prop::option::of(status()), prop::option::of(which()), 0..4_usize)
-            .prop_map(|(status, after, limit)| Operation::Workers { status, after, limit }),
+        6 => (prop::option::of(status()), order(), prop::option::of(which()), 0..4_usize)
+            .prop_map(|(status, order, after, limit)| Operation::Workers { status, order, after, limit }),
         2 => (prop::option::of(which()), 0..4_usize)
             .prop_map(|(after, limit)| Operation::Unsettled { after, limit }),
         3 => (which(), prop::option::of(0..5_u8), kept_most())
@@ -101,6 +101,10 @@ pub(super) fn operations(openings: Openings) -> impl Strategy<Value = Vec<Operat
 
 fn which() -> impl Strategy<Value = Which> {
     any::<Index>().prop_map(Which)
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    prop_oneof![Just(Order::Asc), Just(Order::Desc)]
 }
 
 fn status() -> impl Strategy<Value = WorkerStatus> {
@@ -189,9 +193,9 @@ impl Operation {
                 let Some(worker) = worker.of(pair) else { return };
                 drop(pair.read(Read::Transcript { worker, start, limit }).await);
             }
-            Self::Workers { status, after, limit } => {
+            Self::Workers { status, order, after, limit } => {
                 let after = after.and_then(|after| after.of(pair));
-                drop(pair.read(Read::Workers { status, after, limit }).await);
+                drop(pair.read(Read::Workers { status, order, after, limit }).await);
             }
             Self::Unsettled { after, limit } => {
                 let after = after.and_then(|after| after.of(pair));

@@ -82,6 +82,7 @@ faults! {
     ListsAreReversed
     ListsEndAtTheDead
     ListsIgnoreAfter
+    ListsIgnoreOrder
     ListsIgnoreStatus
     ListsPassOverTheSecond
     PrunesAreUnfenced

@@ -13,7 +13,7 @@ use musher_core::{
     AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, MemoryStore, Most, NewLife,
     Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, RuntimeId, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, InputId, Order, RuntimeId, StoreKind, WorkerId, WorkerStatus};
 use tokio::{sync::watch, task::yield_now};
 use uuid::Uuid;
 
@@ -242,13 +242,15 @@ impl Store for Faulty {
     async fn workers(
         &self,
         status: Option<WorkerStatus>,
+        order: Order,
         after: Option<&WorkerId>,
         limit: usize,
     ) -> Result<Vec<WorkerRow>, StoreError> {
         let from = after.filter(|_after| !self.is(Fault::ListsIgnoreAfter) || limit <= 3);
         let of = status.filter(|_status| !self.is(Fault::ListsIgnoreStatus));
         let most = if self.is(Fault::ListsAreOneShort) { limit.saturating_sub(1).max(1) } else { limit };
-        let mut rows = self.store.workers(of, from, most).await?;
+        let kept = if self.is(Fault::ListsIgnoreOrder) { Order::Asc } else { order };
+        let mut rows = self.store.workers(of, kept, from, most).await?;
         if self.is(Fault::ListsAreReversed) {
             rows.reverse();
         } else if self.is(Fault::ListsPassOverTheSecond) && after.is_some() && rows.len() > 1 {
@@ -264,7 +266,7 @@ impl Store for Faulty {
     async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError> {
         let after = after.filter(|_after| !self.is(Fault::UnsettledIgnoreAfter));
         if self.is(Fault::UnsettledAreAll) {
-            let rows = self.store.workers(None, after, limit).await?;
+            let rows = self.store.workers(None, Order::Asc, after, limit).await?;
             return Ok(rows.into_iter().map(|row| row.worker_id).collect());
         }
         self.store.unsettled(after, limit).await
