@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use musher_protocol::Envelope;
-use musher_testkit::messages_api::MessagesApi;
+use musher_testkit::messages_api::{MessagesApi, prompt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -103,7 +103,7 @@ impl Kennel {
     /// What the model was asked last.
     #[must_use]
     pub fn last_prompt(&self) -> String {
-        self.api.requests().last().unwrap().prompt()
+        prompt(self.api.requests().last().unwrap())
     }
 
     /// The end of a test in which the vendor's rules were kept.

@@ -8,56 +8,25 @@ use bytes::Bytes;
 use hyper::Method;
 use musher_e2e::{Client, Finished, Fleet, Home, musher};
 use musher_protocol::{BlobRef, Envelope, Payload};
-use musher_testkit::model_api::{Answer, ModelApi, Received};
+use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-test-0123456789abcdef";
 
 /// A model that does what it is told: `call NAME ARGUMENTS` or `say WORDS`.
 async fn obedient() -> ModelApi {
-    let check = |received: &Received| {
-        let mut violations = Vec::new();
-        if received.path != "/v1/chat/completions" {
-            violations.push(format!("no route {}", received.path));
-        }
-        if received.header("authorization") != Some(&format!("Bearer {KEY}")) {
-            violations.push("no such key".to_owned());
-        }
-        violations
-    };
-    ModelApi::start(check, |received, n| {
-        let last = received.body["messages"].as_array().unwrap().last().unwrap();
+    let script = |request: &Received, n: usize| {
+        let last = request.body["messages"].as_array().unwrap().last().unwrap();
         let content = last["content"].as_str().unwrap();
         match content.split_once(' ') {
             Some(("call", call)) if last["role"] == "user" => {
                 let (name, arguments) = call.split_once(' ').unwrap();
-                called(&format!("call_{n}"), name, arguments)
+                chat::answer(&Reply::calls(&[(&format!("call_{n}"), name, arguments)]))
             }
-            _ => said(content),
+            _ => chat::answer(&Reply::text(content)),
         }
-    })
-    .await
-}
-
-fn said(words: &str) -> Answer {
-    Answer::stream()
-        .events(&[
-            json!({"choices": [{"index": 0, "delta": {"content": words}}]}),
-            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
-            json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}),
-        ])
-        .bytes("data: [DONE]\n\n")
-}
-
-fn called(id: &str, name: &str, arguments: &str) -> Answer {
-    let function = json!({"name": name, "arguments": arguments});
-    let call = json!({"index": 0, "id": id, "type": "function", "function": function});
-    Answer::stream()
-        .events(&[
-            json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}),
-            json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}),
-        ])
-        .bytes("data: [DONE]\n\n")
+    };
+    ModelApi::start(|request| chat::violations(request, KEY), script).await.unwrap()
 }
 
 /// A home whose coder is a model at this address, with these lines in its profile.
@@ -154,7 +123,7 @@ async fn a_file_is_written_when_somebody_allowed_it() {
     let mut tools = tools.unwrap();
     tools.sort();
     assert_eq!(tools, expected);
-    assert_eq!(api.violations(), Vec::<String>::new());
+    assert_eq!(api.violations(), []);
 }
 
 #[tokio::test]
@@ -203,7 +172,7 @@ async fn a_long_output_is_whole_for_people_and_for_the_model_what_it_was_told_al
     let server = home.start().await;
     assert_eq!(turn(&server.client(), &worker, "and now").await["text"], "and now");
     assert_eq!(told(&api), [content]);
-    assert_eq!(api.violations(), Vec::<String>::new());
+    assert_eq!(api.violations(), []);
 }
 
 #[tokio::test]
@@ -291,7 +260,7 @@ async fn what_was_said_outlives_the_server() {
         .map(|message| message["content"].clone())
         .collect();
     assert_eq!(said, ["the word is husky", "the word is husky", "which word?"]);
-    assert_eq!(api.violations(), Vec::<String>::new());
+    assert_eq!(api.violations(), []);
 }
 
 #[tokio::test]

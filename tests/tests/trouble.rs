@@ -7,6 +7,7 @@ use std::{fs, path::Path};
 
 use musher_e2e::{ALLOW, Claude, Credential, Kennel, Process, fake_claude, on_both_versions, types};
 use musher_protocol::{Envelope, LimitKind, Payload, RunState};
+use musher_testkit::messages_api::prompt;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -191,7 +192,7 @@ async fn a_program_that_is_interrupted_by_others_ends_its_turn_and_its_session(c
     let worker = kennel.worker().await;
     let mut stream = kennel.client.observe(&worker).await;
     kennel.client.say(&worker, "@@hang@@").await;
-    kennel.api.request_where(|request| request.prompt().contains("@@hang@@")).await;
+    kennel.api.request_where(|request| prompt(request).contains("@@hang@@")).await;
     let program = kennel.fleet.processes().into_iter().find(Process::is_program).unwrap();
     assert!(program.send(Signal::INT), "it runs");
     let ended = stream.until(|payload| matches!(payload, Payload::SessionEnded(_))).await;

@@ -1,10 +1,12 @@
-//! A backend that runs no model: it echoes, or it plays a script.
+//! A backend that runs no model: it echoes, or it plays a script. And, with the feature `model-api`, a model server that
+//! has no model either, in `model_api`.
 //!
 //! For demos, for tests of one's own client, and for benchmarks: every state of the wire can be shown on
 //! purpose, the same way each time.
 //!
-//! Invariant: it always says that it is scripted: in the session's id, in its environment and in a diagnostic.
-//! Invariant: it starts no process, opens no file and no socket; everything comes with the launch.
+//! Invariant: it always says that it is scripted: in the session's id, in its environment and in a diagnostic; the
+//! server in the name of its model.
+//! Invariant: the backend starts no process, opens no file and no socket; everything comes with the launch.
 //! Invariant: a script is read whole before a session starts, so a turn never meets a step that it cannot play.
 //! Invariant: an interrupt is obeyed wherever a turn waits, and between two words.
 //!
@@ -77,6 +79,8 @@
 //! [`Launch::options`]: musher_backend::Launch::options
 
 mod backend;
+#[cfg(feature = "model-api")]
+pub mod model_api;
 mod performance;
 mod script;
 mod session;

@@ -25,8 +25,4 @@ pub mod backend_suite;
 pub mod cassette;
 pub mod fake_claude;
 pub mod messages_api;
-pub mod model_api;
 pub mod store_suite;
-
-mod listening;
-mod playback;

@@ -32,38 +32,36 @@
 //! | `empty` | a message without content, in every step |
 //!
 //! "Once" and "N times" count requests with the same prompt. A marker that is not in the table is
-//! a [`Violation`]. An argument cannot hold `@@`; the JSON of `tool` can say it as `\u0040\u0040`.
+//! a violation. An argument cannot hold `@@`; the JSON of `tool` can say it as `\u0040\u0040`.
 
 mod answer;
+mod desk;
 pub(crate) mod prompt;
 mod request;
 mod scenario;
-mod server;
 mod violation;
 
-use std::{collections::HashMap, time::Duration};
+use std::sync::Arc;
 
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use musher_scripted::model_api::{ModelApi, Received, Violation};
 use uuid::Uuid;
 
-pub use self::{
-    answer::{CACHE_CREATION_INPUT_TOKENS, CACHE_READ_INPUT_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS},
-    request::Received,
-    violation::Violation,
+pub use self::answer::{CACHE_CREATION_INPUT_TOKENS, CACHE_READ_INPUT_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS};
+use self::{
+    desk::{Desk, is_greeting},
+    prompt::Turn,
 };
-
-/// How long a wait for a request lasts: a real client starts in less than 3 s, a busy machine with
-/// many of them takes several times as long.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running fake; dropping it ends it.
 #[derive(Debug)]
 pub struct MessagesApi {
-    url: String,
+    api: ModelApi,
     api_key: String,
-    log: watch::Receiver<Log>,
-    /// Only held: dropping the set ends the accept loop, and with it every connection.
-    _server: JoinSet<()>,
+}
+
+/// The last text of the user in a request, as the model sees it.
+pub fn prompt(request: &Received) -> String {
+    Turn::of(&request.body).prompt
 }
 
 impl MessagesApi {
@@ -73,18 +71,19 @@ impl MessagesApi {
     ///
     /// When the machine has no free loopback port.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
         let api_key = format!("sk-ant-fake-{}", Uuid::new_v4().simple());
-        let (log, seen) = watch::channel(Log::default());
-        let mut server = JoinSet::new();
-        server.spawn(server::serve(listener, api_key.clone(), log));
-        Self { url: format!("http://{address}"), api_key, log: seen, _server: server }
+        let desk = Arc::new(Desk { api_key: api_key.clone(), attempts: Default::default() });
+        let checks = desk.clone();
+        let api = ModelApi::start(
+            move |request| checks.violations(request),
+            move |request, _| desk.answer(request),
+        );
+        Self { api: api.await.expect("loopback has a free port"), api_key }
     }
 
     /// The base URL, as `ANTHROPIC_BASE_URL` wants it.
     pub fn url(&self) -> &str {
-        &self.url
+        self.api.url()
     }
 
     /// The only key that this fake accepts.
@@ -95,22 +94,12 @@ impl MessagesApi {
     /// All requests so far, in the order in which their bodies were complete, without `HEAD /`: some
     /// clients begin with it to see whether anything is there.
     pub fn requests(&self) -> Vec<Received> {
-        self.log.borrow().requests.clone()
+        self.api.requests().into_iter().filter(|request| !is_greeting(request)).collect()
     }
 
     /// What requests did that the vendor would refuse, in order.
     pub fn violations(&self) -> Vec<Violation> {
-        self.log.borrow().violations.clone()
-    }
-
-    /// Waits until `count` requests have arrived, and returns the last of these.
-    ///
-    /// # Panics
-    ///
-    /// When they do not arrive within 30 s, or for a `count` of 0.
-    pub async fn nth_request(&self, count: usize) -> Received {
-        let index = count.checked_sub(1).expect("requests are counted from 1");
-        self.wait_for(&format!("{count} requests"), |requests| requests.get(index)).await
+        self.api.violations()
     }
 
     /// Waits until a request has arrived that is `wanted`, and returns the first such.
@@ -119,28 +108,6 @@ impl MessagesApi {
     ///
     /// When none arrives within 30 s.
     pub async fn request_where(&self, wanted: impl Fn(&Received) -> bool) -> Received {
-        self.wait_for("a certain request", |requests| requests.iter().find(|request| wanted(request))).await
+        self.api.request_where(|request| !is_greeting(request) && wanted(request)).await
     }
-
-    async fn wait_for(&self, what: &str, find: impl Fn(&[Received]) -> Option<&Received>) -> Received {
-        let mut log = self.log.clone();
-        let waited = timeout(PATIENCE, log.wait_for(|log| find(&log.requests).is_some())).await;
-        match waited {
-            Ok(Ok(log)) => find(&log.requests).cloned().expect("the wait ended because it is there"),
-            Ok(Err(_)) | Err(_) => panic!(
-                "waited for {what}, saw {:?}, violations {:?}",
-                self.requests().iter().map(Received::prompt).collect::<Vec<_>>(),
-                self.violations()
-            ),
-        }
-    }
-}
-
-/// What has arrived so far.
-#[derive(Debug, Default)]
-struct Log {
-    requests: Vec<Received>,
-    violations: Vec<Violation>,
-    /// How often each prompt was asked, for scenarios that fail a number of times.
-    attempts: HashMap<String, usize>,
 }

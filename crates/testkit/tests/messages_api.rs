@@ -8,7 +8,7 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use musher_testkit::messages_api::{MessagesApi, Received, Violation};
+use musher_testkit::messages_api::{MessagesApi, prompt as prompt_of};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, task::JoinSet};
 
@@ -82,7 +82,7 @@ async fn a_client_reads_one_streamed_answer() {
         others,
         ["message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop"]
     );
-    assert_eq!(api.requests().iter().map(Received::prompt).collect::<Vec<_>>(), ["hello"]);
+    assert_eq!(api.requests().iter().map(prompt_of).collect::<Vec<_>>(), ["hello"]);
     assert_eq!(api.violations(), []);
 }
 
@@ -112,7 +112,8 @@ async fn a_violation_is_refused_and_kept() {
     assert_eq!(response.status(), 400);
     assert!(text_of(response).await.contains("messages: missing or of the wrong type"));
 
-    assert_eq!(api.violations(), [Violation::ApiKey, Violation::Field("messages")]);
+    let violations: Vec<_> = api.violations().iter().map(ToString::to_string).collect();
+    assert_eq!(violations, ["invalid x-api-key", "messages: missing or of the wrong type"]);
     assert_eq!(api.requests().len(), 2);
 }
 
@@ -135,16 +136,15 @@ async fn a_disconnect_comes_after_what_was_sent_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_the_request_and_dropping_ends_a_hanging_answer() {
+async fn a_hanging_answer_is_asked_for_and_never_comes() {
     let api = MessagesApi::start().await;
     let mut client = Client::to(&api).await;
     let key = api.api_key().to_owned();
     let mut asking = JoinSet::new();
     asking.spawn(async move { client.ask(&key, &prompt("@@hang@@", true)).await.map(drop) });
 
-    assert_eq!(api.nth_request(1).await.prompt(), "@@hang@@");
-    let found = api.request_where(|request| request.prompt().contains("hang")).await;
-    assert_eq!(found.path, "/v1/messages");
+    let found = api.request_where(|request| prompt_of(request).contains("hang")).await;
+    assert_eq!((prompt_of(&found).as_str(), found.path.as_str()), ("@@hang@@", "/v1/messages"));
     drop(api);
 
     let answer = asking.join_next().await.expect("one client").expect("it does not panic");

@@ -1,4 +1,5 @@
-use musher_protocol::StopReason;
+use musher_protocol::{StopReason, Usage};
+use musher_scripted::model_api::generate::{self, parts};
 use musher_turn_loop::{Ending, Output, Piece, Raw, SseEvent};
 
 use super::*;
@@ -97,23 +98,19 @@ fn word(piece: &Piece) -> String {
     }
 }
 
-fn parts(parts: Value) -> Value {
-    json!({"candidates": [{"content": {"role": "model", "parts": parts}}]})
-}
-
 fn finish(reason: &str) -> Value {
-    json!({"candidates": [{"finishReason": reason}]})
+    generate::finish(reason, &Usage::default())
 }
 
 #[test]
 fn plain_texts_merge_and_signed_parts_do_not() {
     let chunks = [
-        parts(json!([{"text": "hm", "thought": true}])),
-        parts(json!([{"text": "a"}])),
-        parts(json!([{"text": "b"}])),
-        parts(json!([{"text": "", "thoughtSignature": "s"}])),
-        parts(json!([{"functionCall": {"name": "ls"}, "thoughtSignature": "t"}])),
-        parts(json!([{"newThing": 1}])),
+        parts(&json!([{"text": "hm", "thought": true}])),
+        parts(&json!([{"text": "a"}])),
+        parts(&json!([{"text": "b"}])),
+        parts(&json!([{"text": "", "thoughtSignature": "s"}])),
+        parts(&json!([{"functionCall": {"name": "ls"}, "thoughtSignature": "t"}])),
+        parts(&json!([{"newThing": 1}])),
         finish("STOP"),
     ];
     let expected = [

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use musher_testkit::{
-    backend_suite::{Prompts, Subject},
-    model_api::{Answer, Received},
+use musher_scripted::model_api::{
+    Answer, Received, Reply, Turn,
+    generate::{answer, begun, turn},
 };
+use musher_testkit::backend_suite::{Prompts, Subject};
 use serde_json::json;
 
-use crate::stage::{api, calls, chunks, parts, situation, subject, text, validator};
+use crate::stage::{api, subject, validator};
 
 #[test]
 fn the_schema_refuses_what_the_vendor_refuses() {
@@ -44,20 +45,20 @@ fn the_schema_refuses_what_the_vendor_refuses() {
     }
 }
 
-fn answer(received: &Received) -> Answer {
-    let (words, n_results) = situation(received);
-    match (words.as_str(), n_results) {
-        ("call", 0) => calls(&[("look", json!({}))]),
-        ("ask", 0) => calls(&[("act", json!({"path": "x"}))]),
-        ("ask twice", 0) => calls(&[("act", json!({})), ("act", json!({"path": "y"}))]),
-        ("run long", _) => chunks(&[parts(&json!([{"text": "one "}]))]).hang(),
+fn script(received: &Received) -> Answer {
+    let Turn { prompt, n_results } = turn(received);
+    match (prompt.as_str(), n_results) {
+        ("call", 0) => answer(&Reply::calls(&[("", "look", "{}")])),
+        ("ask", 0) => answer(&Reply::calls(&[("", "act", r#"{"path":"x"}"#)])),
+        ("ask twice", 0) => answer(&Reply::calls(&[("", "act", "{}"), ("", "act", r#"{"path":"y"}"#)])),
+        ("run long", _) => begun(&Reply::text("one ")).hang(),
         ("hang", _) => Answer::never(),
-        _ => text("some words, in pieces").in_pieces(7),
+        _ => answer(&Reply::text("some words, in pieces")).in_pieces(7),
     }
 }
 
 async fn scene() -> Subject {
-    let api = Arc::new(api(|received, _| answer(received)).await);
+    let api = Arc::new(api(|received, _| script(received)).await);
     let prompts = Prompts {
         say: "say".to_owned(),
         call_tool: "call".to_owned(),

@@ -3,26 +3,35 @@
 use std::sync::Arc;
 
 use musher_backend::{Event, TurnEnd};
-use musher_testkit::{
-    backend_suite::Turn,
-    model_api::{Answer, ModelApi, Received},
+use musher_scripted::model_api::{
+    Answer, ModelApi, Received, Reply,
+    generate::{answer, chunks, finish, parts, refusal},
 };
+use musher_testkit::backend_suite::Turn;
 use serde_json::{Value, json};
 
-use crate::stage::{KEY, api, calls, chunks, finish, line, parts, start, text};
+use crate::stage::{KEY, api, line, start};
 
 /// One turn of a session at a fake that plays this script.
 async fn play(script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static) -> (Turn, Arc<ModelApi>) {
     let api = Arc::new(api(script).await);
     let mut session = start(&api).await;
     let turn = session.turn("go").await;
-    assert_eq!(api.violations(), Vec::<String>::new());
+    assert_eq!(api.violations(), []);
     (turn, api)
 }
 
 /// Plays answers in their order, and says `fine` after the last.
 fn in_order(answers: Vec<Answer>) -> impl Fn(&Received, usize) -> Answer + Send + Sync + 'static {
-    move |_, number| answers.get(number).cloned().unwrap_or_else(|| text("fine"))
+    move |_, number| answers.get(number).cloned().unwrap_or_else(|| answer(&Reply::text("fine")))
+}
+
+fn calls(calls: &[(&str, &str, &str)]) -> Answer {
+    answer(&Reply::calls(calls))
+}
+
+fn ended(reason: &str) -> Value {
+    finish(reason, &Reply::text("").usage)
 }
 
 #[track_caller]
@@ -34,7 +43,7 @@ fn check(turn: &Turn, expected: &str) {
 async fn a_malformed_call_or_a_missing_reason_is_repeated_a_bounded_number_of_times() {
     let reasons =
         ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"];
-    let broken = reasons.map(|reason| chunks(&[finish(reason)]));
+    let broken = reasons.map(|reason| chunks(&[ended(reason)]));
     for broken in broken.into_iter().chain([chunks(&[parts(&json!([{"text": "x"}]))])]) {
         let once = broken.clone();
         let (turn, _) = play(in_order(vec![once])).await;
@@ -47,15 +56,16 @@ async fn a_malformed_call_or_a_missing_reason_is_repeated_a_bounded_number_of_ti
 
 #[tokio::test]
 async fn empty_and_thought_only_answers_are_repeated_and_then_have_a_name() {
-    let thought = chunks(&[parts(&json!([{"text": "hm", "thought": true}])), finish("STOP")]);
-    let answers = vec![chunks(&[finish("STOP")]), thought.clone(), thought];
+    let empty = Reply::text("");
+    let thought = answer(&Reply { thought: Some("hm".to_owned()), ..empty.clone() });
+    let answers = vec![answer(&empty), thought.clone(), thought];
     let (turn, _) = play(in_order(answers)).await;
     check(&turn, "taken again(2/3 without []) 0~hm again(3/3 without [0]) 1~hm Failed(empty_answer)");
 }
 
 #[tokio::test]
 async fn signatures_go_back_on_their_own_part() {
-    let made = calls(&[("look", json!({"path": "a"})), ("look", json!({"path": "b"}))]);
+    let made = calls(&[("", "look", r#"{"path":"a"}"#), ("", "look", r#"{"path":"b"}"#)]);
     let (turn, api) = play(in_order(vec![made])).await;
     assert_eq!(turn.end, TurnEnd::completed());
     let contents = api.requests()[1].body["contents"].clone();
@@ -80,8 +90,8 @@ async fn signatures_go_back_on_their_own_part() {
 
 #[tokio::test]
 async fn signatures_that_the_vendor_refuses_are_dropped_once() {
-    let refused = json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "Corrupted thought signature."}});
-    let answers = vec![calls(&[("look", json!({}))]), Answer::json(400, &refused)];
+    let refused = refusal(400, "INVALID_ARGUMENT", "Corrupted thought signature.");
+    let answers = vec![calls(&[("", "look", "{}")]), refused];
     let (turn, api) = play(in_order(answers)).await;
     let expected = "taken start(look) look({}) ok(ran with {}) says(history.opaque_dropped) \
                     again(2/2 without []) 0+fine 0=fine EndTurn";
@@ -94,7 +104,7 @@ async fn signatures_that_the_vendor_refuses_are_dropped_once() {
 async fn a_filter_is_an_end_that_is_not_repeated() {
     let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 4}});
     for (answer, message) in [
-        (chunks(&[finish("SAFETY")]), "the provider's filter ended the answer"),
+        (chunks(&[ended("SAFETY")]), "the provider's filter ended the answer"),
         (chunks(&[blocked]), "the provider's filter refused the request"),
     ] {
         let (turn, api) = play(move |_, _| answer.clone()).await;
@@ -111,7 +121,7 @@ async fn a_filter_is_an_end_that_is_not_repeated() {
 #[tokio::test]
 async fn a_cut_by_length_is_an_end_of_its_own() {
     let (turn, _) =
-        play(in_order(vec![chunks(&[parts(&json!([{"text": "so"}])), finish("MAX_TOKENS")])])).await;
+        play(in_order(vec![chunks(&[parts(&json!([{"text": "so"}])), ended("MAX_TOKENS")])])).await;
     check(&turn, "taken 0+so 0=so Length:MAX_TOKENS");
 }
 
@@ -179,7 +189,7 @@ async fn pages_and_unknown_parts_do_no_harm() {
         json!({"newThing": [7], "candidates": [{"index": 0, "newThing": {}}]}),
         json!({"candidates": []}),
         parts(&json!([{"text": "hi"}, {"newThing": 1}])),
-        finish("STOP"),
+        ended("STOP"),
     ]);
     let garbled = chunks(&[parts(&json!([{"text": "x"}]))]).bytes("data: <html>\r\n\r\n");
     let page = Answer::page(502, "<html>Bad gateway</html>");
@@ -198,8 +208,8 @@ async fn an_error_inside_of_an_answer_ends_it() {
 
 #[tokio::test]
 async fn a_model_that_shows_no_thoughts_is_not_asked_for_them_again() {
-    let error = json!({"code": 400, "status": "INVALID_ARGUMENT", "message": "Thinking is not supported by this model"});
-    let (turn, api) = play(in_order(vec![Answer::json(400, &json!({"error": error}))])).await;
+    let refused = refusal(400, "INVALID_ARGUMENT", "Thinking is not supported by this model");
+    let (turn, api) = play(in_order(vec![refused])).await;
     assert_eq!(turn.end, TurnEnd::completed());
     let asks = |at: usize| api.requests()[at].body["generationConfig"]["thinkingConfig"].is_object();
     assert_eq!([asks(0), asks(1)], [true, false]);

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use musher_protocol::{Capability, StopReason};
+use musher_protocol::{Capability, StopReason, Usage};
+use musher_scripted::model_api::responses::{completed, delta, done, incomplete, message};
 use musher_turn_loop::{Ending, FailureKind, Output, Piece, Raw, SseEvent};
 use secrecy::ExposeSecret as _;
 
@@ -156,18 +157,6 @@ fn word(piece: &Piece) -> String {
     }
 }
 
-fn done(slot: u64, item: Value) -> Value {
-    json!({"type": "response.output_item.done", "output_index": slot, "item": item})
-}
-
-fn completed() -> Value {
-    json!({"type": "response.completed", "response": {"status": "completed", "output": []}})
-}
-
-fn message(text: &str) -> Value {
-    json!({"type": "message", "content": [{"type": "output_text", "text": text}]})
-}
-
 #[test]
 fn items_count_when_they_are_done() {
     let reasoning =
@@ -180,7 +169,7 @@ fn items_count_when_they_are_done() {
         json!({"type": "response.reasoning_summary_part.added", "output_index": 0, "summary_index": 1}),
         json!({"type": "response.reasoning_summary_text.delta", "output_index": 0, "delta": "b"}),
         done(0, reasoning),
-        json!({"type": "response.output_text.delta", "output_index": 1, "delta": "hi"}),
+        delta(1, "hi"),
         done(1, message("hi")),
         json!({"type": "response.function_call_arguments.delta", "output_index": 2, "delta": "{}"}),
         done(2, call),
@@ -193,7 +182,10 @@ fn items_count_when_they_are_done() {
 #[test]
 fn reasoning_that_leads_nowhere_is_not_kept() {
     let reasoning = json!({"type": "reasoning", "encrypted_content": "x", "summary": [{"text": "a"}]});
-    assert_eq!(read(&[done(0, message("m")), done(1, reasoning), completed()]), "0=m/1 1=~a/0 end");
+    assert_eq!(
+        read(&[done(0, message("m")), done(1, reasoning), completed(&Usage::default())]),
+        "0=m/1 1=~a/0 end"
+    );
 }
 
 #[test]
@@ -210,10 +202,7 @@ fn an_answer_ends_by_its_status_whatever_the_event() {
         (vec![], "broken"),
         (vec![done(0, message("m"))], "0=m/1 broken"),
         (
-            vec![ended(
-                "response.incomplete",
-                json!({"incomplete_details": {"reason": "max_output_tokens"}}),
-            )],
+            vec![incomplete("max_output_tokens")],
             r#"Stopped { reason: Length, vendor: Some("max_output_tokens") }"#,
         ),
         (
@@ -223,11 +212,11 @@ fn an_answer_ends_by_its_status_whatever_the_event() {
             )],
             r#"Refused { vendor: Some("content_filter"), message: "the provider's filter ended the answer" }"#,
         ),
+        (vec![incomplete("steered")], r#"Stopped { reason: Other, vendor: Some("steered") }"#),
         (
-            vec![ended("response.incomplete", json!({"incomplete_details": {"reason": "steered"}}))],
-            r#"Stopped { reason: Other, vendor: Some("steered") }"#,
+            vec![done(0, refusal), completed(&Usage::default())],
+            r#"0=no/1 Refused { vendor: Some("refusal"), message: "no" }"#,
         ),
-        (vec![done(0, refusal), completed()], r#"0=no/1 Refused { vendor: Some("refusal"), message: "no" }"#),
         (
             vec![ended("response.failed", json!({"error": {"code": "server_error", "message": "oh"}}))],
             "provider_error: oh (server_error)",

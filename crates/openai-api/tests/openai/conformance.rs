@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use musher_openai_api::Dialect;
-use musher_testkit::{
-    backend_suite::{Prompts, Subject},
-    model_api::{Answer, Received},
+use musher_scripted::model_api::{
+    Answer, Received, Turn,
+    responses::{call, reasoning},
 };
-
+use musher_testkit::backend_suite::{Prompts, Subject};
 use serde_json::json;
 
 use crate::stage::{
     Scene, api,
-    script::{begun, call, calls, reasoning, situation, text},
+    script::{begun, calls, text, turn},
     validator,
 };
 
@@ -22,7 +22,7 @@ fn the_schemas_refuse_what_the_vendor_refuses() {
         "model": "m",
         "input": [
             {"type": "message", "role": "user", "content": "go"},
-            reasoning(),
+            reasoning(""),
             call("a", "look", "{}"),
             {"type": "function_call_output", "call_id": "a", "output": "ran"},
         ],
@@ -83,8 +83,8 @@ fn the_schemas_refuse_what_the_vendor_refuses() {
 }
 
 fn answer(dialect: Dialect, received: &Received) -> Answer {
-    let (words, n_results) = situation(received);
-    match (words.as_str(), n_results) {
+    let Turn { prompt, n_results } = turn(dialect, received);
+    match (prompt.as_str(), n_results) {
         ("call", 0) => calls(dialect, &[("a", "look", "{}")]),
         ("ask", 0) => calls(dialect, &[("a", "act", r#"{"path":"x"}"#)]),
         ("ask twice", 0) => calls(dialect, &[("a", "act", "{}"), ("b", "act", r#"{"path":"y"}"#)]),

@@ -9,16 +9,19 @@ use std::{
 use jiff::Timestamp;
 use musher_backend::{Event, TurnEnd};
 use musher_openai_api::Dialect;
-use musher_testkit::{
-    backend_suite::Session,
-    model_api::{Answer, ModelApi, Received},
+use musher_protocol::Usage;
+use musher_scripted::model_api::{
+    Answer, ModelApi, Received, Reply,
+    chat::{self, refusal},
+    responses::{self, call, completed, delta, done, failed, incomplete, message as words, reasoning},
 };
+use musher_testkit::backend_suite::Session;
 use serde_json::json;
 
 use crate::stage::{
     Scene, api, line, message,
     play::{RESPONSES, check, in_order, play},
-    script::{begun, call, calls, completed, delta, done, message as words, reasoning, text},
+    script::{begun, calls, text},
     tools,
 };
 
@@ -61,11 +64,12 @@ async fn an_error_inside_of_an_answer_ends_it_whatever_its_shape() {
 async fn an_error_inside_of_a_chat_answer_ends_it_whatever_its_shape() {
     let stream = || begun(Dialect::Chat, "x");
     let spent = json!({"error": {"code": "insufficient_quota", "message": "m"}, "choices": []});
-    let choice = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"code": 400, "message": "m"}}]});
+    let mut choice = chat::finish("error");
+    choice["choices"][0]["error"] = json!({"code": 400, "message": "m"});
     let object = json!({"object": "error", "message": "m", "code": 401});
     let named = "event: error\ndata: {\"message\":\"m\",\"code\":\"context_length_exceeded\"}\n\n";
     for (answer, expected) in [
-        (stream().event(&spent).bytes("data: [DONE]\n\n"), "quota_exhausted"),
+        (stream().event(&spent).bytes(chat::DONE), "quota_exhausted"),
         (stream().event(&choice), "invalid_request"),
         (stream().event(&object), "authentication_failed"),
         (stream().bytes(named), "context_overflow"),
@@ -82,22 +86,16 @@ async fn an_error_inside_of_a_chat_answer_ends_it_whatever_its_shape() {
 
 #[tokio::test]
 async fn a_failed_response_shows_its_code() {
-    let failed = json!({"type": "response.failed", "response": {
-        "status": "failed",
-        "error": {"code": "vector_store_timeout", "message": "too slow"},
-    }});
-    let (turn, api) = play(Scene::responses(), move |_, _| Answer::stream().event(&failed)).await;
+    let failed = Answer::stream().event(&failed("vector_store_timeout", "too slow"));
+    let (turn, api) = play(Scene::responses(), move |_, _| failed.clone()).await;
     assert_eq!(message(&turn.end), "too slow (vector_store_timeout)");
     assert_eq!(api.requests().len(), 6);
 }
 
 #[tokio::test]
 async fn a_cut_by_length_is_an_end_of_its_own() {
-    let incomplete = json!({"type": "response.incomplete", "response": {
-        "status": "incomplete",
-        "incomplete_details": {"reason": "max_output_tokens"},
-    }});
-    let answer = begun(RESPONSES, "so far").events(&[done(0, words("so far")), incomplete]);
+    let end = [done(0, words("so far")), incomplete("max_output_tokens")];
+    let answer = Answer::stream().event(&delta(0, "so far")).events(&end);
     let (turn, _) = play(Scene::responses(), in_order(vec![answer])).await;
     check(&turn, "taken 0+so far 0=so far Length:max_output_tokens");
 }
@@ -105,22 +103,12 @@ async fn a_cut_by_length_is_an_end_of_its_own() {
 #[tokio::test]
 async fn a_truncated_call_does_not_run_and_is_not_mended() {
     let arguments = r#"{"path":"/"#;
-    let incomplete = json!({"type": "response.incomplete", "response": {
-        "status": "incomplete",
-        "incomplete_details": {"reason": "max_output_tokens"},
-    }});
-    let made = json!({"index": 0, "id": "a", "type": "function", "function": {"name": "act", "arguments": arguments}});
-    let chunk =
-        json!({"choices": [{"index": 0, "delta": {"tool_calls": [made]}, "finish_reason": "length"}]});
-    for (scene, answer, reason) in [
-        (
-            Scene::responses(),
-            Answer::stream().events(&[done(0, call("a", "act", arguments)), incomplete]),
-            "max_output_tokens",
-        ),
-        (Scene::chat(), Answer::stream().event(&chunk).bytes("data: [DONE]\n\n"), "length"),
-    ] {
-        let (turn, _) = play(scene, in_order(vec![answer])).await;
+    let in_responses = [done(0, call("a", "act", arguments)), incomplete("max_output_tokens")];
+    let in_chat = [chat::call(0, "a", "act", arguments), chat::finish("length")];
+    for (scene, events, reason) in
+        [(Scene::responses(), in_responses, "max_output_tokens"), (Scene::chat(), in_chat, "length")]
+    {
+        let (turn, _) = play(scene, in_order(vec![Answer::stream().events(&events)])).await;
         let refused = "error(not run: the answer was cut at its length limit)";
         check(&turn, &format!(r#"taken start(act) act("{{\"path\":\"/") {refused} Length:{reason}"#));
     }
@@ -184,17 +172,15 @@ async fn an_unknown_tool_is_answered_with_those_there_are() {
 
 #[tokio::test]
 async fn empty_and_thought_only_answers_are_repeated_and_then_have_a_name() {
-    let thought =
-        json!({"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm"}]});
-    let empty = Answer::stream().events(&[done(0, thought), completed()]);
-    let (turn, _) = play(Scene::responses(), move |_, _| empty.clone()).await;
+    let reply = Reply { thought: Some("hm".to_owned()), ..Reply::text("") };
+    let (turn, _) = play(Scene::responses(), move |_, _| responses::answer(&reply)).await;
     let expected = "taken 0~hm again(2/3 without [0]) 1~hm again(3/3 without [1]) 2~hm Failed(empty_answer)";
     check(&turn, expected);
 }
 
 #[tokio::test]
 async fn empty_answers_between_others_are_not_in_a_row() {
-    let empty = || Answer::stream().event(&completed());
+    let empty = || text(RESPONSES, "");
     let answers = vec![empty(), empty(), calls(RESPONSES, &[("a", "look", "{}")]), empty(), empty()];
     let (turn, _) = play(Scene::responses(), in_order(answers)).await;
     let twice = "again(2/3 without []) again(3/3 without [])";
@@ -206,7 +192,7 @@ async fn empty_answers_between_others_are_not_in_a_row() {
 
 #[tokio::test]
 async fn a_chat_answer_without_a_reason_for_its_end_is_repeated_a_bounded_number_of_times() {
-    let (turn, api) = play(Scene::chat(), |_, _| begun(Dialect::Chat, "x").bytes("data: [DONE]\n\n")).await;
+    let (turn, api) = play(Scene::chat(), |_, _| begun(Dialect::Chat, "x").bytes(chat::DONE)).await;
     assert_eq!(message(&turn.end), "the stream ended without a `finish_reason`");
     assert_eq!(api.requests().len(), 6);
 }
@@ -220,9 +206,8 @@ async fn a_signature_on_a_chat_call_goes_back_with_it() {
         "function": {"name": "look", "arguments": "{}"},
         "extra_content": {"google": {"thought_signature": "sig"}},
     });
-    let answer = Answer::stream().events(&[
-        json!({"choices": [{"index": 0, "delta": {"tool_calls": [signed]}, "finish_reason": "stop"}]}),
-    ]);
+    let call = chat::delta(&json!({"tool_calls": [signed]}));
+    let answer = Answer::stream().events(&[call, chat::finish("stop")]);
     let (turn, api) =
         play(
             Scene::chat(),
@@ -244,7 +229,7 @@ async fn reasoning_goes_back_in_front_of_the_call_that_it_led_to() {
         second["input"],
         json!([
             {"type": "message", "role": "user", "content": "go"},
-            reasoning(),
+            reasoning(""),
             call("a", "look", "{}"),
             {"type": "function_call_output", "call_id": "a", "output": "ran with {}"},
         ])
@@ -257,8 +242,7 @@ async fn reasoning_goes_back_in_front_of_the_call_that_it_led_to() {
 
 #[tokio::test]
 async fn opaque_items_that_the_vendor_refuses_are_dropped_once() {
-    let refuses =
-        || Answer::json(400, &json!({"error": {"code": "invalid_encrypted_content", "message": "not ours"}}));
+    let refuses = || refusal(400, "invalid_encrypted_content", "not ours");
     let first = calls(RESPONSES, &[("a", "look", "{}")]);
     let (turn, api) = play(Scene::responses(), in_order(vec![first.clone(), refuses()])).await;
     assert!(
@@ -319,7 +303,7 @@ async fn a_delay_that_one_session_was_told_holds_for_the_others() {
 #[tokio::test]
 async fn spent_money_is_not_asked_for_twice() {
     for code in ["insufficient_quota", "organization_spend_limit_exceeded"] {
-        let spent = Answer::json(429, &json!({"error": {"code": code, "message": "pay"}}));
+        let spent = refusal(429, code, "pay");
         let (turn, api) = play(Scene::responses(), move |_, _| spent.clone()).await;
         check(&turn, "Failed(quota_exhausted)");
         assert_eq!(api.requests().len(), 1);
@@ -365,7 +349,7 @@ async fn another_input_at_a_limit_is_another_turn() {
 #[tokio::test]
 async fn a_request_that_the_vendor_refuses_is_not_repeated() {
     for (status, code) in [(400, "unsupported_value"), (413, "request_too_large"), (422, "unprocessable")] {
-        let refused = Answer::json(status, &json!({"error": {"code": code, "message": "no"}}));
+        let refused = refusal(status, code, "no");
         let (turn, api) = play(Scene::responses(), move |_, _| refused.clone()).await;
         check(&turn, "Failed(invalid_request)");
         assert_eq!(api.requests().len(), 1);
@@ -417,30 +401,27 @@ async fn comments_prove_a_connection_and_no_progress() {
 
 #[tokio::test]
 async fn a_refusal_or_a_filter_is_an_end_that_is_not_repeated() {
-    let refusal = json!({"type": "message", "id": "m", "role": "assistant", "status": "completed",
+    let refusing = json!({"type": "message", "id": "m", "role": "assistant", "status": "completed",
         "content": [{"type": "refusal", "refusal": "I cannot"}]});
-    let filtered = json!({"type": "response.incomplete", "response": {
-        "incomplete_details": {"reason": "content_filter"}}});
-    let chunk = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]});
     for (scene, answer, expected) in [
         (
             Scene::responses(),
-            Answer::stream().events(&[done(0, refusal), completed()]),
+            Answer::stream().events(&[done(0, refusing), completed(&Usage::default())]),
             "taken 0+I cannot 0=I cannot Refused(I cannot)",
         ),
         (
             Scene::responses(),
-            Answer::stream().event(&filtered),
+            Answer::stream().event(&incomplete("content_filter")),
             "taken Refused(the provider's filter ended the answer)",
         ),
         (
             Scene::chat(),
-            Answer::stream().event(&chunk),
+            Answer::stream().event(&chat::finish("content_filter")),
             "taken Refused(the provider's filter ended the answer)",
         ),
         (
             Scene::responses(),
-            Answer::json(400, &json!({"error": {"code": "content_policy_violation", "message": "no"}})),
+            refusal(400, "content_policy_violation", "no"),
             "Refused(no (content_policy_violation, status 400))",
         ),
     ] {
@@ -474,8 +455,7 @@ async fn what_nothing_helps_fails_at_once_with_the_request_and_without_the_key()
         (404, "model_not_found", "model_not_found"),
     ] {
         let said = format!("wrong: {}", crate::stage::KEY);
-        let refused = Answer::json(status, &json!({"error": {"code": code, "message": said}}))
-            .header("x-request-id", "req_7");
+        let refused = refusal(status, code, &said).header("x-request-id", "req_7");
         let (turn, api) = play(Scene::responses(), move |_, _| refused.clone()).await;
         check(&turn, &format!("Failed({expected})"));
         assert_eq!(message(&turn.end), format!("wrong: [key] ({code}, status {status}, request req_7)"));
@@ -496,7 +476,7 @@ async fn pages_and_unknown_events_do_no_harm() {
     let page = Answer::page(502, "<html>Bad gateway</html>");
     let odd = Answer::stream()
         .events(&[json!({"type": "response.new_thing", "delta": 7}), json!({"type": "keepalive"})])
-        .events(&[delta(0, "hi"), done(0, words("hi")), completed()]);
+        .events(&[delta(0, "hi"), done(0, words("hi")), completed(&Usage::default())]);
     let login = Answer::page(200, "<html>Sign in</html>");
     let empty = Answer::page(500, "");
     let garbled = begun(RESPONSES, "x").bytes("data: <html>\n\n");
@@ -554,7 +534,7 @@ async fn a_server_that_knows_none_of_the_fields_that_can_be_spared_is_asked_with
                 unknown.map_or_else(|| text(dialect, "fine"), |(_, param)| Answer::json(400, &refused(param)))
             },
         );
-        let api = Arc::new(api.await);
+        let api = Arc::new(api.await.expect("loopback has a free port"));
         let turn = scene.start(&api).await.turn("go").await;
         assert_eq!(turn.end, TurnEnd::completed(), "{dialect:?}");
         assert_eq!(api.requests().len(), spared.len() + 1, "{dialect:?}");

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use musher_backend::{HistoryEntry, Launch, TurnEnd};
 use musher_openai_api::Dialect;
 use musher_protocol::{EventId, Role, TranscriptEntry, WorkerRef};
-use musher_testkit::model_api::ModelApi;
+use musher_scripted::model_api::{
+    ModelApi,
+    responses::{call, reasoning},
+};
 use serde_json::{Value, json};
 
 use crate::stage::{
     Scene, api, line,
-    script::{call, calls, reasoning, text},
+    script::{calls, text},
 };
 
 const RESPONSES: Dialect = Dialect::Responses;
@@ -72,7 +75,7 @@ async fn go_on(model: &'static str, history: Vec<HistoryEntry>) -> (String, Valu
 }
 
 fn sent(api: &ModelApi) -> Value {
-    assert_eq!(api.violations(), Vec::<String>::new());
+    assert_eq!(api.violations(), []);
     api.requests()[0].body["input"].clone()
 }
 
@@ -101,7 +104,7 @@ async fn a_later_session_sends_what_an_earlier_one_reported() {
         sent,
         json!([
             {"type": "message", "role": "user", "content": "go"},
-            reasoning(),
+            reasoning(""),
             call("a", "look", "{}"),
             {"type": "function_call_output", "call_id": "a", "output": "ran"},
             {"type": "message", "role": "user", "content": "go on"},

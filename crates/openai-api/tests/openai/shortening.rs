@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use musher_testkit::model_api::Answer;
-use serde_json::{Value, json};
+use musher_scripted::model_api::{
+    Reply,
+    chat::refusal,
+    responses::{answer, turn},
+};
+use serde_json::Value;
 
 use crate::stage::{
     Scene, api, line,
     play::{RESPONSES, check},
-    script::{begun, calls, completed, done, message as words, situation, text},
+    script::{begun, calls, text},
 };
 
 #[tokio::test]
 async fn a_conversation_that_is_too_long_is_shortened_by_the_model_itself() {
     let long = "x".repeat(8000);
-    let overflow =
-        || Answer::json(400, &json!({"error": {"code": "context_length_exceeded", "message": "long"}}));
+    let overflow = || refusal(400, "context_length_exceeded", "long");
     let api = Arc::new(
-        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
+        api(RESPONSES, move |received, number| match (number, turn(received).prompt.as_str()) {
             (0 | 1, _) => text(RESPONSES, &long),
             (2, _) => overflow(),
             (3, asked) if asked.starts_with("This conversation has become too long") => {
@@ -50,11 +53,11 @@ async fn the_vendors_own_count_says_when_a_conversation_is_too_long() {
     let long = "x".repeat(1000);
     let api = Arc::new(
         api(RESPONSES, |received, _| {
-            let is_summary = situation(received).0.starts_with("This conversation has");
+            let is_summary = turn(received).prompt.starts_with("This conversation has");
             let said = if is_summary { "all is well" } else { "fine" };
-            let mut end = completed();
-            end["response"]["usage"]["input_tokens"] = json!(if is_summary { 10 } else { 950 });
-            Answer::stream().events(&[done(0, words(said)), end])
+            let mut reply = Reply::text(said);
+            reply.usage.input_tokens = Some(if is_summary { 10 } else { 950 });
+            answer(&reply)
         })
         .await,
     );
@@ -70,9 +73,9 @@ async fn the_vendors_own_count_says_when_a_conversation_is_too_long() {
 #[tokio::test]
 async fn a_summary_is_asked_for_again_without_what_the_vendor_refuses() {
     let long = "x".repeat(8000);
-    let refused = |code: &str| Answer::json(400, &json!({"error": {"code": code, "message": "no"}}));
+    let refused = |code: &str| refusal(400, code, "no");
     let api = Arc::new(
-        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
+        api(RESPONSES, move |received, number| match (number, turn(received).prompt.as_str()) {
             (0, _) => calls(RESPONSES, &[("a", "look", "{}")]),
             (1 | 2, _) => text(RESPONSES, &long),
             (3, "third") => refused("context_length_exceeded"),
@@ -96,11 +99,10 @@ async fn a_summary_is_asked_for_again_without_what_the_vendor_refuses() {
 #[tokio::test]
 async fn a_conversation_that_is_too_long_to_be_summed_up_is_summed_up_by_its_later_half() {
     let long = "x".repeat(8000);
-    let overflow =
-        || Answer::json(400, &json!({"error": {"code": "context_length_exceeded", "message": "long"}}));
+    let overflow = || refusal(400, "context_length_exceeded", "long");
     let is_summary = |asked: &str| asked.starts_with("This conversation has become too long");
     let api = Arc::new(
-        api(RESPONSES, move |received, number| match (number, situation(received).0.as_str()) {
+        api(RESPONSES, move |received, number| match (number, turn(received).prompt.as_str()) {
             (0 | 1, _) => text(RESPONSES, &long),
             (2, "third") => overflow(),
             (3, asked) if is_summary(asked) => overflow(),
@@ -126,12 +128,11 @@ async fn a_conversation_that_is_too_long_to_be_summed_up_is_summed_up_by_its_lat
 async fn a_conversation_is_shortened_before_it_overflows_and_not_without_end() {
     let mut scene = Scene::responses();
     scene.window = Some(1000);
-    let overflow = json!({"error": {"code": "context_length_exceeded", "message": "long"}});
     let api = Arc::new(
-        api(RESPONSES, move |received, _| match situation(received).0.as_str() {
+        api(RESPONSES, move |received, _| match turn(received).prompt.as_str() {
             "short" => text(RESPONSES, &"y".repeat(2000)),
             asked if asked.starts_with("This conversation has") => text(RESPONSES, "all is well"),
-            _ => Answer::json(400, &overflow),
+            _ => refusal(400, "context_length_exceeded", "long"),
         })
         .await,
     );

@@ -10,10 +10,8 @@ use jsonschema::Validator;
 use musher_backend::{Event, Launch, TurnEnd};
 use musher_openai_api::{Dialect, OpenAiApi, OpenAiOptions};
 use musher_protocol::WorkerId;
-use musher_testkit::{
-    backend_suite::{Footprint, Prompts, Session, Subject},
-    model_api::{Answer, ModelApi, Received},
-};
+use musher_scripted::model_api::{Answer, ModelApi, Received, Violation, chat, responses};
+use musher_testkit::backend_suite::{Footprint, Prompts, Session, Subject};
 use musher_turn_loop::{ApiKey, Pace};
 use serde_json::Value;
 
@@ -30,12 +28,9 @@ pub(crate) async fn api(
     dialect: Dialect,
     script: impl Fn(&Received, usize) -> Answer + Send + Sync + 'static,
 ) -> ModelApi {
-    let route = match dialect {
-        Dialect::Responses => "/v1/responses",
-        Dialect::Chat => "/v1/chat/completions",
-    };
     let validator = validator(dialect);
-    ModelApi::start(move |received| violations(received, route, &validator), script).await
+    let api = ModelApi::start(move |received| violations(received, dialect, &validator), script);
+    api.await.expect("loopback has a free port")
 }
 
 /// What the vendor takes in this dialect.
@@ -48,58 +43,14 @@ pub(crate) fn validator(dialect: Dialect) -> Validator {
     jsonschema::validator_for(&schema).expect("the schema is one")
 }
 
-fn violations(received: &Received, route: &str, validator: &Validator) -> Vec<String> {
-    let mut violations: Vec<_> = validator
-        .iter_errors(&received.body)
-        .map(|error| format!("{error} at {}", error.instance_path()))
-        .collect();
-    violations.extend(unpaired(&received.body));
-    if received.path != route {
-        violations.push(format!("no route {}", received.path));
-    }
-    if received.header("authorization") != Some(&format!("Bearer {KEY}")) {
-        violations.push("no such key".to_owned());
-    }
+fn violations(received: &Received, dialect: Dialect, validator: &Validator) -> Vec<Violation> {
+    let mut violations = match dialect {
+        Dialect::Responses => responses::violations(received, KEY),
+        Dialect::Chat => chat::violations(received, KEY),
+    };
+    let errors = validator.iter_errors(&received.body);
+    violations.extend(errors.map(|error| Violation::new(format!("{error} at {}", error.instance_path()))));
     violations
-}
-
-/// What no schema can say: every call has one result, which comes behind it, and reasoning leads to something.
-fn unpaired(body: &Value) -> Vec<String> {
-    let mut violations = Vec::new();
-    let mut open = Vec::new();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let items = |field: &str| body[field].as_array().cloned().unwrap_or_default();
-    for (at, item) in items("input").iter().enumerate() {
-        match item["type"].as_str() {
-            Some("function_call") => open.push(text(&item["call_id"])),
-            Some("function_call_output") => close(&mut open, &text(&item["call_id"]), &mut violations),
-            Some("reasoning") => {
-                let next = &items("input").get(at + 1).cloned().unwrap_or_default();
-                let is_led_to = next["type"] == "function_call" || next["role"] == "assistant";
-                violations.extend((!is_led_to).then(|| format!("reasoning {} leads nowhere", item["id"])));
-            }
-            _ => {}
-        }
-    }
-    for message in items("messages") {
-        if message["role"] == "tool" {
-            close(&mut open, &text(&message["tool_call_id"]), &mut violations);
-            continue;
-        }
-        // In this dialect results come at once.
-        violations.extend(open.drain(..).map(|id| format!("no result of call {id}")));
-        let calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
-        open.extend(calls.iter().map(|call| text(&call["id"])));
-    }
-    violations.extend(open.into_iter().map(|id| format!("no result of call {id}")));
-    violations
-}
-
-fn close(open: &mut Vec<String>, id: &str, violations: &mut Vec<String>) {
-    match open.iter().position(|call| call == id) {
-        Some(at) => drop(open.remove(at)),
-        None => violations.push(format!("no call for result {id}")),
-    }
 }
 
 /// How a session is started, as far as tests differ in it.

@@ -3,30 +3,31 @@
 use std::sync::Arc;
 
 use musher_backend::{Event, ToolOutput, Verdict};
+use musher_scripted::model_api::responses::turn;
 use serde_json::json;
 
 use crate::stage::{
     Scene, api,
     play::{RESPONSES, check, in_order, play},
-    script::{begun, calls, situation, text},
+    script::{begun, calls, text},
     tools,
 };
 
 #[tokio::test]
 async fn an_interrupt_closes_the_connection_and_keeps_what_was_said() {
-    let answers = vec![begun(RESPONSES, "half a").hang()];
+    let answers = vec![begun(RESPONSES, "half").hang()];
     let api = Arc::new(api(RESPONSES, in_order(answers)).await);
     let mut session = Scene::responses().start(&api).await;
     let input_id = session.input("go").await;
     session.content().await;
     session.interrupt().await;
     let turn = session.turn_end(input_id).await;
-    check(&turn, "taken 0+half a Interrupted");
+    check(&turn, "taken 0+half Interrupted");
     assert!(turn.events.contains(&Event::Usage(musher_protocol::Usage::default())), "unknown, not nothing");
     api.abandoned(1).await;
     session.completed_turn("and now").await;
     let input = &api.requests()[1].body["input"];
-    assert_eq!(input[1], json!({"type": "message", "role": "assistant", "content": "half a"}));
+    assert_eq!(input[1], json!({"type": "message", "role": "assistant", "content": "half"}));
 }
 
 #[tokio::test]
@@ -112,7 +113,7 @@ async fn steers_join_before_the_next_call_of_the_model() {
     let api = Arc::new(
         api(RESPONSES, |received, number| match number {
             0 => calls(RESPONSES, &[("a", "act", "{}")]),
-            _ => text(RESPONSES, &format!("heard {}", situation(received).0)),
+            _ => text(RESPONSES, &format!("heard {}", turn(received).prompt)),
         })
         .await,
     );

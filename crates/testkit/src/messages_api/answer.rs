@@ -2,11 +2,9 @@
 
 use std::{iter, time::Duration};
 
-use bytes::Bytes;
+use musher_scripted::model_api;
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::playback::Frame;
 
 /// What every answer reports as `usage.input_tokens`.
 pub const INPUT_TOKENS: u64 = 100;
@@ -72,43 +70,55 @@ impl Answer {
     }
 
     /// The message as a stream of events.
-    pub(super) fn frames(&self, model: &str, id: Uuid) -> Vec<Frame> {
+    pub(super) fn stream(&self, model: &str, id: Uuid) -> model_api::Answer {
         let start = message(model, id, Vec::new(), Value::Null, 1);
-        let mut frames = vec![event(json!({"type": "message_start", "message": start}))];
-        let (limit, last) = match self.ending {
-            Ending::Complete => (usize::MAX, None),
-            Ending::Disconnect { after } => (after, Some(vec![Frame::Disconnect])),
-            Ending::Error { after } => {
-                let error = json!({"type": "overloaded_error", "message": "Overloaded"});
-                (after, Some(vec![event(json!({"type": "error", "error": error}))]))
-            }
-            Ending::Silence { after } => (after, Some(vec![Frame::Silence])),
-        };
+        let mut stream =
+            event(model_api::Answer::stream(), &json!({"type": "message_start", "message": start}));
+        let limit = self.ending.limit();
         let mut n_deltas = 0;
         for (index, block) in self.blocks.iter().enumerate() {
             let start = block.start(index, id);
-            frames
-                .push(event(json!({"type": "content_block_start", "index": index, "content_block": start})));
+            let start = json!({"type": "content_block_start", "index": index, "content_block": start});
+            stream = event(stream, &start);
             for delta in block.deltas() {
-                if let (true, Some(last)) = (n_deltas == limit, &last) {
-                    frames.extend_from_slice(last);
-                    return frames;
+                if n_deltas == limit {
+                    return self.ending.of(stream);
                 }
                 n_deltas += 1;
-                frames.push(event(json!({"type": "content_block_delta", "index": index, "delta": delta})));
-                if !self.pace.is_zero() {
-                    frames.push(Frame::Pause(self.pace));
-                }
+                let delta = json!({"type": "content_block_delta", "index": index, "delta": delta});
+                stream = event(stream, &delta).pause(self.pace);
             }
-            frames.push(event(json!({"type": "content_block_stop", "index": index})));
+            stream = event(stream, &json!({"type": "content_block_stop", "index": index}));
         }
-        frames.push(event(json!({
+        let delta = json!({
             "type": "message_delta",
             "delta": {"stop_reason": self.stop.name(), "stop_sequence": null},
             "usage": {"output_tokens": OUTPUT_TOKENS},
-        })));
-        frames.push(event(json!({"type": "message_stop"})));
-        frames
+        });
+        event(event(stream, &delta), &json!({"type": "message_stop"}))
+    }
+}
+
+impl Ending {
+    /// How many deltas come before it.
+    fn limit(self) -> usize {
+        match self {
+            Self::Complete => usize::MAX,
+            Self::Disconnect { after } | Self::Error { after } | Self::Silence { after } => after,
+        }
+    }
+
+    /// What comes behind these deltas.
+    fn of(self, stream: model_api::Answer) -> model_api::Answer {
+        match self {
+            Self::Complete => stream,
+            Self::Disconnect { .. } => stream.cut(),
+            Self::Error { .. } => {
+                let error = json!({"type": "overloaded_error", "message": "Overloaded"});
+                event(stream, &json!({"type": "error", "error": error}))
+            }
+            Self::Silence { .. } => stream.hang(),
+        }
     }
 }
 
@@ -203,10 +213,8 @@ fn message(model: &str, id: Uuid, content: Vec<Value>, stop_reason: Value, outpu
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "every caller builds the event in the call")]
-fn event(event: Value) -> Frame {
-    let name = event["type"].as_str().unwrap_or_default();
-    Frame::Bytes(Bytes::from(format!("event: {name}\ndata: {event}\n\n")))
+fn event(stream: model_api::Answer, event: &Value) -> model_api::Answer {
+    stream.event_of(event["type"].as_str().unwrap_or_default(), event)
 }
 
 #[cfg(test)]

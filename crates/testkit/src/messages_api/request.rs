@@ -1,79 +1,52 @@
-//! A request as it arrived, and whether the vendor would take it.
+//! Whether the vendor would take a request, and what for.
 
 use std::collections::HashSet;
 
-use hyper::{HeaderMap, Method};
+use musher_scripted::model_api::Received;
 use serde_json::Value;
 
-use super::{
-    prompt::{Turn, texts},
-    violation::Violation,
-};
+use super::{prompt::texts, violation::Violation};
 
 /// The version of the API that this fake speaks.
 const VERSION: &str = "2023-06-01";
 
-/// A request as it arrived.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Received {
-    /// Its method.
-    pub method: Method,
-    /// Its path, with the query.
-    pub path: String,
-    /// All of its headers.
-    pub headers: HeaderMap,
-    /// Its body; null when that was no JSON.
-    pub body: Value,
+/// Says which route a request is for, or what is wrong with it.
+pub(super) fn check(request: &Received, api_key: &str) -> Result<Route, Violation> {
+    let route = route(request)?;
+    // A login sends a token in the place of a key.
+    let token = request.header("authorization").and_then(|header| header.strip_prefix("Bearer "));
+    if request.header("x-api-key").or(token) != Some(api_key) {
+        return Err(Violation::ApiKey);
+    }
+    if request.header("anthropic-version") != Some(VERSION) {
+        return Err(Violation::Version);
+    }
+    if !request.body.is_object() {
+        return Err(Violation::Json);
+    }
+    if request.body["model"].as_str().is_none_or(str::is_empty) {
+        return Err(Violation::Field("model"));
+    }
+    match route {
+        Route::Messages { .. } if request.body["max_tokens"].as_u64().is_none_or(|tokens| tokens == 0) => {
+            return Err(Violation::Field("max_tokens"));
+        }
+        Route::Messages { .. } | Route::CountTokens => {}
+    }
+    check_messages(request.body["messages"].as_array().ok_or(Violation::Field("messages"))?)?;
+    Ok(route)
 }
 
-impl Received {
-    /// The last text of the user in it, as the model sees it.
-    pub fn prompt(&self) -> String {
-        Turn::of(&self.body).prompt
-    }
-
-    /// Says which route it is for, or what is wrong with it.
-    pub(super) fn check(&self, api_key: &str) -> Result<Route, Violation> {
-        let route = self.route()?;
-        // A login sends a token in the place of a key.
-        let token = self.header("authorization").and_then(|header| header.strip_prefix("Bearer "));
-        if self.header("x-api-key").or(token) != Some(api_key) {
-            return Err(Violation::ApiKey);
-        }
-        if self.header("anthropic-version") != Some(VERSION) {
-            return Err(Violation::Version);
-        }
-        if !self.body.is_object() {
-            return Err(Violation::Json);
-        }
-        if self.body["model"].as_str().is_none_or(str::is_empty) {
-            return Err(Violation::Field("model"));
-        }
-        match route {
-            Route::Messages { .. } if self.body["max_tokens"].as_u64().is_none_or(|tokens| tokens == 0) => {
-                return Err(Violation::Field("max_tokens"));
-            }
-            Route::Messages { .. } | Route::CountTokens => {}
-        }
-        check_messages(self.body["messages"].as_array().ok_or(Violation::Field("messages"))?)?;
-        Ok(route)
-    }
-
-    fn route(&self) -> Result<Route, Violation> {
-        let path = self.path.split_once('?').map_or(self.path.as_str(), |(path, _query)| path);
-        match (self.method.as_str(), path) {
-            ("POST", "/v1/messages") => match self.body.get("stream") {
-                None | Some(Value::Bool(false)) => Ok(Route::Messages { reply: Reply::Whole }),
-                Some(Value::Bool(true)) => Ok(Route::Messages { reply: Reply::Stream }),
-                Some(_) => Err(Violation::Field("stream")),
-            },
-            ("POST", "/v1/messages/count_tokens") => Ok(Route::CountTokens),
-            (method, path) => Err(Violation::Route { method: method.into(), path: path.into() }),
-        }
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+fn route(request: &Received) -> Result<Route, Violation> {
+    let path = request.path.split_once('?').map_or(request.path.as_str(), |(path, _query)| path);
+    match (request.method.as_str(), path) {
+        ("POST", "/v1/messages") => match request.body.get("stream") {
+            None | Some(Value::Bool(false)) => Ok(Route::Messages { reply: Reply::Whole }),
+            Some(Value::Bool(true)) => Ok(Route::Messages { reply: Reply::Stream }),
+            Some(_) => Err(Violation::Field("stream")),
+        },
+        ("POST", "/v1/messages/count_tokens") => Ok(Route::CountTokens),
+        (method, path) => Err(Violation::Route { method: method.into(), path: path.into() }),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
+use musher_scripted::model_api;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     answer::{Answer, Block, Cut, Ending, StopReason},
@@ -35,6 +37,17 @@ pub(super) struct Refusal {
     pub(super) kind: &'static str,
     pub(super) message: String,
     pub(super) headers: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    /// In the vendor's shape.
+    pub(super) fn answer(&self) -> model_api::Answer {
+        let error = json!({"type": self.kind, "message": self.message});
+        let request_id = format!("req_{}", Uuid::new_v4().simple());
+        let body = json!({"type": "error", "error": error, "request_id": request_id});
+        let answer = model_api::Answer::json(self.status, &body);
+        self.headers.iter().fold(answer, |answer, (name, value)| answer.header(name, value))
+    }
 }
 
 /// The script for a turn: `attempt` counts the requests with this prompt from 1, `now` is in unix

@@ -2,17 +2,19 @@
 
 use std::fmt;
 
+use musher_scripted::model_api;
+
+use super::scenario::Refusal;
+
 /// A rule of the API that a request broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Violation {
+pub(super) enum Violation {
     /// Neither of the two routes that there are.
     Route { method: String, path: String },
     /// The `x-api-key` is missing or not the fake's own.
     ApiKey,
     /// `anthropic-version` is missing or unknown.
     Version,
-    /// The body is longer than the vendor takes, or broke off.
-    Body,
     /// The body is not a JSON object.
     Json,
     /// A field of the body is missing or of the wrong type.
@@ -32,12 +34,21 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// As it is kept, with how the vendor refuses it.
+    pub(super) fn kept(&self) -> model_api::Violation {
+        model_api::Violation::new(self.to_string()).refused_with(self.refusal().answer())
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        let (status, kind) = self.status();
+        Refusal { status, kind, message: self.to_string(), headers: Vec::new() }
+    }
+
     /// The HTTP status and the vendor's error type for it.
-    pub(super) fn refusal(&self) -> (u16, &'static str) {
+    fn status(&self) -> (u16, &'static str) {
         match self {
             Self::Route { .. } => (404, "not_found_error"),
             Self::ApiKey => (401, "authentication_error"),
-            Self::Body => (413, "request_too_large"),
             Self::Version
             | Self::Json
             | Self::Field(_)
@@ -57,7 +68,6 @@ impl fmt::Display for Violation {
             Self::Route { method, path } => write!(f, "no route {method} {path}"),
             Self::ApiKey => write!(f, "invalid x-api-key"),
             Self::Version => write!(f, "anthropic-version: header is required"),
-            Self::Body => write!(f, "request exceeds the maximum size or broke off"),
             Self::Json => write!(f, "the request body is not a JSON object"),
             Self::Field(name) => write!(f, "{name}: missing or of the wrong type"),
             Self::Role { message, role } => write!(f, "messages.{message}: unexpected role `{role}`"),

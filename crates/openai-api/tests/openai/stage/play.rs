@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use musher_openai_api::Dialect;
-use musher_testkit::{
-    backend_suite::Turn,
-    model_api::{Answer, ModelApi, Received},
-};
+use musher_scripted::model_api::{Answer, ModelApi, Received};
+use musher_testkit::backend_suite::Turn;
 
 use super::{Scene, api, line, script::text};
 
@@ -20,7 +18,7 @@ pub(crate) async fn play(
     let api = Arc::new(api(scene.dialect, script).await);
     let mut session = scene.start(&api).await;
     let turn = session.turn("go").await;
-    assert_eq!(api.violations(), Vec::<String>::new());
+    assert_eq!(api.violations(), []);
     (turn, api)
 }
 

@@ -1,8 +1,10 @@
+use musher_scripted::model_api::Frame;
+
 use super::*;
 
 /// The frames of an answer, one word each.
 fn show(answer: &Answer) -> Vec<String> {
-    answer.frames("fake-model", Uuid::nil()).iter().map(show_frame).collect()
+    answer.stream("fake-model", Uuid::nil()).frames().iter().map(show_frame).collect()
 }
 
 fn show_frame(frame: &Frame) -> String {

@@ -1,5 +1,5 @@
 use musher_backend::{Link, Report, ToolOutput};
-use musher_testkit::model_api::{Answer, ModelApi};
+use musher_scripted::model_api::{Answer, ModelApi};
 use serde_json::json;
 
 use super::*;
@@ -8,7 +8,7 @@ use crate::session::scene;
 #[tokio::test]
 async fn a_turn_that_calls_tools_without_end_is_ended() {
     let call = json!({"call": "look"});
-    let api = ModelApi::start(|_| Vec::new(), move |_, _| Answer::stream().event(&call)).await;
+    let api = ModelApi::start(|_| Vec::new(), move |_, _| Answer::stream().event(&call)).await.unwrap();
     let (link, mut runtime) = Link::pair();
     let mut session = scene::session(link, api.url(), Vec::new());
     let mut turn = Turn::new(Input::user("go"));

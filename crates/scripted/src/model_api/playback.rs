@@ -10,8 +10,10 @@ use tokio::{task::yield_now, time::sleep};
 
 /// One step of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Frame {
+pub enum Frame {
+    /// These are sent.
     Bytes(Bytes),
+    /// Nothing is, for so long.
     Pause(Duration),
     /// The connection ends here, without an end of the body.
     Disconnect,
@@ -20,9 +22,9 @@ pub(crate) enum Frame {
 }
 
 /// A body that plays frames in order.
-pub(crate) type Playback = UnsyncBoxBody<Bytes, Disconnected>;
+pub(super) type Playback = UnsyncBoxBody<Bytes, Disconnected>;
 
-pub(crate) fn play(frames: Vec<Frame>) -> Playback {
+pub(super) fn play(frames: Vec<Frame>) -> Playback {
     StreamBody::new(stream::unfold(VecDeque::from(frames), next)).boxed_unsync()
 }
 
@@ -46,7 +48,7 @@ async fn next(mut frames: VecDeque<Frame>) -> Option<(Step, VecDeque<Frame>)> {
 
 /// The script wants the connection to end.
 #[derive(Debug)]
-pub(crate) struct Disconnected;
+pub(super) struct Disconnected;
 
 impl fmt::Display for Disconnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

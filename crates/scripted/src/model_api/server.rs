@@ -1,28 +1,26 @@
-//! Sockets, requests and the log; what is answered comes from the test.
+//! Sockets, requests and the log; what is answered comes from the script.
 
-use std::{future, sync::Arc};
+use std::{future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
-    Request, Response, StatusCode,
-    body::{Frame as HttpFrame, Incoming},
+    Request, Response,
+    body::{Body as _, Frame as HttpFrame, Incoming},
     header::{HeaderName, HeaderValue},
 };
-use serde_json::json;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 
-use super::{Answer, Log, Part, Received};
-use crate::{
-    listening,
+use super::{
+    Answer, Log, Part, Received, Violation, listening,
     playback::{Disconnected, play},
 };
 
-/// A status that nobody mends, repeats or expects, so that no test passes over a violation.
-const VIOLATION: u16 = 418;
 /// More than any vendor takes.
 const MAX_BODY: usize = 64 << 20;
+/// Longer than a body of that size takes over the loopback interface on a busy machine.
+const BODY_TIME: Duration = Duration::from_secs(60);
 
 type Body = UnsyncBoxBody<Bytes, Disconnected>;
 
@@ -48,35 +46,43 @@ impl Desk {
         // From here on the client waits, and may stop to.
         let waiting = Waiting { log: self.log.clone(), is_over: false };
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, MAX_BODY).collect().await.map(|body| body.to_bytes());
+        let body = whole(body).await;
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let received = Received {
+            method: head.method.to_string(),
             path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
             headers: head.headers.iter().map(text).collect(),
-            body: body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default(),
+            body: body.as_ref().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default(),
         };
-        let violations = (self.part.check)(&received);
+        let violations = match &body {
+            Some(_) => (self.part.check)(&received),
+            None => vec![without_body()],
+        };
+        let n_bytes = body.map_or(0, |body| body.len());
         let mut number = 0;
-        let is_refused = !violations.is_empty();
-        // Without a word of what is wrong: a client may leave out what a message names, and go on.
-        let refusal = json!({"error": {"message": "the request is not what the vendor takes"}});
-        self.log.send_modify(|log| {
-            number = log.requests.len();
-            log.requests.push(received.clone());
-            log.violations.extend(violations);
-        });
-        let answer = if is_refused {
-            Answer::json(VIOLATION, &refusal)
-        } else {
-            (self.part.script)(&received, number)
+        self.log.send_modify(|log| number = log.take(received.clone(), n_bytes, &violations));
+        let answer = match violations.first() {
+            Some(violation) => violation.refusal().clone(),
+            None => (self.part.script)(&received, number),
         };
-        if answer.status == 0 {
-            future::pending::<()>().await;
-        }
-        response(answer, waiting)
+        response(answer, waiting).await
     }
+}
+
+/// The body, where all of it came.
+async fn whole(body: Incoming) -> Option<Bytes> {
+    // One that says itself that it is too large is not waited for.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return None;
+    }
+    let read = timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await;
+    read.ok().and_then(Result::ok).map(|body| body.to_bytes())
+}
+
+fn without_body() -> Violation {
+    Violation::new("the body is larger than 64 MiB, or broke off")
 }
 
 /// Counts an answer as abandoned when it is dropped before its end.
@@ -89,20 +95,18 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.is_over {
-            self.log.send_modify(|log| log.n_abandoned += 1);
+            self.log.send_modify(Log::abandon);
         }
     }
 }
 
-fn response(answer: Answer, waiting: Waiting) -> Response<Body> {
-    let Answer { status, headers, frames } = answer;
+async fn response(answer: Answer, waiting: Waiting) -> Response<Body> {
+    let (head, frames) = answer.into_parts();
+    let Some(head) = head else { return future::pending().await };
     let body = StreamBody::new(watched(play(frames).into_data_stream(), waiting));
     let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = StatusCode::from_u16(status).expect("tests only use statuses that exist");
-    for (name, value) in headers {
-        let value = HeaderValue::try_from(value).expect("tests write only visible characters");
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    }
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
     response
 }
 

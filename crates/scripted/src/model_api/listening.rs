@@ -1,4 +1,4 @@
-//! A server of a test: connections in, requests to whoever answers them.
+//! Connections in, requests to whoever answers them.
 
 use std::{convert::Infallible, error::Error};
 
@@ -11,11 +11,11 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::JoinSet};
 
-/// More than the clients of any one test; a client that leaks connections stalls and is seen.
+/// More than the clients of any one test or demo; a client that leaks connections stalls and is seen.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Serves until it is dropped.
-pub(crate) async fn serve<A, F, B>(listener: TcpListener, answer: A)
+pub(super) async fn serve<A, F, B>(listener: TcpListener, answer: A)
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -35,11 +35,11 @@ where
                         let mut http = http1::Builder::new();
                         http.timer(TokioTimer::new());
                         // It fails when the client leaves in mid-answer or the script ends the connection; both are
-                        // what a test wanted, and what matters was logged when the request came.
+                        // what somebody wanted, and what matters was logged when the request came.
                         let _ended = http.serve_connection(TokioIo::new(stream), service).await;
                     });
                 }
-                // Out of descriptors: the test that waits for an answer fails and shows it.
+                // Out of descriptors: whoever waits for an answer fails and shows it.
                 Err(_) => return,
             },
             Some(_ended) = connections.join_next() => {}
