@@ -138,11 +138,14 @@ fn failed(value: &Value) -> Failure {
 }
 
 fn tokens(usage: &Value) -> Option<Tokens> {
-    usage.is_object().then(|| Tokens {
-        input: usage["prompt_tokens"].as_u64(),
-        output: usage["completion_tokens"].as_u64(),
-        cache_read: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
-        cache_write: None,
-        reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
+    usage.is_object().then(|| {
+        let input = &usage["prompt_tokens_details"];
+        Tokens {
+            input: usage["prompt_tokens"].as_u64(),
+            output: usage["completion_tokens"].as_u64(),
+            cache_read: input["cached_tokens"].as_u64(),
+            cache_write: input["cache_write_tokens"].as_u64(),
+            reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
+        }
     })
 }

@@ -1,5 +1,5 @@
 use musher_protocol::StopReason;
-use musher_turn_loop::{Ending, Output, Piece, Raw, SseEvent};
+use musher_turn_loop::{Ending, Output, Piece, Raw, SseEvent, Tokens};
 
 use super::*;
 
@@ -126,4 +126,25 @@ fn chunks_become_an_answer() {
     ] {
         assert_eq!(read(&events), expected, "{events:?}");
     }
+}
+
+#[test]
+fn what_the_cache_had_and_got_is_counted() {
+    let usage = json!({"choices": [], "usage": {
+        "prompt_tokens": 1000,
+        "completion_tokens": 30,
+        "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 300},
+        "completion_tokens_details": {"reasoning_tokens": 20},
+    }});
+    let mut pieces = Vec::new();
+    let event = SseEvent { name: String::new(), text: usage.to_string() };
+    ChatReader::default().event(&event, &mut pieces).unwrap();
+    let tokens = Tokens {
+        input: Some(1000),
+        output: Some(30),
+        cache_read: Some(600),
+        cache_write: Some(300),
+        reasoning: Some(20),
+    };
+    assert_eq!(pieces, [Piece::Usage(tokens)]);
 }
