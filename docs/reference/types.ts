@@ -655,14 +655,24 @@ export type LimitKind =
   /** A limit that this version does not know. */
   | "unknown";
 
-/** Query of the list of workers. */
+/** Query of the list of workers: those for which everything holds that is asked for. */
 export interface ListWorkersQuery {
-  /** The `next` of the page before. */
+  /** The `next` of the page before, in the same order. */
   after?: WorkerId | null;
+  /** Only workers with this label, written `key=value`; repeated, with all of these labels. */
+  label?: Array<string>;
   /** How many, 1 to 1000; 256 when absent. */
   limit?: number | null;
+  /** In which order of creation; oldest first when absent. */
+  order?: Order | null;
+  /** Only workers whose last turn ended like this. */
+  outcome?: TurnOutcome | null;
+  /** Only workers in this state. */
+  run_state?: RunState | null;
   /** Only workers of this status. */
   status?: WorkerStatus | null;
+  /** Only workers that changed later than this. */
+  updated_after?: string | null;
 }
 
 /** An MCP server and its state, by the vendor's word. */
@@ -694,6 +704,13 @@ export type Operation =
   | "session"
   /** An operation that this version does not know. */
   | "unknown";
+
+/** In which order workers are listed. */
+export type Order =
+  /** Oldest first. */
+  | "asc"
+  /** Newest first. */
+  | "desc";
 
 /** How the last turn ended, with its session's end and the worker's usage; null before the first turn ended. */
 export interface Outcome {

@@ -69,7 +69,7 @@ pub use self::{
     observe::Observation,
     profile::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy},
     retention::Retention,
-    runtime::{EventPage, From, Runtime},
+    runtime::{EventPage, From, Runtime, WorkerFilter, WorkerPage},
     store::{
         AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune,
         RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,

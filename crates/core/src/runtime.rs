@@ -4,6 +4,7 @@ mod asking;
 mod attending;
 mod deciding;
 mod housekeeping;
+mod listing;
 mod loading;
 mod reading;
 
@@ -42,7 +43,10 @@ use crate::{
 pub(crate) use self::loading::Slot;
 use self::loading::{Seat, drive};
 
-pub use self::reading::{EventPage, From};
+pub use self::{
+    listing::{WorkerFilter, WorkerPage},
+    reading::{EventPage, From},
+};
 
 /// What `shutdown` gives workers to end: their own grace, and what is needed to look for what is left.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(25);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::Query;
 use http::Uri;
 use musher_protocol::ErrorCode;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -19,10 +18,21 @@ pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoQuery {}
 
-/// Reads a query string; an unknown parameter is a fault, and named.
+/// Reads a query string. An unknown parameter is a fault, and named; so is one that comes twice and may not.
 pub(crate) fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
-    let Query(query) = Query::try_from_uri(uri).map_err(|error| Fault::invalid_query(error.body_text()))?;
-    Ok(query)
+    let query = uri.query().unwrap_or_default();
+    let query = serde_html_form::Deserializer::from_bytes(query.as_bytes());
+    serde_path_to_error::deserialize(query).map_err(|error| {
+        let (parameter, message) = (error.path(), error.inner());
+        Fault::invalid_query(format!("`{parameter}`: {message}"))
+    })
+}
+
+/// A label as queries name it.
+pub(crate) fn label(text: &str) -> Result<(String, String), Fault> {
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| Fault::invalid_query("`label` is written `key=value`"))?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// How many items a page holds.

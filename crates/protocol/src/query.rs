@@ -1,21 +1,37 @@
 //! Query strings. An unknown parameter is an error: what cannot be honored is not accepted.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionKind, Digest, WorkerId, WorkerStatus};
+use crate::{AttentionKind, Digest, RunState, TurnOutcome, WorkerId, WorkerStatus};
 
-/// Query of the list of workers.
+/// Query of the list of workers: those for which everything holds that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListWorkersQuery {
     /// Only workers of this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<WorkerStatus>,
+    /// Only workers in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_state: Option<RunState>,
+    /// Only workers whose last turn ended like this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<TurnOutcome>,
+    /// Only workers with this label, written `key=value`; repeated, with all of these labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label: Vec<String>,
+    /// Only workers that changed later than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_after: Option<Timestamp>,
+    /// In which order of creation; oldest first when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
     /// How many, 1 to 1000; 256 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// The `next` of the page before.
+    /// The `next` of the page before, in the same order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<WorkerId>,
 }

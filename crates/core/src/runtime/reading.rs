@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use musher_protocol::{
-    Connection, Cursor, Digest, Order, RunState, TranscriptPage, Until, WorkerDetail, WorkerId, WorkerStatus,
-    WorkerSummary,
-};
+use musher_protocol::{Connection, Cursor, Digest, RunState, TranscriptPage, Until, WorkerDetail, WorkerId};
 
 use super::Runtime;
 use crate::{
@@ -41,22 +38,6 @@ pub enum From {
 }
 
 impl Runtime {
-    /// Rows of workers, oldest first, behind `after`.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read.
-    pub async fn list_workers(
-        &self,
-        status: Option<WorkerStatus>,
-        after: Option<&WorkerId>,
-        limit: usize,
-    ) -> Result<Vec<WorkerSummary>, Error> {
-        let rows = self.0.store.workers(status, Order::Asc, after, limit).await?;
-        let rows = rows.into_iter().map(|row| self.as_it_is(row));
-        Ok(rows.map(|row| show::summary(&row, self.worker_ref(&row.worker_id))).collect())
-    }
-
     /// A worker, whole, at the place of its cursor.
     ///
     /// # Errors

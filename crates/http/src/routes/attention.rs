@@ -16,11 +16,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     if kind == Some(AttentionKind::Unknown) {
         return Err(Fault::invalid_query("`kind` is `approval`, `question`, `login`, `parked` or `stuck`"));
     }
-    let label = match label.as_deref().map(|label| label.split_once('=')) {
-        None => None,
-        Some(Some((key, value))) => Some((key.to_owned(), value.to_owned())),
-        Some(None) => return Err(Fault::invalid_query("`label` is written `key=value`")),
-    };
+    let label = label.as_deref().map(query::label).transpose()?;
     let wait = query::wait(wait)?;
     let wanted = AttentionFilter { kind, label };
     let runtime = &call.adapter.runtime;

@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use http::{HeaderValue, header::LOCATION};
-use musher_core::Start;
+use musher_core::{Start, WorkerFilter, WorkerPage};
 use musher_protocol::{
-    CreateWorker, ListWorkersQuery, TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery,
-    WorkerReply, WorkerStatus,
+    CreateWorker, ListWorkersQuery, RunState, TranscriptQuery, TranscriptReply, TurnOutcome, WorkerListReply,
+    WorkerQuery, WorkerReply, WorkerStatus,
 };
 
 use crate::{
@@ -20,17 +20,27 @@ use crate::{
 const MAX_LISTED: u64 = 1000;
 
 pub(super) async fn list(call: Call) -> Result<Response, Fault> {
-    let ListWorkersQuery { status, limit, after } = call.query()?;
+    let ListWorkersQuery { status, run_state, outcome, label, updated_after, order, limit, after } =
+        call.query()?;
     if status == Some(WorkerStatus::Unknown) {
         return Err(Fault::invalid_query("`status` is `running`, `stopped` or `cancelled`"));
     }
+    if run_state == Some(RunState::Unknown) {
+        let message = "`run_state` is `unconnected`, `idle`, `busy`, `waiting`, `background`, `parked`, `errored` or \
+                       `stopped`";
+        return Err(Fault::invalid_query(message));
+    }
+    if outcome == Some(TurnOutcome::Unknown) {
+        let message = "`outcome` is `completed`, `interrupted`, `failed`, `refused` or `limit_reached`";
+        return Err(Fault::invalid_query(message));
+    }
+    let labels = label.iter().map(|label| query::label(label)).collect::<Result<_, _>>()?;
     let limit = query::limit(limit, MAX_LISTED)?;
-    // One more than asked for tells whether there is a next page.
-    let mut workers = call.adapter.runtime.list_workers(status, after.as_ref(), limit + 1).await?;
-    let has_more = workers.len() > limit;
-    workers.truncate(limit);
-    let next = workers.last().filter(|_| has_more).map(|last| last.worker_id.to_string());
-    Ok(reply::json(&WorkerListReply { workers, next }))
+    let wanted = WorkerFilter { status, run_state, outcome, labels, updated_after };
+    let runtime = &call.adapter.runtime;
+    let WorkerPage { workers, next } =
+        runtime.list_workers(&wanted, order.unwrap_or_default(), after.as_ref(), limit).await?;
+    Ok(reply::json(&WorkerListReply { workers, next: next.map(|next| next.to_string()) }))
 }
 
 pub(super) async fn create(mut call: Call) -> Result<Response, Fault> {

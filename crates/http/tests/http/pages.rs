@@ -2,7 +2,8 @@
 
 use musher_core::MemoryStore;
 use musher_protocol::{
-    EventsReply, RuntimeLimits, RuntimeReply, RuntimeStatus, TranscriptReply, WorkerId, WorkerListReply,
+    ErrorCode, EventsReply, RuntimeLimits, RuntimeReply, RuntimeStatus, TranscriptReply, WorkerId,
+    WorkerListReply, WorkerReply,
 };
 use serde_json::json;
 
@@ -50,6 +51,72 @@ async fn the_list_turns_its_pages() {
         let ids: Vec<&WorkerId> = workers.iter().map(|worker| &worker.worker_id).collect();
         let expected: Vec<_> = expected.iter().map(|&index| &all[index]).collect();
         assert_eq!((ids, next.as_deref()), (expected, expected_next), "{query}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_list_has_what_is_asked_for() {
+    let world = World::new().await;
+    let mut all = Vec::new();
+    for labels in [json!({"team": "a", "env": "x=y"}), json!({"team": "a"}), json!({"team": "b"}), json!({})]
+    {
+        let body = json!({
+            "intent": {"kind": "assistant"}, "profile": {"kind": "named", "value": "script"}, "labels": labels,
+        });
+        let WorkerReply { worker } = world.client().post("/v1/workers", &body).await.read();
+        all.push(worker.worker_id);
+    }
+    world.say(&all[1], "hello").await;
+    let hangs = json!({"kind": "user", "content": "hang"});
+    world.client().post(&format!("/v1/workers/{}/input", all[2]), &hangs).await.ok();
+    let WorkerReply { worker: before } = world.client().get(&format!("/v1/workers/{}", all[3])).await.read();
+    world.client().ask(Ask::post(format!("/v1/workers/{}/stop", all[0]), "")).await.ok();
+    let updated = format!("updated_after={}", before.updated_at);
+    let cases: [(&str, &[usize]); 16] = [
+        ("order=asc", &[0, 1, 2, 3]),
+        ("order=desc", &[3, 2, 1, 0]),
+        ("order=desc&status=running", &[3, 2, 1]),
+        ("run_state=unconnected", &[3]),
+        ("run_state=idle", &[1]),
+        ("run_state=busy", &[2]),
+        ("run_state=stopped", &[0]),
+        ("outcome=completed", &[1]),
+        ("outcome=failed", &[]),
+        ("label=team=a", &[0, 1]),
+        ("label=team%3Da&order=desc", &[1, 0]),
+        ("label=team=a&label=env=x=y", &[0]),
+        ("label=team=a&label=team=b", &[]),
+        ("label=team=", &[]),
+        ("label=team=a&run_state=idle&status=running", &[1]),
+        (&updated, &[0, 1, 2]),
+    ];
+    for (query, expected) in cases {
+        let expected: Vec<_> = expected.iter().map(|&index| all[index].clone()).collect();
+        for limit in [1, 2, 9] {
+            let (mut ids, mut after) = (Vec::new(), String::new());
+            loop {
+                let path = format!("/v1/workers?{query}&limit={limit}{after}");
+                let WorkerListReply { workers, next } = world.client().get(&path).await.read();
+                assert!(next.is_none() || workers.len() == limit, "{path}");
+                ids.extend(workers.into_iter().map(|worker| worker.worker_id));
+                let Some(next) = next else { break };
+                after = format!("&after={next}");
+            }
+            assert_eq!(ids, expected, "{query} in pages of {limit}");
+        }
+    }
+    for query in [
+        "order=up",
+        "status=odd",
+        "run_state=odd",
+        "outcome=odd",
+        "label=team",
+        "updated_after=yesterday",
+        "order=asc&order=asc",
+    ] {
+        let reply = world.client().get(&format!("/v1/workers?{query}")).await;
+        assert_eq!(reply.error(), ErrorCode::InvalidQuery, "{query}");
     }
     world.end().await;
 }
