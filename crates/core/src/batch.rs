@@ -177,12 +177,16 @@ impl Sealed {
         self.drafts.push(draft);
     }
 
+    /// Whether the worker's row shows something of the events.
+    pub(crate) fn changes_row(&self) -> bool {
+        self.drafts.iter().any(|draft| !is_delta(&draft.payload))
+    }
+
     /// The commit, with the worker's row where something that it shows has changed.
     pub(crate) fn commit(&self, of: Writer<'_>) -> Commit {
         let Writer { worker, epoch, expected_head, fold, spec, created_at, age } = of;
         let last = self.events.last().expect("a commit has events");
-        let shows = self.drafts.iter().any(|draft| !is_delta(&draft.payload));
-        let row = shows.then(|| {
+        let row = self.changes_row().then(|| {
             let mut facts = fold.facts();
             // It is to stop by itself; a runtime that ended before it could leaves that to the next one.
             facts.unsettled |=

@@ -14,6 +14,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     attention::Board,
+    changes::Changes,
     diagnostics::Diagnostics,
     error::Error,
     profile::Profile,
@@ -219,6 +220,7 @@ impl Builder {
             retention,
             diagnostics: Arc::new(diagnostics),
             board: Board::new(),
+            changes: Changes::new(),
             damaged: Mutex::default(),
             left_behind,
             temporary,

@@ -43,6 +43,7 @@ mod machine;
 
 mod absent;
 mod attention;
+mod changes;
 mod decision;
 mod diagnostics;
 mod load;
@@ -69,7 +70,7 @@ pub use self::{
     observe::Observation,
     profile::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy},
     retention::Retention,
-    runtime::{EventPage, From, Runtime, WorkerFilter, WorkerPage},
+    runtime::{CatalogChange, CatalogFeed, EventPage, FeedError, From, Runtime, WorkerFilter, WorkerPage},
     store::{
         AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune,
         RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,

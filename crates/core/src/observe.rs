@@ -26,10 +26,26 @@ const READ: Most = Most { events: 256, bytes: 64 << 10 };
 pub struct Observation {
     worker: WorkerId,
     store: Arc<dyn Store>,
-    shared: Arc<Shared>,
+    source: Source,
     progress: watch::Receiver<Progress>,
-    snapshot: Option<Frame>,
+    snapshot: Option<Snapshot>,
     at: u64,
+}
+
+/// What is asked besides the store.
+#[derive(Debug)]
+enum Source {
+    /// What the worker shows.
+    Live(Arc<Shared>),
+    /// Nobody: it shows nothing new any more, and what it holds in memory is not held for who reads its log.
+    Over { is_complete: bool },
+}
+
+/// The snapshot that is to come first. It is made when it is asked for: many that wait take no memory.
+#[derive(Clone, Copy, Debug)]
+enum Snapshot {
+    Whole,
+    Status(Cursor),
 }
 
 impl Observation {
@@ -41,15 +57,24 @@ impl Observation {
     ) -> Self {
         // Subscribed before the snapshot is taken: nothing can fall between the two.
         let progress = shared.watch();
-        let snapshot = resume.map_or_else(|| shared.snapshot(), |cursor| shared.status_snapshot(cursor));
-        let at = snapshot.seq();
-        Self { worker, store, shared, progress, snapshot: Some(snapshot), at }
+        let at = resume.map_or_else(|| progress.borrow().seq, |cursor| cursor.seq());
+        let snapshot = resume.map_or(Snapshot::Whole, Snapshot::Status);
+        Self { worker, store, source: Source::Live(shared), progress, snapshot: Some(snapshot), at }
     }
 
-    /// The same without its snapshot, for a reader who goes on from a cursor and wants events only.
+    /// The same without its snapshot: events only, from the cursor on, or from now on.
     #[must_use]
     pub fn without_snapshot(self) -> Self {
         Self { snapshot: None, ..self }
+    }
+
+    /// Waits until [`Observation::next`] has an answer without waiting for the worker. Cancel safe.
+    pub async fn ready(&mut self) {
+        let at = self.at;
+        if self.snapshot.is_none() {
+            // Without a sender nothing more will come, which is an answer.
+            drop(self.progress.wait_for(|progress| progress.over || progress.seq > at).await);
+        }
     }
 
     /// Waits for the next frames, one at least; `None` after the last event of the log.
@@ -61,15 +86,29 @@ impl Observation {
     /// When the store cannot be read; the observation may be asked again. [`CursorProblem::Pruned`] when the reader was
     /// so far behind that what comes next is gone.
     pub async fn next(&mut self) -> Result<Option<Vec<Frame>>, ReadError> {
-        if let Some(snapshot) = self.snapshot.take() {
+        if let Some(snapshot) = self.snapshot.take()
+            && let Source::Live(shared) = &self.source
+        {
+            let snapshot = match snapshot {
+                Snapshot::Whole => shared.snapshot(),
+                Snapshot::Status(cursor) => shared.status_snapshot(cursor),
+            };
+            self.at = snapshot.seq();
             return Ok(Some(vec![snapshot]));
         }
         loop {
             let Progress { seq, over } = *self.progress.borrow_and_update();
-            let frames = match self.shared.behind(self.at, READ.bytes) {
+            let near = match &self.source {
+                Source::Live(shared) => shared.behind(self.at, READ.bytes),
+                Source::Over { .. } => None,
+            };
+            let frames = match near {
                 Some(frames) => frames,
                 None => read(&*self.store, &self.worker, self.at, READ).await?,
             };
+            if over {
+                self.source = Source::Over { is_complete: self.is_complete() };
+            }
             if let Some(last) = frames.last() {
                 self.at = last.seq();
                 return Ok(Some(frames));
@@ -94,7 +133,10 @@ impl Observation {
     /// Whether the log has its last event. When not, an observation that is over was cut by the runtime's end.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.shared.status().is_terminal()
+        match &self.source {
+            Source::Live(shared) => shared.status().is_terminal(),
+            Source::Over { is_complete } => *is_complete,
+        }
     }
 }
 

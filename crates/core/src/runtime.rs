@@ -2,6 +2,7 @@
 
 mod asking;
 mod attending;
+mod changing;
 mod deciding;
 mod housekeeping;
 mod listing;
@@ -28,6 +29,7 @@ use tokio::{
 use crate::{
     attention::{Board, Post},
     builder::{Builder, Catalog},
+    changes::Changes,
     create::{check_line, first_inputs, make_scratch, resolve},
     diagnostics::Diagnostics,
     error::Error,
@@ -44,6 +46,7 @@ pub(crate) use self::loading::Slot;
 use self::loading::{Seat, drive};
 
 pub use self::{
+    changing::{CatalogChange, CatalogFeed, FeedError},
     listing::{WorkerFilter, WorkerPage},
     reading::{EventPage, From},
 };
@@ -71,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) diagnostics: Arc<Diagnostics>,
     /// What waits for a person.
     pub(crate) board: Arc<Board>,
+    /// What becomes of workers.
+    pub(crate) changes: Arc<Changes>,
     /// Workers whose logs were found damaged: nothing of them runs, whatever their rows say. Protects the set for single
     /// look-ups and inserts.
     pub(crate) damaged: Mutex<BTreeSet<WorkerId>>,
@@ -335,6 +340,7 @@ impl Shared {
             // Nothing can be decided about what is damaged.
             self.board.remove(worker);
             self.diagnostics.report("store.worker_damaged", message, Some(worker.clone()));
+            self.changes.note(worker);
         }
     }
 

@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use crate::{
     batch::{Batch, CheckpointAge, Sealed, Writer},
+    changes::Changes,
     diagnostics::Diagnostics,
     error::Error,
     fold::{Fold, prefix},
@@ -55,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shared: Arc<Shared>,
+    /// Where it is noted that the worker has changed.
+    pub(crate) changes: Arc<Changes>,
     pub(crate) marker: Marker,
     pub(crate) node: Arc<str>,
     pub(crate) asked: mpsc::Receiver<Asked>,
@@ -415,6 +418,9 @@ impl Task {
             self.head = sealed.head.clone();
             self.last_event_id = Some(last.event_id.clone());
             self.parts.shared.publish(&sealed.drafts, &sealed.events);
+            if sealed.changes_row() {
+                self.parts.changes.note(&self.worker_ref.worker_id);
+            }
         }
     }
 

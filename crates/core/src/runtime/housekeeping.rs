@@ -96,6 +96,7 @@ impl Runtime {
         }
         self.0.damaged().remove(worker);
         self.0.board.remove(worker);
+        self.0.changes.note(worker);
         let scratch = self.0.catalog.scratch.join(worker.as_str());
         if row.is_none_or(|row| row.spec.workspaces.is_empty() && row.spec.working_dir == scratch) {
             let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;

@@ -213,6 +213,7 @@ impl Runtime {
             toolbox: self.0.catalog.toolbox.clone(),
             store: self.0.store.clone(),
             shared: view.clone(),
+            changes: Arc::clone(&self.0.changes),
             marker,
             node: self.0.owner.as_str().into(),
             asked,
