@@ -331,7 +331,7 @@ impl Conversation {
         }
         if said.message.is_synthetic() || said.error.is_some() {
             if let Some(turn) = &mut self.turn {
-                turn.signs.error = said.error;
+                turn.shown().error = said.error;
             }
             return Vec::new();
         }
@@ -366,11 +366,12 @@ impl Conversation {
         let count = |n: Option<u64>| u32::try_from(n.unwrap_or_default()).unwrap_or(u32::MAX);
         let mut gives_up = false;
         if let Some(turn) = &mut self.turn {
-            turn.signs.is_overloaded =
+            let signs = turn.shown();
+            signs.is_overloaded =
                 retry.error.as_deref() == Some("overloaded") || retry.error_status == Some(529);
             let is_locked_out = retry.error_status == Some(401) && retry.attempt >= Some(LOCKED_OUT);
-            gives_up = is_locked_out && !turn.signs.is_locked_out;
-            turn.signs.is_locked_out |= is_locked_out;
+            gives_up = is_locked_out && !signs.is_locked_out;
+            signs.is_locked_out |= is_locked_out;
         }
         let mut outputs = vec![event(Event::Retrying {
             attempt: count(retry.attempt),
@@ -393,7 +394,7 @@ impl Conversation {
             outputs.extend(self.remarks.limit_is_close(scope, limit.utilization).map(event));
         }
         if let Some(turn) = &mut self.turn {
-            turn.signs.limit = is_refusal.then_some(limit);
+            turn.shown().limit = is_refusal.then_some(limit);
         }
         outputs
     }
@@ -443,9 +444,9 @@ impl Conversation {
         }
         if turn.asked.is_some() && (turn.is_foreign() || result.origin.is_some()) {
             // The runtime has one turn for both, so only the input's end is its end.
-            if turn.n_behind > 0 {
+            if turn.has_behind() {
                 // The other has begun already.
-                turn.n_behind -= 1;
+                turn.end_behind();
                 self.turn = Some(turn);
                 return outputs;
             }
@@ -466,7 +467,7 @@ impl Conversation {
         let taken = turn.take();
         let mut signs = std::mem::take(&mut turn.signs);
         // What was said last, the work behind it said.
-        signs.has_spoken |= has_spoken && turn.n_behind == 0;
+        signs.has_spoken |= has_spoken && !turn.has_behind();
         let ending = ending::read(result, signs);
         if let Ending::Limited { reset_at, .. } = &ending {
             self.limit = Some(Limit { reset_at: *reset_at });

@@ -19,7 +19,7 @@ const MESSAGE: usize = 2048;
 const REQUESTS: &str = "requests";
 
 /// What a turn showed of its end before its result.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Signs {
     /// The usage limit that refused.
     pub(super) limit: Option<RateLimit>,

@@ -225,6 +225,105 @@ fn work_that_wakes_before_a_turn_has_its_result_is_a_turn_of_its_own() {
     }
 }
 
+/// What the vendor said to a request: a usage limit, wrong credentials for the third time, too much to do.
+fn limited(status: &str) -> Value {
+    json!({ "type": "rate_limit_event", "rate_limit_info": { "status": status, "rateLimitType": "five_hour" } })
+}
+
+fn locked_out() -> Value {
+    json!({ "type": "system", "subtype": "api_retry", "attempt": 3, "error_status": 401 })
+}
+
+fn overloaded() -> Value {
+    json!({ "type": "system", "subtype": "api_retry", "attempt": 1, "error": "overloaded" })
+}
+
+fn failed(reason: &str) -> Value {
+    json!({ "type": "result", "is_error": true, "terminal_reason": reason })
+}
+
+#[test]
+fn what_the_work_behind_a_turn_shows_is_booked_on_it() {
+    let refused = TurnEnd::failed("authentication_failed", "the vendor refuses the credentials (401)");
+    let limit = TurnEnd::failed("rate_limited", "the limit `five_hour` refuses");
+    for (shown, result, end) in [
+        (limited("rejected"), failed("api_error"), limit),
+        (locked_out(), failed("aborted_streaming"), refused),
+        (overloaded(), failed("api_error"), TurnEnd::failed("overloaded", "the turn ended with ``")),
+    ] {
+        let mut talk = Talk::new();
+        talk.input("hello");
+        talk.init(Some(&[OURS]));
+        talk.text("hi");
+        talk.init(None);
+        talk.line(shown.clone());
+        assert_eq!(talk.result(), [completed(), event(Event::TurnStarted)], "{shown}");
+        assert_eq!(talk.line(result), [woken(end)], "{shown}");
+    }
+}
+
+#[test]
+fn what_a_turn_has_shown_stays_its_own_when_other_work_begins_behind_it() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    talk.line(limited("rejected"));
+    talk.init(None);
+    talk.line(limited("allowed"));
+    talk.text("by the way");
+    let refusal = event(Event::RateLimited { scope: "five_hour".to_owned(), reset_at: None });
+    assert_eq!(talk.line(failed("api_error")), [refusal, event(Event::TurnStarted)]);
+    assert_eq!(talk.result(), [woken(end_turn())]);
+}
+
+#[test]
+fn what_work_has_shown_that_ended_before_the_turn_ends_with_it() {
+    let mut talk = Talk::new();
+    talk.input("hello");
+    talk.init(Some(&[OURS]));
+    talk.text("hi");
+    talk.init(None);
+    talk.line(limited("rejected"));
+    let ended_first =
+        json!({ "type": "result", "is_error": true, "terminal_reason": "api_error", "origin": {} });
+    assert_eq!(talk.line(ended_first), []);
+    // What begins behind it now has nothing to do with that limit.
+    talk.init(None);
+    assert_eq!(talk.result(), [completed(), event(Event::TurnStarted)]);
+    let failure = TurnEnd::failed("provider_error", "the turn ended with ``");
+    assert_eq!(talk.line(failed("api_error")), [woken(failure)]);
+}
+
+#[test]
+fn a_limit_in_work_behind_a_turn_ends_that_work_as_the_program_writes_it() {
+    // A real run, in which a subagent wakes the model before the turn's result comes, and then meets a limit.
+    let capture = include_str!("../../tests/captures/subagent.jsonl");
+    let lines: Vec<Value> = capture.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is = |line: &Value, kind: &str| line["type"] == kind || line["subtype"] == kind;
+    let behind = lines.iter().rposition(|line| is(line, "init")).unwrap();
+    let last = lines.iter().rposition(|line| is(line, "result")).unwrap();
+    let mut talk = Talk::new();
+    talk.input("hello");
+    let mut outputs = Vec::new();
+    for (at, mut line) in lines.into_iter().enumerate() {
+        if is(&line, "init") {
+            line["capabilities"] = json!([]);
+        }
+        if at == last {
+            line["is_error"] = json!(true);
+        }
+        outputs.extend(talk.line(line));
+        if at == behind {
+            outputs.extend(talk.line(limited("rejected")));
+        }
+    }
+    let is_end =
+        |output: &Output| matches!(output, Output::Event(Event::TurnEnded(_) | Event::WokenEnded(_)));
+    outputs.retain(is_end);
+    let limit = TurnEnd::failed("rate_limited", "the limit `five_hour` refuses");
+    assert_eq!(outputs, [completed(), woken(limit)]);
+}
+
 #[test]
 fn work_behind_a_turn_may_end_first_and_an_input_joins_it() {
     let behind = || json!({ "type": "result", "is_error": false, "stop_reason": "end_turn", "origin": {} });

@@ -21,7 +21,9 @@ pub(super) struct Turn {
     pub(super) interrupt: Interrupt,
     pub(super) signs: Signs,
     /// Work that woke by itself and has begun before this turn's result came.
-    pub(super) n_behind: u32,
+    n_behind: u32,
+    /// What that work has shown, all of it.
+    signs_behind: Signs,
     /// It began behind another turn, as others did.
     is_one_of_several: bool,
 }
@@ -71,12 +73,32 @@ impl Turn {
     /// Work that had begun behind this turn, which is over.
     pub(super) fn behind(self, has_spoken: bool) -> Option<Self> {
         let n_behind = self.n_behind.checked_sub(1)?;
-        // Of several, nobody counts who said what.
+        // Of several, nobody counts who said or showed what.
         let is_one_of_several = self.is_one_of_several || n_behind > 0;
-        let signs = Signs { has_spoken: has_spoken || is_one_of_several, ..Signs::default() };
+        let signs_behind = if n_behind > 0 { self.signs_behind.clone() } else { Signs::default() };
+        let mut signs = self.signs_behind;
+        signs.has_spoken |= has_spoken || is_one_of_several;
         // The program works on it already, so an interrupt has met it, too.
         let interrupt = self.interrupt;
-        Some(Self { signs, n_behind, is_one_of_several, interrupt, ..Self::background() })
+        Some(Self { signs, n_behind, signs_behind, is_one_of_several, interrupt, ..Self::background() })
+    }
+
+    /// Whether other work has begun behind it.
+    pub(super) fn has_behind(&self) -> bool {
+        self.n_behind > 0
+    }
+
+    /// Some of the work behind it has ended before it.
+    pub(super) fn end_behind(&mut self) {
+        self.n_behind = self.n_behind.saturating_sub(1);
+        if self.n_behind == 0 {
+            self.signs_behind = Signs::default();
+        }
+    }
+
+    /// Where belongs what the program shows now: it works on what has begun last.
+    pub(super) fn shown(&mut self) -> &mut Signs {
+        if self.n_behind > 0 { &mut self.signs_behind } else { &mut self.signs }
     }
 
     /// A turn for an input.
@@ -92,9 +114,9 @@ impl Turn {
 
     /// The program begins to work on something else before it says how this ended.
     pub(super) fn begin_behind(&mut self, has_spoken: bool) {
+        self.shown().has_spoken |= has_spoken;
         // A program that begins and begins does not end by this count.
         self.n_behind = self.n_behind.saturating_add(1);
-        self.signs.has_spoken |= has_spoken;
     }
 
     /// The program begins to work.
