@@ -1,6 +1,6 @@
 //! Things worth knowing that change nothing, each said once in a session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use musher_backend::Event;
 
@@ -9,8 +9,8 @@ use crate::{
     wire::{Denial, Strange},
 };
 
-/// Types that we do not know and remember by name. A program that makes up more than this gets no more notice.
-const MAX_KNOWN: usize = 64;
+/// Remarks of one kind. A program that makes up more types or fields than this gets no more notice for them.
+const MAX_OF_A_KIND: usize = 32;
 /// Enough of a line to recognize it by.
 const EXCERPT: usize = 256;
 /// Enough of a line to see what a new version means by it. All of them together stay below what one turn of a
@@ -19,7 +19,8 @@ const RAW: usize = 2048;
 
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
-    made: BTreeSet<String>,
+    /// What was remarked on, by the code of the remark.
+    made: BTreeMap<&'static str, BTreeSet<String>>,
     n_not_json: u64,
 }
 
@@ -91,8 +92,9 @@ impl Remarks {
         (n > 1).then(|| diagnostic("claude.not_json", format!("{n} lines were no JSON and were left out")))
     }
 
-    fn once(&mut self, code: &str, about: &str, message: String) -> Option<Event> {
-        let is_new = self.made.len() < MAX_KNOWN && self.made.insert(format!("{code} {about}"));
+    fn once(&mut self, code: &'static str, about: &str, message: String) -> Option<Event> {
+        let made = self.made.entry(code).or_default();
+        let is_new = made.len() < MAX_OF_A_KIND && made.insert(about.to_owned());
         is_new.then(|| diagnostic(code, message))
     }
 }
@@ -133,8 +135,9 @@ mod tests {
         assert_eq!(said(remarks.unknown_event("dream", b"{}")), None);
         let (_, message) = said(remarks.unknown_event("long", "é".repeat(RAW).as_bytes())).unwrap();
         assert!(message.ends_with(&format!(": {}…", "é".repeat(RAW / 2))), "{message}");
-        let n_more = (0..2 * MAX_KNOWN).filter(|n| remarks.unknown_event(&n.to_string(), b"{}").is_some());
-        assert_eq!(n_more.count(), MAX_KNOWN - 2);
+        let n_more =
+            (0..2 * MAX_OF_A_KIND).filter(|n| remarks.unknown_event(&n.to_string(), b"{}").is_some());
+        assert_eq!(n_more.count(), MAX_OF_A_KIND - 2);
     }
 
     #[test]
@@ -150,6 +153,25 @@ mod tests {
         assert_eq!(said(remarks.unknown_field(&field("dream", "again"))), None);
         let (_, message) = said(remarks.unknown_field(&field("long", &"x".repeat(2 * RAW)))).unwrap();
         assert!(message.len() < RAW + EXCERPT, "{}", message.len());
+    }
+
+    #[test]
+    fn many_remarks_of_one_kind_crowd_out_no_other() {
+        let mut remarks = Remarks::default();
+        for n in 0..1000 {
+            remarks.unknown_field(&Strange { of: "result", key: n.to_string(), value: 0.into() });
+        }
+        let others = [
+            remarks.version("3.0.0"),
+            remarks.unknown_event("dream", b"{}"),
+            remarks.not_json(b"{"),
+            remarks.stray_result("toolu_1"),
+            remarks.limit_is_close("five_hour", None),
+        ];
+        let codes = others.map(|event| said(event).map(|(code, _)| code));
+        let expected =
+            ["untested_version", "unknown_event", "not_json", "stray_tool_result", "limit_is_close"];
+        assert_eq!(codes, expected.map(|code| Some(format!("claude.{code}"))));
     }
 
     #[test]
