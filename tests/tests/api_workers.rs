@@ -240,6 +240,20 @@ async fn a_run_shows_what_a_tool_changed() {
 }
 
 #[tokio::test]
+async fn a_model_on_the_machine_itself_is_reached_past_its_proxy() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    // Whoever connects to this waits for ever.
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
+    let home = home.env("http_proxy", format!("http://{}", proxy.local_addr().unwrap()));
+    let server = home.start().await;
+    let client = server.client();
+    let worker = worker(&client).await;
+    assert_eq!(turn(&client, &worker, "mush").await["text"], "mush");
+    assert_eq!(api.violations(), []);
+}
+
+#[tokio::test]
 async fn what_was_said_outlives_the_server() {
     let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
     let home = home(&api, work.path(), "approval = { mode = \"allow\" }");

@@ -25,7 +25,7 @@ impl GeminiApi {
     ///
     /// When the machine's own settings for encryption or proxies cannot be used.
     pub fn new(options: GeminiOptions) -> Result<Self, LineError> {
-        let line = Line::new(options.pace)?;
+        let line = Line::new(&options.base_url, options.pace)?;
         Ok(Self { options, line, shows_no_thoughts: Arc::default() })
     }
 }

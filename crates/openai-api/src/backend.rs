@@ -24,7 +24,7 @@ impl OpenAiApi {
     ///
     /// When the machine's own settings for encryption or proxies cannot be used.
     pub fn new(options: OpenAiOptions) -> Result<Self, LineError> {
-        let line = Line::new(options.pace)?;
+        let line = Line::new(&options.base_url, options.pace)?;
         let endpoint = Arc::new(Endpoint::new(&options.base_url, options.api_key.clone()));
         Ok(Self { options, endpoint, line })
     }

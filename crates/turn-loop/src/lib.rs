@@ -82,8 +82,8 @@
 //!
 //! async fn session(launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
 //!     let base_url = "https://oracle.example".to_owned();
+//!     let line = Line::new(&base_url, Pace::default()).expect("the machine can encrypt");
 //!     let scope = Scope { provider: "oracle".to_owned(), base_url, model: "delphi".to_owned() };
-//!     let line = Line::new(Pace::default()).expect("the machine can encrypt");
 //!     run(Setup { model: Box::new(Oracle(scope)), line, window: None }, launch, link).await
 //! }
 //! ```

@@ -63,13 +63,13 @@ pub(crate) enum NoAnswer {
 }
 
 impl Line {
-    /// A line; nothing is connected yet.
+    /// A line to the server at this address; nothing is connected yet.
     ///
     /// # Errors
     ///
     /// When the machine's settings cannot be used.
-    pub fn new(pace: Pace) -> Result<Self, LineError> {
-        let client = musher_outbound::client(pace.connect)?
+    pub fn new(base_url: &str, pace: Pace) -> Result<Self, LineError> {
+        let client = musher_outbound::client(base_url, pace.connect)?
             .user_agent(concat!("musher/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { client, pace, quiet_until: Arc::default() })
@@ -208,7 +208,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_one_session_was_told_holds_for_all() {
-        let line = Line::new(Pace::default()).unwrap();
+        let line = Line::new("https://vendor.example", Pace::default()).unwrap();
         let other = line.clone();
         line.be_quiet(Duration::from_secs(20));
         line.be_quiet(Duration::from_secs(5));

@@ -51,7 +51,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_is_in_no_error() {
         let Source::Server(McpServer::Url { url, .. }) = source() else { panic!("an address") };
-        let client = musher_outbound::client(Duration::from_secs(10)).unwrap().build().unwrap();
+        let client = musher_outbound::client(&url, Duration::from_secs(10)).unwrap().build().unwrap();
         let error = client.get(url).send().await.unwrap_err();
         assert!(error.to_string().contains("secret-secret"), "it would be told: {error}");
         let told = Address::of(&source()).told(&error);

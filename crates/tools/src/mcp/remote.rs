@@ -44,7 +44,7 @@ pub(super) fn transport(
     url: &str,
     headers: &BTreeMap<String, SecretString>,
 ) -> Result<StreamableHttpClientTransport<reqwest::Client>, Error> {
-    let client = musher_outbound::client(CONNECT_LIMIT)?.build()?;
+    let client = musher_outbound::client(url, CONNECT_LIMIT)?.build()?;
     let mut config = StreamableHttpClientTransportConfig::with_uri(url).custom_headers(sent(headers)?);
     config.reinit_on_expired_session = true;
     Ok(StreamableHttpClientTransport::with_client(client, config))

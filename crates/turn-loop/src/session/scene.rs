@@ -19,7 +19,7 @@ pub(super) fn session(link: Link, base_url: &str, tools: Vec<Arc<dyn Tool>>) -> 
     Session {
         stage: Stage::new(link),
         model: Box::new(Plain(Scope { provider, base_url: base_url.to_owned(), model })),
-        line: Line::new(Pace::default()).expect("the machine can encrypt"),
+        line: Line::new(base_url, Pace::default()).expect("the machine can encrypt"),
         window: None,
         instructions: None,
         preface: None,
