@@ -253,6 +253,66 @@ async fn a_model_on_the_machine_itself_is_reached_past_its_proxy() {
     assert_eq!(api.violations(), []);
 }
 
+/// What a worker of a profile with this sandbox runs in, what its log has to report, and whether a command of it wrote
+/// outside of its workspace; `None` where no such worker can be created, for want of Landlock.
+async fn wrote_outside(sandbox: &str) -> Option<(String, Vec<String>, bool)> {
+    let (api, work, outside) = (obedient().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let profile = format!("approval = {{ mode = \"allow\" }}\nsandbox = \"{sandbox}\"");
+    let server = home(&api, work.path(), &profile).start().await;
+    let client = server.client();
+    let workspace = json!([{"name": "main", "reference": "shop"}]);
+    let request = json!({"intent": {"kind": "assistant"}, "workspace_refs": workspace});
+    let created = client.post("/v1/workers", &request).await;
+    if created.status != 200 {
+        assert_eq!(created.error(), (409, "worker_execution_unavailable"));
+        let missing = created.body["error"]["missing"][0].as_str().unwrap();
+        assert!(missing.starts_with("this kernel has no Landlock"), "{missing}");
+        assert_eq!(client.get("/v1/workers").await.good()["workers"], json!([]));
+        return None;
+    }
+    let worker = created.good()["worker"]["worker_id"].as_str().unwrap().to_owned();
+    let file = outside.path().join("made");
+    let command = format!("echo x > inside; echo x > '{}'", file.display());
+    turn(&client, &worker, &format!("call shell {}", json!({"command": command}))).await;
+    assert!(work.path().join("inside").exists(), "the workspace is the worker's");
+    let log = client.log(&worker).await;
+    let Came { content, is_error, .. } = result(&log);
+    assert_eq!(
+        (is_error, content.contains("Permission denied")),
+        (!file.exists(), !file.exists()),
+        "{content}"
+    );
+    let environment = log.iter().find_map(|event| {
+        let Payload::SessionEnvironment(environment) = &event.payload else { return None };
+        Some(environment.sandbox.clone())
+    });
+    let diagnostics = log.iter().filter_map(|event| {
+        let Payload::Diagnostic { code, .. } = &event.payload else { return None };
+        Some(code.clone())
+    });
+    Some((environment.unwrap(), diagnostics.collect(), file.exists()))
+}
+
+#[tokio::test]
+async fn a_command_writes_where_the_sandbox_of_its_profile_lets_it() {
+    let told = |sandbox: &str, diagnostics: &[&str], wrote: bool| {
+        Some((sandbox.to_owned(), diagnostics.iter().map(|code| (*code).to_owned()).collect(), wrote))
+    };
+    assert_eq!(wrote_outside("none").await, told("none", &[], true));
+    match wrote_outside("landlock").await {
+        held @ Some(_) => {
+            assert_eq!(held, told("landlock", &[], false));
+            assert_eq!(wrote_outside("auto").await, held);
+        }
+        // The refusal has been looked at.
+        None => {
+            use std::io::Write as _;
+            writeln!(std::io::stderr(), "NOT SHOWN HERE: this kernel has no Landlock").unwrap();
+            assert_eq!(wrote_outside("auto").await, told("none", &["tools.no_sandbox"], true));
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_was_said_outlives_the_server() {
     let (api, work) = (obedient().await, tempfile::tempdir().unwrap());

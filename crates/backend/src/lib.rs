@@ -138,7 +138,7 @@ pub use self::{
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
     tool::{
-        Cancellation, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError, Toolkit,
-        Workbench,
+        Cancellation, Sandbox, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError,
+        Toolkit, Workbench,
     },
 };

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, error::Error, fmt, path::PathBuf, sync::Arc, ti
 
 use async_trait::async_trait;
 use musher_protocol::{Capability, ToolCallId, WorkerId};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -100,9 +101,9 @@ impl Cancellation {
 /// Where tools for a worker come from.
 #[async_trait]
 pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
-    /// Whether tools of this capability could be given right now, and what is missing when not. Cheap, and starts
-    /// nothing: it is asked at every create.
-    fn missing(&self, capability: &Capability) -> Option<String>;
+    /// Whether tools of this capability could be given right now, held by this sandbox, and what is missing when not.
+    /// Cheap, and starts nothing: it is asked at every create.
+    fn missing(&self, capability: &Capability, sandbox: Sandbox) -> Option<String>;
 
     /// The tools of a session, only those that its capabilities allow. What they start carries the marker.
     ///
@@ -112,6 +113,19 @@ pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// When what they need cannot be had, e.g. the directory is gone.
     async fn tools(&self, bench: Workbench) -> Result<Toolkit, ToolboxError>;
+}
+
+/// Where processes that a model commands through tools may write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sandbox {
+    /// Only where they have to, where the host can hold them to it; otherwise anywhere, which the session's log says.
+    #[default]
+    Auto,
+    /// Only where they have to, held by Landlock; nothing is started without it.
+    Landlock,
+    /// Wherever the server's user may.
+    None,
 }
 
 /// The tools of one session. What they started ends when the last of them is dropped.
@@ -152,6 +166,8 @@ pub struct Workbench {
     pub writable: Vec<PathBuf>,
     /// What the worker may do.
     pub capabilities: BTreeSet<Capability>,
+    /// What is to hold processes that a model commands.
+    pub sandbox: Sandbox,
 }
 
 /// Tools for a session could not be had.

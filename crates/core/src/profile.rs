@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use musher_backend::Sandbox;
 use musher_protocol::{Capability, Intent, OnIdle, ResumeRequest, WorkerLimits, WorkerWorkspace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -30,6 +31,9 @@ pub struct Profile {
     pub rate_limit: RateLimitPolicy,
     /// What happens to a turn that the runtime's own end cut off.
     pub on_restart: OnRestart,
+    /// What holds the processes of tools to where they may write; only for a backend that calls tools of ours.
+    #[serde(default)]
+    pub sandbox: Sandbox,
     /// How long an interrupted turn has to end, and a stopped worker whose stop names no other.
     #[serde(default = "ten_seconds")]
     pub grace: Duration,
@@ -50,6 +54,7 @@ impl Profile {
             limits: Limits::default(),
             rate_limit: RateLimitPolicy::default(),
             on_restart: OnRestart::default(),
+            sandbox: Sandbox::default(),
             grace: ten_seconds(),
             options: Map::new(),
         }

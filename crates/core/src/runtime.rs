@@ -7,6 +7,7 @@ mod deciding;
 mod housekeeping;
 mod listing;
 mod loading;
+mod offering;
 mod reading;
 
 use std::{
@@ -15,7 +16,6 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::Availability;
 use musher_process::Owner;
 use musher_protocol::{
     Actor, CreateWorker, RuntimeDiagnostic, RuntimeId, RuntimeLimits, RuntimeStatus, RuntimeSummary,
@@ -185,13 +185,7 @@ impl Runtime {
         let name = &spec.profile.backend;
         let backend =
             self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
-        let mut missing = match backend.availability().await {
-            Availability::Ready => Vec::new(),
-            Availability::Missing(missing) => missing,
-        };
-        if let Some(toolbox) = self.0.catalog.toolbox.as_ref().filter(|_| backend.capabilities().tools) {
-            missing.extend(spec.capabilities.iter().filter_map(|capability| toolbox.missing(capability)));
-        }
+        let missing = self.missing(&spec, &*backend).await;
         if !missing.is_empty() {
             return Err(Error::Unavailable { backend: name.clone(), missing });
         }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{
-    Backend, BackendError, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, SessionOutcome,
+    Backend, BackendError, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, Sandbox, SessionOutcome,
     ToolDiagnostic, Toolbox, Toolkit, Workbench,
 };
 use musher_process::{Marker, Scope, Sweep};
@@ -34,6 +34,13 @@ pub(crate) struct Session {
     look: JoinSet<Vec<Survivor>>,
 }
 
+/// Where the tools of a session come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    pub(crate) toolbox: Arc<dyn Toolbox>,
+    pub(crate) sandbox: Sandbox,
+}
+
 /// What a session has to tell.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -42,23 +49,23 @@ pub(crate) enum News {
 }
 
 impl Session {
-    /// Starts a session, with tools of the toolbox for a backend that takes any.
+    /// Starts a session, with tools for a backend that takes any.
     pub(crate) fn start(
         backend: Arc<dyn Backend>,
         launch: Launch,
         marker: Marker,
-        toolbox: Option<Arc<dyn Toolbox>>,
+        tools: Option<Tools>,
     ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
         let (preparation, unwanted) = oneshot::channel();
         let mut run = JoinSet::new();
         run.spawn(async move {
-            let launch = match toolbox {
-                Some(toolbox) => tokio::select! {
+            let launch = match tools {
+                Some(tools) => tokio::select! {
                     biased;
                     _ = unwanted => return Ok(SessionOutcome::ended()),
-                    launch = equip(launch, &*toolbox, &link) => launch?,
+                    launch = equip(launch, tools, &link) => launch?,
                 },
                 None => launch,
             };
@@ -130,7 +137,11 @@ impl Session {
 }
 
 /// Adds the tools that the worker may use, and tells what they had to do without.
-async fn equip(launch: Launch, toolbox: &dyn Toolbox, link: &Link) -> Result<Launch, BackendError> {
+async fn equip(
+    launch: Launch,
+    Tools { toolbox, sandbox }: Tools,
+    link: &Link,
+) -> Result<Launch, BackendError> {
     let bench = Workbench {
         worker_id: launch.worker_id.clone(),
         marker: launch.marker.clone(),
@@ -138,6 +149,7 @@ async fn equip(launch: Launch, toolbox: &dyn Toolbox, link: &Link) -> Result<Lau
         temporary: launch.temporary.clone(),
         writable: Vec::new(),
         capabilities: launch.capabilities.clone(),
+        sandbox,
     };
     let kit = toolbox.tools(bench).await;
     let Toolkit { tools, sandbox, diagnostics } = kit

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
+    Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, Sandbox,
     SessionOutcome, Toolbox, ToolboxError, Toolkit, TurnEnd, Workbench, async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime};
@@ -80,7 +80,7 @@ impl Drop for Hold {
 
 #[async_trait]
 impl Toolbox for Mute {
-    fn missing(&self, _: &Capability) -> Option<String> {
+    fn missing(&self, _: &Capability, _: Sandbox) -> Option<String> {
         None
     }
 

@@ -300,6 +300,7 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 
 #[cfg(test)]
 mod tests {
+    use musher_backend::Sandbox;
     use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart};
     use musher_openai_api::Dialect;
     use musher_protocol::Capability;
@@ -347,11 +348,13 @@ mod tests {
             limits = { turns = 50, tokens = 2000000, cost_usd = 5.0, wall_secs = 7200, inactivity_secs = 7, tool_rounds = 100, background_secs = 60, queued_inputs = 2 }
             on_rate_limit = "park"
             park_max_secs = 9
+            sandbox = "auto"
             grace_secs = 3
             [profiles.slow]
             backend = "scripted"
             script = "echo"
             word_delay_ms = 3
+            sandbox = "none"
             [backends.claude-pty]
             program = "claude"
             env = { A = "b" }
@@ -378,6 +381,7 @@ mod tests {
             backend = "local-llm"
             model = "qwen"
             capabilities = ["mcp:tickets"]
+            sandbox = "landlock"
             max_output_tokens = 1000
             reasoning_effort = "low"
             [profiles.gem]
@@ -449,6 +453,11 @@ mod tests {
         let pace = musher_turn_loop::Pace { silence: Duration::from_secs(45), ..default };
         assert_eq!((gemini.api_version.as_str(), gemini.pace), ("v1", pace));
         assert_eq!(config.profiles["local"].options["max_output_tokens"], 1000);
+        let sandbox = |profile: &str| config.profiles[profile].sandbox;
+        assert_eq!(
+            ["careful", "local", "slow"].map(sandbox),
+            [Sandbox::Auto, Sandbox::Landlock, Sandbox::None]
+        );
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
         assert_eq!(config.profiles["local"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
         assert!(config.workspaces["here"].is_absolute());
@@ -542,6 +551,18 @@ mod tests {
             (
                 "[mcp.x]\ncommand = \"x\"\npass_env = [\"A-B\"]\n",
                 "config DIR/musher.toml: line 3: mcp.x: pass_env: `A-B` is not a portable variable name",
+            ),
+            (
+                "[profiles.p]\nbackend = \"claude-pty\"\nsandbox = \"landlock\"\n",
+                "config DIR/musher.toml: line 3: profiles.p: sandbox: `landlock` cannot be had with a backend of the kind `claude-pty`: it holds tools of Musher's own alone",
+            ),
+            (
+                "[profiles.p]\nbackend = \"scripted\"\nsandbox = \"landlock\"\n",
+                "config DIR/musher.toml: line 3: profiles.p: sandbox: `landlock` cannot be had with a backend of the kind `scripted`",
+            ),
+            (
+                "[profiles.p]\nbackend = \"openai-api\"\nsandbox = \"strict\"\n",
+                "config DIR/musher.toml: TOML parse error at line 3, column 11: unknown variant `strict`, expected one of `auto`, `landlock`, `none`",
             ),
             (
                 "[backends.openai-api]\napi_key_env = \"\"\n",

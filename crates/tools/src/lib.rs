@@ -21,11 +21,14 @@
 //! | `<server>__<tool>` | the server's own | `mcp:<server>` |
 //!
 //! The file tools stay in the workspace by themselves. A shell can do whatever its user can; where the kernel has
-//! Landlock it, and all that it starts, writes only below the workspace and its own TMPDIR ([`Sandbox`]). It reads
-//! everywhere and reaches the network in any case.
+//! Landlock it, and all that it starts, writes only below the workspace and its own TMPDIR, unless the worker's profile says
+//! otherwise ([`Sandbox`]). It reads everywhere and reaches the network in any case. An MCP server is no model's program but
+//! its configurer's, so nothing holds it.
+//!
+//! [`Sandbox`]: musher_backend::Sandbox
 //!
 //! ```
-//! use musher_backend::{Cancellation, ToolCall, Toolbox, Workbench};
+//! use musher_backend::{Cancellation, Sandbox, ToolCall, Toolbox, Workbench};
 //! use musher_protocol::Capability;
 //! use musher_tools::ToolSet;
 //! use serde_json::json;
@@ -40,6 +43,7 @@
 //!     temporary: None,
 //!     writable: vec![],
 //!     capabilities: [Capability::Read, Capability::Write].into(),
+//!     sandbox: Sandbox::Auto,
 //! };
 //! let kit = ToolSet::workspace().tools(bench).await?;
 //! let tool = |name: &str| kit.tools.iter().find(|tool| tool.spec().name == name);
@@ -62,7 +66,7 @@
 //!
 //! ```
 //! use musher_protocol::Capability;
-//! use musher_backend::Toolbox;
+//! use musher_backend::{Sandbox, Toolbox};
 //! use musher_tools::{McpServer, ToolSet};
 //! use std::collections::BTreeMap;
 //!
@@ -77,8 +81,8 @@
 //!         headers: BTreeMap::from([("Authorization".to_owned(), "Bearer …".into())]),
 //!     },
 //! );
-//! assert_eq!(set.missing(&Capability::Mcp("tickets".to_owned())), None);
-//! assert!(set.missing(&Capability::Mcp("mail".to_owned())).is_some());
+//! assert_eq!(set.missing(&Capability::Mcp("tickets".to_owned()), Sandbox::Auto), None);
+//! assert!(set.missing(&Capability::Mcp("mail".to_owned()), Sandbox::Auto).is_some());
 //! ```
 
 mod sandbox;
@@ -98,4 +102,4 @@ mod workspace;
 #[cfg(test)]
 mod scene;
 
-pub use crate::{mcp::McpServer, sandbox::Sandbox, toolset::ToolSet};
+pub use crate::{mcp::McpServer, toolset::ToolSet};

@@ -2,19 +2,8 @@
 
 use std::path::PathBuf;
 
+use musher_backend::Sandbox;
 use musher_process::Confinement;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sandbox {
-    /// Landlock where the kernel has it; otherwise nothing, which the session's log says.
-    #[default]
-    Auto,
-    /// Landlock, or no shell.
-    Landlock,
-    /// Wherever the server's user may write.
-    None,
-}
 
 /// What is had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,22 +17,20 @@ pub(crate) enum Level {
 #[error("this kernel has no Landlock (Linux 6.2 or later, switched on), which the sandbox `landlock` needs")]
 pub(crate) struct NoLandlock;
 
-impl Sandbox {
-    /// What this kernel makes of it.
-    pub(crate) fn level(self, writable: Vec<PathBuf>) -> Result<Level, NoLandlock> {
-        self.decide(Confinement::is_available(), writable)
+impl Level {
+    /// What this kernel makes of what is asked for.
+    pub(crate) fn of(sandbox: Sandbox, writable: Vec<PathBuf>) -> Result<Self, NoLandlock> {
+        Self::decide(sandbox, Confinement::is_available(), writable)
     }
 
-    fn decide(self, available: bool, writable: Vec<PathBuf>) -> Result<Level, NoLandlock> {
-        match (self, available) {
-            (Self::Auto | Self::Landlock, true) => Ok(Level::Landlock(Confinement { writable })),
-            (Self::Landlock, false) => Err(NoLandlock),
-            (Self::Auto, false) | (Self::None, _) => Ok(Level::None),
+    fn decide(sandbox: Sandbox, available: bool, writable: Vec<PathBuf>) -> Result<Self, NoLandlock> {
+        match (sandbox, available) {
+            (Sandbox::Auto | Sandbox::Landlock, true) => Ok(Self::Landlock(Confinement { writable })),
+            (Sandbox::Landlock, false) => Err(NoLandlock),
+            (Sandbox::Auto, false) | (Sandbox::None, _) => Ok(Self::None),
         }
     }
-}
 
-impl Level {
     /// Its name in the log.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -76,7 +63,7 @@ mod tests {
             (Sandbox::None, true, Ok(Level::None)),
             (Sandbox::None, false, Ok(Level::None)),
         ] {
-            assert_eq!(sandbox.decide(available, writable.clone()), level, "{sandbox:?} {available}");
+            assert_eq!(Level::decide(sandbox, available, writable.clone()), level, "{sandbox:?} {available}");
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::{Cancellation, Tool, ToolCall, ToolOutput, Toolbox, Toolkit, Workbench};
+use musher_backend::{Cancellation, Sandbox, Tool, ToolCall, ToolOutput, Toolbox, Toolkit, Workbench};
 use musher_process::{Marker, Owner};
 use musher_protocol::Capability;
 use serde_json::Value;
@@ -53,6 +53,21 @@ impl Scene {
         writable: &[&str],
         temporary: Option<PathBuf>,
     ) -> Self {
+        Self::open(set, capabilities, writable, temporary, Sandbox::Auto).await
+    }
+
+    /// A session with a shell in this sandbox.
+    pub(crate) async fn held_by(sandbox: Sandbox) -> Self {
+        Self::open(ToolSet::workspace(), &["shell"], &[], None, sandbox).await
+    }
+
+    async fn open(
+        set: ToolSet,
+        capabilities: &[&str],
+        writable: &[&str],
+        temporary: Option<PathBuf>,
+        sandbox: Sandbox,
+    ) -> Self {
         let outside = tempfile::tempdir().unwrap();
         fs::create_dir(outside.path().join("workspace")).unwrap();
         let writable: Vec<_> = writable.iter().map(|name| outside.path().join(name)).collect();
@@ -70,6 +85,7 @@ impl Scene {
                 .iter()
                 .map(|name| name.parse::<Capability>().unwrap())
                 .collect::<BTreeSet<_>>(),
+            sandbox,
         };
         let kit = soon(set.tools(bench)).await.unwrap();
         Self { outside, marker, kit }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use musher_backend::{Tool, ToolDiagnostic, Toolbox, ToolboxError, Toolkit, Workbench, async_trait};
+use musher_backend::{Sandbox, Tool, ToolDiagnostic, Toolbox, ToolboxError, Toolkit, Workbench, async_trait};
 use musher_process::{Environment, Marker};
 use musher_protocol::Capability;
 use rmcp::ServerHandler;
@@ -19,7 +19,7 @@ use tokio::task;
 use crate::{
     files,
     mcp::{self, Got, McpServer, Source},
-    sandbox::{Level, Sandbox},
+    sandbox::Level,
     scratch::Scratch,
     shell::Shell,
     workspace::Workspace,
@@ -31,7 +31,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ToolSet {
     environment: Environment,
-    sandbox: Sandbox,
     temporary: PathBuf,
     servers: BTreeMap<String, Source>,
     others: Vec<Arc<dyn Tool>>,
@@ -44,7 +43,6 @@ impl ToolSet {
     pub fn workspace() -> Self {
         Self {
             environment: Environment::base(),
-            sandbox: Sandbox::default(),
             temporary: env::temp_dir(),
             servers: BTreeMap::new(),
             others: Vec::new(),
@@ -56,12 +54,6 @@ impl ToolSet {
     #[must_use]
     pub fn with_environment(self, environment: Environment) -> Self {
         Self { environment, ..self }
-    }
-
-    /// Where commands of the shell may write.
-    #[must_use]
-    pub fn with_sandbox(self, sandbox: Sandbox) -> Self {
-        Self { sandbox, ..self }
     }
 
     /// Where a session gets a directory for temporary files that was given none ([`Workbench::temporary`]); the
@@ -106,7 +98,7 @@ impl ToolSet {
         };
         let mut writable = vec![bench.working_dir.clone(), scratch.path().to_owned()];
         writable.extend(bench.writable.iter().cloned());
-        let level = self.sandbox.level(writable).map_err(failed("set up the shell"))?;
+        let level = Level::of(bench.sandbox, writable).map_err(failed("set up the shell"))?;
         Shell::new(self.environment.clone(), bench.working_dir.clone(), marker, level, scratch)
             .map_err(failed("set up the shell"))
     }
@@ -114,9 +106,9 @@ impl ToolSet {
 
 #[async_trait]
 impl Toolbox for ToolSet {
-    fn missing(&self, capability: &Capability) -> Option<String> {
+    fn missing(&self, capability: &Capability, sandbox: Sandbox) -> Option<String> {
         match capability {
-            Capability::Shell => self.sandbox.level(Vec::new()).err().map(|error| error.to_string()),
+            Capability::Shell => Level::of(sandbox, Vec::new()).err().map(|error| error.to_string()),
             // There is no tool that would need it; what its absence forbids is for backends.
             Capability::Network => None,
             Capability::Read | Capability::Write => None,
@@ -142,7 +134,7 @@ impl Toolbox for ToolSet {
         if allows(Capability::Shell) {
             let shell = self.shell(&bench).await?;
             kit.sandbox = Some(shell.level().name().to_owned());
-            if (self.sandbox, shell.level()) == (Sandbox::Auto, &Level::None) {
+            if (bench.sandbox, shell.level()) == (Sandbox::Auto, &Level::None) {
                 kit.diagnostics.push(ToolDiagnostic {
                     code: "tools.no_sandbox".to_owned(),
                     message: "this kernel has no Landlock: commands may write wherever the server's user may"

@@ -9,7 +9,7 @@ use crate::{
     create::make_scratch,
     fold::prefix,
     machine::Beginning,
-    session::Session,
+    session::{Session, Tools},
     store::{Start, Store, StoreError},
 };
 
@@ -81,7 +81,8 @@ impl Task {
             kept: history.files,
         };
         let toolbox = self.parts.toolbox.clone().filter(|_| capabilities.tools);
-        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), toolbox));
+        let tools = toolbox.map(|toolbox| Tools { toolbox, sandbox: spec.profile.sandbox });
+        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), tools));
         Ok(())
     }
 }

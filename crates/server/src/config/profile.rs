@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use musher_backend::Sandbox;
 use musher_claude_pty::{ClaudeProfile, ClaudeProfileError};
 use musher_core::{ApprovalMode, ApprovalPolicy, OnRestart, Profile, RateLimitPolicy};
 use musher_protocol::{Capability, WorkerLimits};
@@ -35,6 +36,11 @@ pub(crate) enum ProfileError {
     NoTools(Capability),
     #[error("capabilities: `mcp:{name}`: there is no [mcp.{name}]{}", others(.known))]
     NoServer { name: String, known: Vec<String> },
+    #[error(
+        "sandbox: `landlock` cannot be had with a backend of the kind `{}`: it holds tools of Musher's own alone",
+        .0.name()
+    )]
+    NoSandbox(Kind),
     #[error("settings_sources")]
     Claude(#[source] ClaudeProfileError),
     #[error("{0}: a limit is greater than 0")]
@@ -66,6 +72,7 @@ impl ProfileError {
             Self::NoBackend { .. } => "backend",
             Self::Misplaced { key, .. } => key,
             Self::NoMcp(_) | Self::NoTools(_) | Self::NoServer { .. } => "capabilities",
+            Self::NoSandbox(_) => "sandbox",
             Self::Claude(_) => "settings_sources",
             Self::Zero(key) => key,
             Self::LongGrace(_) => "grace_secs",
@@ -88,6 +95,7 @@ pub(super) struct ProfileTable {
     on_rate_limit: Option<OnRateLimit>,
     park_max_secs: Option<u64>,
     on_restart: Option<OnRestartKey>,
+    sandbox: Option<Sandbox>,
     grace_secs: Option<u64>,
     /// For `claude-pty`.
     settings_sources: Option<Vec<String>>,
@@ -175,6 +183,12 @@ impl ProfileTable {
             Some(OnRestartKey::Wait) => OnRestart::Wait,
             Some(OnRestartKey::Resume) => OnRestart::Resume,
             None => profile.on_restart,
+        };
+        profile.sandbox = match (self.sandbox, kind) {
+            (Some(Sandbox::Landlock), Kind::ClaudePty | Kind::Scripted) => {
+                return Err(ProfileError::NoSandbox(kind));
+            }
+            (sandbox, _) => sandbox.unwrap_or(profile.sandbox),
         };
         profile.grace = match self.grace_secs {
             Some(secs) if secs > MAX_GRACE_SECS => return Err(ProfileError::LongGrace(secs)),

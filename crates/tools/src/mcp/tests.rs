@@ -10,7 +10,7 @@ use std::{
 use http_body_util::{BodyExt as _, Full};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use musher_backend::{Cancellation, ToolOutput, Toolbox};
+use musher_backend::{Cancellation, Sandbox, ToolOutput, Toolbox};
 use musher_protocol::Capability;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -230,7 +230,7 @@ async fn a_service_of_the_program_needs_neither_process_nor_port() {
     let set = ToolSet::workspace().with_service("tickets", Tickets::default());
     let mcp = Capability::Mcp("tickets".to_owned());
     assert_eq!(
-        (set.missing(&mcp), set.missing(&Capability::Mcp("other".to_owned()))),
+        (set.missing(&mcp, Sandbox::Auto), set.missing(&Capability::Mcp("other".to_owned()), Sandbox::Auto)),
         (None, Some("no MCP server `other` is configured".to_owned()))
     );
     let scenes = [Scene::of(set.clone(), &["mcp:tickets"]).await, Scene::of(set, &["mcp:tickets"]).await];
@@ -244,7 +244,7 @@ async fn a_service_of_the_program_needs_neither_process_nor_port() {
 #[test]
 fn a_program_that_is_not_there_is_missing_before_anything_starts() {
     let set = ToolSet::workspace().with_server("tickets", command("no-such-program", &[]));
-    let missing = set.missing(&Capability::Mcp("tickets".to_owned()));
+    let missing = set.missing(&Capability::Mcp("tickets".to_owned()), Sandbox::Auto);
     let expected = "the program `no-such-program` of the MCP server `tickets` was not found";
     assert_eq!(missing.as_deref(), Some(expected));
 }

@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use musher_backend::Sandbox;
 use musher_process::Confinement;
 use serde_json::json;
 
 use super::*;
 use crate::{
-    Sandbox, ToolSet,
+    ToolSet,
     bound::CONTENT_LIMIT,
     scene::{Scene, call, eventually, marked, soon},
 };
@@ -191,7 +192,7 @@ async fn an_endless_output_is_cut_and_ended() {
 
 #[tokio::test]
 async fn the_sandbox_holds_and_says_its_name() {
-    let free = Scene::of(ToolSet::workspace().with_sandbox(Sandbox::None), &["shell"]).await;
+    let free = Scene::held_by(Sandbox::None).await;
     assert_eq!(free.kit.sandbox.as_deref(), Some("none"));
     assert_eq!(free.ok("shell", json!({"command": "echo x > ../outside"})).await, "[no output]");
 
@@ -206,6 +207,9 @@ async fn the_sandbox_holds_and_says_its_name() {
     let told = held.refused("shell", json!({"command": "echo x > ../outside"})).await;
     assert!(told.contains("Permission denied"), "{told}");
     assert_eq!(fs::read_dir(held.outside()).unwrap().count(), 1, "only the workspace");
+    let demanded = Scene::held_by(Sandbox::Landlock).await;
+    assert_eq!(demanded.kit.sandbox.as_deref(), Some("landlock"));
+    demanded.refused("shell", json!({"command": "echo x > ../outside"})).await;
 }
 
 #[tokio::test]

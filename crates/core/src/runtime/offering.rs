@@ -1,0 +1,28 @@
+//! What can run here, and what is missing where something cannot.
+
+use musher_backend::{Availability, Backend, Sandbox};
+
+use super::Runtime;
+use crate::profile::WorkerSpec;
+
+/// What is missing for a profile that demands a sandbox for tools that are not ours.
+const NOT_HELD: &str = "a sandbox `landlock` for the tools that the backend brings itself: only tools of the runtime can be held";
+
+impl Runtime {
+    /// What is missing for a worker of this backend, by name.
+    pub(super) async fn missing(&self, spec: &WorkerSpec, backend: &dyn Backend) -> Vec<String> {
+        let mut missing = match backend.availability().await {
+            Availability::Ready => Vec::new(),
+            Availability::Missing(missing) => missing,
+        };
+        let sandbox = spec.profile.sandbox;
+        if !backend.capabilities().tools {
+            missing.extend((sandbox == Sandbox::Landlock).then(|| NOT_HELD.to_owned()));
+        } else if let Some(toolbox) = &self.0.catalog.toolbox {
+            missing.extend(
+                spec.capabilities.iter().filter_map(|capability| toolbox.missing(capability, sandbox)),
+            );
+        }
+        missing
+    }
+}
