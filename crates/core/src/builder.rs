@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::{Backend, Toolbox};
+use musher_backend::{Backend, Tool, Toolbox};
 use musher_process::{Owner, Scope, Sweep};
 use musher_protocol::{RuntimeId, RuntimeLimits};
 use tokio::{sync::watch, task::JoinSet};
@@ -23,6 +23,7 @@ use crate::{
     session::survivors,
     store::{NewLife, Store, StoreError},
     temporary::Temporary,
+    tools::Tools,
 };
 
 /// How long processes of an earlier life may resist.
@@ -35,7 +36,7 @@ const SHARED: &str = "runtime.temporary_shared";
 #[derive(Debug)]
 pub(crate) struct Catalog {
     pub(crate) backends: BTreeMap<String, Arc<dyn Backend>>,
-    pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
+    pub(crate) tools: Tools,
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) default_profile: String,
     pub(crate) workspaces: BTreeMap<String, PathBuf>,
@@ -69,6 +70,9 @@ pub enum StartError {
         /// The backend.
         backend: String,
     },
+    /// Two tools of the program have the same name: a model could not tell them apart.
+    #[error("two tools are called `{0}`")]
+    ToolNameTaken(String),
     /// The store cannot be begun with.
     #[error("begin to work on the store")]
     Begin(#[source] StoreError),
@@ -88,7 +92,7 @@ impl Builder {
             runtime_id,
             catalog: Catalog {
                 backends: BTreeMap::new(),
-                toolbox: None,
+                tools: Tools::default(),
                 profiles: BTreeMap::new(),
                 default_profile: String::new(),
                 workspaces: BTreeMap::new(),
@@ -128,10 +132,73 @@ impl Builder {
         self
     }
 
-    /// Where the tools of workers come from whose backend calls tools of ours; without one such workers only talk.
+    /// Where the tools of workers come from whose backend calls tools of ours; without one such workers have the
+    /// program's own ([`Builder::tool`]), or only talk.
     #[must_use]
     pub fn toolbox(mut self, toolbox: impl Toolbox) -> Self {
-        self.catalog.toolbox = Some(Arc::new(toolbox));
+        self.catalog.tools.toolbox = Some(Arc::new(toolbox));
+        self
+    }
+
+    /// A tool of this program, for workers that have its capability and whose backend calls tools of ours: beside what
+    /// the toolbox gives, and in place of a tool of the toolbox with the same name, which the session's log then says.
+    /// Leave is asked before each call as for every tool, unless it only looks. All sessions share it.
+    ///
+    /// A capability `mcp:<name>` is there when a tool has it: no MCP server of that name is needed.
+    ///
+    /// ```
+    /// use musher_backend::{Tool, ToolCall, ToolOutput, ToolSpec, async_trait};
+    /// use musher_core::{MemoryStore, Runtime};
+    /// use musher_protocol::Capability;
+    /// use serde_json::json;
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// /// Takes orders of the shop that this program is.
+    /// #[derive(Debug)]
+    /// struct Order(ToolSpec);
+    ///
+    /// impl Order {
+    ///     fn new() -> Self {
+    ///         Self(ToolSpec {
+    ///             name: "shop__order".to_owned(),
+    ///             description: "Orders an article for the customer who is talking.".to_owned(),
+    ///             input_schema: json!({
+    ///                 "type": "object",
+    ///                 "properties": {"article": {"type": "string"}},
+    ///                 "required": ["article"],
+    ///             }),
+    ///             capability: Capability::Mcp("shop".to_owned()),
+    ///             is_read_only: false,
+    ///             limit: Duration::from_secs(10),
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// #[async_trait]
+    /// impl Tool for Order {
+    ///     fn spec(&self) -> &ToolSpec {
+    ///         &self.0
+    ///     }
+    ///
+    ///     async fn call(&self, call: ToolCall) -> ToolOutput {
+    ///         match call.input["article"].as_str() {
+    ///             Some(article) => ToolOutput::ok(format!("ordered: {article}")),
+    ///             None => ToolOutput::error("`article` is missing"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = Runtime::builder(MemoryStore::new()).tool(Arc::new(Order::new()));
+    /// // …and a backend that calls tools, with a profile that has the capability `mcp:shop`.
+    /// let runtime = builder.start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tool(mut self, tool: Arc<dyn Tool>) -> Self {
+        self.catalog.tools.own.push(tool);
         self
     }
 
@@ -199,6 +266,9 @@ impl Builder {
                     backend: profile.backend.clone(),
                 });
             }
+        }
+        if let Some(name) = catalog.tools.doubled_name() {
+            return Err(StartError::ToolNameTaken(name.to_owned()));
         }
         let default = &catalog.default_profile;
         if !default.is_empty() && !catalog.profiles.contains_key(default) {

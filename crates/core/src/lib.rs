@@ -56,6 +56,7 @@ mod ring;
 mod session;
 mod task;
 mod temporary;
+mod tools;
 mod view;
 
 mod memory_store;

@@ -4,7 +4,7 @@ use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{
     Backend, BackendError, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, Sandbox, SessionOutcome,
-    ToolDiagnostic, Toolbox, Toolkit, Workbench,
+    ToolDiagnostic, Toolkit, Workbench,
 };
 use musher_process::{Marker, Scope, Sweep};
 use musher_protocol::{Survivor, TurnError};
@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use crate::temporary;
+use crate::{temporary, tools::Tools};
 
 /// How long processes that a backend left behind may resist before they count as survivors.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -34,10 +34,10 @@ pub(crate) struct Session {
     look: JoinSet<Vec<Survivor>>,
 }
 
-/// Where the tools of a session come from.
+/// What the tools of a session are prepared of.
 #[derive(Clone, Debug)]
-pub(crate) struct Tools {
-    pub(crate) toolbox: Arc<dyn Toolbox>,
+pub(crate) struct Equipment {
+    pub(crate) tools: Tools,
     pub(crate) sandbox: Sandbox,
 }
 
@@ -49,23 +49,23 @@ pub(crate) enum News {
 }
 
 impl Session {
-    /// Starts a session, with tools for a backend that takes any.
+    /// Starts a session; the equipment is for a backend that calls our tools.
     pub(crate) fn start(
         backend: Arc<dyn Backend>,
         launch: Launch,
         marker: Marker,
-        tools: Option<Tools>,
+        equipment: Option<Equipment>,
     ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
         let (preparation, unwanted) = oneshot::channel();
         let mut run = JoinSet::new();
         run.spawn(async move {
-            let launch = match tools {
-                Some(tools) => tokio::select! {
+            let launch = match equipment {
+                Some(equipment) => tokio::select! {
                     biased;
                     _ = unwanted => return Ok(SessionOutcome::ended()),
-                    launch = equip(launch, tools, &link) => launch?,
+                    launch = equip(launch, equipment, &link) => launch?,
                 },
                 None => launch,
             };
@@ -139,7 +139,7 @@ impl Session {
 /// Adds the tools that the worker may use, and tells what they had to do without.
 async fn equip(
     launch: Launch,
-    Tools { toolbox, sandbox }: Tools,
+    Equipment { tools, sandbox }: Equipment,
     link: &Link,
 ) -> Result<Launch, BackendError> {
     let bench = Workbench {
@@ -151,7 +151,7 @@ async fn equip(
         capabilities: launch.capabilities.clone(),
         sandbox,
     };
-    let kit = toolbox.tools(bench).await;
+    let kit = tools.prepare(bench).await;
     let Toolkit { tools, sandbox, diagnostics } = kit
         .map_err(|error| BackendError::new("tools_unavailable", "prepare the tools of the session", error))?;
     for ToolDiagnostic { code, message } in diagnostics {

@@ -7,7 +7,7 @@ mod starting;
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use musher_backend::{Backend, Event, Report, Toolbox};
+use musher_backend::{Backend, Event, Report};
 use musher_process::Marker;
 use musher_protocol::{Ack, EventId, InputAck, WorkerRef};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +26,7 @@ use crate::{
     session::{News, Session},
     store::{AcceptedInput, Checkpoint, Commit, Head, Health, Most, Prune, Store, StoreError},
     temporary::Temporary,
+    tools::Tools,
     view::Shared,
 };
 
@@ -53,7 +54,7 @@ pub(crate) struct Parts {
     pub(crate) spec: Arc<WorkerSpec>,
     pub(crate) backend: Arc<dyn Backend>,
     /// Where the tools come from that the backend calls.
-    pub(crate) toolbox: Option<Arc<dyn Toolbox>>,
+    pub(crate) tools: Tools,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shared: Arc<Shared>,
     /// Where it is noted that the worker has changed.

@@ -210,7 +210,7 @@ impl Runtime {
         let parts = Parts {
             spec,
             backend,
-            toolbox: self.0.catalog.toolbox.clone(),
+            tools: self.0.catalog.tools.clone(),
             store: self.0.store.clone(),
             shared: view.clone(),
             changes: Arc::clone(&self.0.changes),

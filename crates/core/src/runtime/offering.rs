@@ -15,13 +15,13 @@ impl Runtime {
             Availability::Ready => Vec::new(),
             Availability::Missing(missing) => missing,
         };
-        let sandbox = spec.profile.sandbox;
-        if !backend.capabilities().tools {
+        let (tools, sandbox) = (&self.0.catalog.tools, spec.profile.sandbox);
+        let capabilities = spec.capabilities.iter();
+        if backend.capabilities().tools {
+            missing.extend(capabilities.filter_map(|capability| tools.missing(capability, sandbox)));
+        } else {
             missing.extend((sandbox == Sandbox::Landlock).then(|| NOT_HELD.to_owned()));
-        } else if let Some(toolbox) = &self.0.catalog.toolbox {
-            missing.extend(
-                spec.capabilities.iter().filter_map(|capability| toolbox.missing(capability, sandbox)),
-            );
+            missing.extend(capabilities.filter_map(|capability| tools.out_of_reach(capability)));
         }
         missing
     }

@@ -9,7 +9,7 @@ use crate::{
     create::make_scratch,
     fold::prefix,
     machine::Beginning,
-    session::{Session, Tools},
+    session::{Equipment, Session},
     store::{Start, Store, StoreError},
 };
 
@@ -80,9 +80,10 @@ impl Task {
             history: history.entries,
             kept: history.files,
         };
-        let toolbox = self.parts.toolbox.clone().filter(|_| capabilities.tools);
-        let tools = toolbox.map(|toolbox| Tools { toolbox, sandbox: spec.profile.sandbox });
-        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), tools));
+        let equipment = capabilities
+            .tools
+            .then(|| Equipment { tools: self.parts.tools.clone(), sandbox: spec.profile.sandbox });
+        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), equipment));
         Ok(())
     }
 }
