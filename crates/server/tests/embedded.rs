@@ -50,7 +50,7 @@ async fn model() -> ModelApi {
     let api = ModelApi::start(
         |received| chat::violations(received, KEY),
         |received, _| {
-            let has_called = chat::turn(received).n_results > 0;
+            let has_called = !chat::turn(received).results.is_empty();
             let calls = [("call_0", "clock", "{}"), ("call_1", "shop__order", r#"{"article": "sled"}"#)];
             chat::answer(&if has_called { Reply::text("done") } else { Reply::calls(&calls) })
         },

@@ -83,8 +83,8 @@ fn the_schemas_refuse_what_the_vendor_refuses() {
 }
 
 fn answer(dialect: Dialect, received: &Received) -> Answer {
-    let Turn { prompt, n_results } = turn(dialect, received);
-    match (prompt.as_str(), n_results) {
+    let Turn { prompt, results } = turn(dialect, received);
+    match (prompt.as_str(), results.len()) {
         ("call", 0) => calls(dialect, &[("a", "look", "{}")]),
         ("ask", 0) => calls(dialect, &[("a", "act", r#"{"path":"x"}"#)]),
         ("ask twice", 0) => calls(dialect, &[("a", "act", "{}"), ("b", "act", r#"{"path":"y"}"#)]),

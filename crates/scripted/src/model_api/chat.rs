@@ -59,7 +59,7 @@ pub fn turn(received: &Received) -> Turn {
     Turn::of(
         messages(received),
         |message| message["content"].as_str().filter(|_| message["role"] == "user"),
-        |message| message["role"] == "tool",
+        |message| if message["role"] == "tool" { vec![&message["content"]] } else { Vec::new() },
     )
 }
 

@@ -42,17 +42,22 @@ pub fn refusal(code: u16, status: &str, message: &str) -> Answer {
 /// Where the conversation of a request stands. What the user said in a row is one content, of which the last counts.
 #[must_use]
 pub fn turn(received: &Received) -> Turn {
-    let has_result = |content: &Value| {
-        content["parts"].as_array().into_iter().flatten().any(|part| part["functionResponse"].is_object())
-    };
     Turn::of(
         contents(received),
         |content| {
             let last = content["parts"].as_array()?.last()?;
             last["text"].as_str().filter(|_| content["role"] == "user")
         },
-        has_result,
+        |content| {
+            let parts = content["parts"].as_array().map_or(&[][..], Vec::as_slice);
+            parts.iter().filter_map(|part| part["functionResponse"].get("response")).map(result).collect()
+        },
     )
+}
+
+/// What a tool said: the vendor has a field for that, and one for what went wrong.
+fn result(response: &Value) -> &Value {
+    response.get("output").or_else(|| response.get("error")).unwrap_or(response)
 }
 
 fn contents(received: &Received) -> &[Value] {

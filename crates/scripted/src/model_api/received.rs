@@ -28,22 +28,20 @@ impl Received {
 pub struct Turn {
     /// What the user said last; empty when nobody has said anything.
     pub prompt: String,
-    /// How many results of tools came since.
-    pub n_results: usize,
+    /// What tools said since, in order; what is no text is JSON.
+    pub results: Vec<String>,
 }
 
 impl Turn {
-    /// Reads items in their order: what an item says as the user, and whether it is a result.
+    /// Reads items in their order: what an item says as the user, and which results are in it.
     pub(super) fn of<'a>(
         items: &'a [Value],
         said: impl Fn(&'a Value) -> Option<&'a str>,
-        is_result: impl Fn(&Value) -> bool,
+        results: impl Fn(&'a Value) -> Vec<&'a Value>,
     ) -> Self {
         let last = items.iter().enumerate().rev().find_map(|(at, item)| Some((at, said(item)?)));
         let (at, prompt) = last.unwrap_or_default();
-        Self {
-            prompt: prompt.to_owned(),
-            n_results: items[at..].iter().filter(|item| is_result(item)).count(),
-        }
+        let text = |result: &Value| result.as_str().map_or_else(|| result.to_string(), str::to_owned);
+        Self { prompt: prompt.to_owned(), results: items[at..].iter().flat_map(results).map(text).collect() }
     }
 }

@@ -43,7 +43,7 @@ pub fn turn(received: &Received) -> Turn {
     Turn::of(
         input(received),
         |item| item["content"].as_str().filter(|_| item["role"] == "user"),
-        |item| item["type"] == "function_call_output",
+        |item| if item["type"] == "function_call_output" { vec![&item["output"]] } else { Vec::new() },
     )
 }
 

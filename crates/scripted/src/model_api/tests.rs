@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn sent(answer: &Answer) -> String {
 }
 
 /// The events of a stream, with the names that they have beside their text.
-fn events(answer: &Answer) -> Vec<(Option<String>, serde_json::Value)> {
+fn events(answer: &Answer) -> Vec<(Option<String>, Value)> {
     let text = sent(answer).replace("\r\n", "\n");
     let event = |block: &str| {
         let (name, text) = match block.strip_prefix("event: ") {
@@ -35,7 +35,7 @@ fn events(answer: &Answer) -> Vec<(Option<String>, serde_json::Value)> {
 fn responses_are_numbered_named_and_whole() {
     let reply = Reply { words: "I look.".to_owned(), ..reply() };
     let events = events(&responses::answer(&reply));
-    let word = |(number, (name, event)): (usize, &(Option<String>, serde_json::Value))| {
+    let word = |(number, (name, event)): (usize, &(Option<String>, Value))| {
         let kind = event["type"].as_str().expect("a type");
         assert_eq!((name.as_deref(), &event["sequence_number"]), (Some(kind), &json!(number)));
         let kind = kind.strip_prefix("response.").expect("the protocol's own");
@@ -96,7 +96,7 @@ fn chat_has_a_chunk_for_each_piece_and_says_when_it_is_done() {
     assert!(chunks.iter().all(|chunk| chunk["model"] == "scripted"), "{chunks:?}");
     let choices: Vec<_> = chunks.iter().map(|chunk| chunk["choices"][0].clone()).collect();
     let choice = |delta, reason| json!({"index": 0, "delta": delta, "finish_reason": reason});
-    let piece = |delta| choice(delta, serde_json::Value::Null);
+    let piece = |delta| choice(delta, Value::Null);
     let function = json!({"name": "look", "arguments": r#"{"path":"x"}"#});
     let expected = [
         piece(json!({"role": "assistant", "content": ""})),
@@ -165,39 +165,57 @@ fn a_beginning_ends_with_its_last_piece() {
 }
 
 /// A request with this body.
-fn request(body: serde_json::Value) -> Received {
+fn request(body: Value) -> Received {
     Received { method: "POST".to_owned(), path: "/".to_owned(), headers: Vec::new(), body }
 }
 
 #[test]
-fn a_turn_begins_with_what_the_user_said_last() {
+fn a_turn_is_what_the_user_said_last_and_what_tools_said_since() {
     let responses = |input| responses::turn(&request(json!({"input": input})));
     let chat = |messages| chat::turn(&request(json!({"messages": messages})));
     let generate = |contents| generate::turn(&request(json!({"contents": contents})));
-    let output = json!({"type": "function_call_output", "call_id": "a", "output": "ran"});
-    let result = json!({"role": "tool", "tool_call_id": "a", "content": "ran"});
-    let response = json!({"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {}}}]});
+    let output = |text| json!({"type": "function_call_output", "call_id": "a", "output": text});
+    let result = |text| json!({"role": "tool", "tool_call_id": "a", "content": text});
+    let part = |response| json!({"functionResponse": {"name": "look", "response": response}});
+    let responded = |parts: &[Value]| json!({"role": "user", "parts": parts});
     let said = |text: &str| json!({"role": "user", "content": text});
     let told = |text: &str| json!({"role": "user", "parts": [{"text": "before"}, {"text": text}]});
+    let call = responses::call("a", "look", "{}");
+    let structured = json!([{"text": "c"}]);
     for turn in [
         responses(json!([
             said("first"),
-            output,
+            output(json!("before")),
             said("go"),
-            responses::call("a", "look", "{}"),
-            output,
-            output
+            call,
+            output(json!("a")),
+            output(json!("b")),
+            output(structured.clone())
         ])),
-        chat(
-            json!([said("first"), result, said("go"), {"role": "assistant", "content": null}, result, result]),
-        ),
-        generate(
-            json!([told("first"), response, told("go"), {"role": "model", "parts": []}, response, response]),
-        ),
+        chat(json!([
+            said("first"),
+            result(json!("before")),
+            said("go"),
+            {"role": "assistant", "content": null},
+            result(json!("a")),
+            result(json!("b")),
+            result(structured.clone())
+        ])),
+        generate(json!([
+            told("first"),
+            responded(&[part(json!({"output": "before"}))]),
+            told("go"),
+            {"role": "model", "parts": []},
+            responded(&[part(json!({"output": "a"})), part(json!({"error": "b"}))]),
+            responded(&[part(structured)])
+        ])),
     ] {
-        assert_eq!(turn, Turn { prompt: "go".to_owned(), n_results: 2 });
+        let results = ["a", "b", r#"[{"text":"c"}]"#].map(str::to_owned).into();
+        assert_eq!(turn, Turn { prompt: "go".to_owned(), results });
     }
-    for turn in [responses(json!([])), chat(json!("no list")), generate(json!([response]))] {
+    for turn in
+        [responses(json!([])), chat(json!("no list")), generate(json!([responded(&[part(json!({}))])]))]
+    {
         assert_eq!(turn.prompt, "");
     }
 }
@@ -207,7 +225,7 @@ fn violations(
     of: impl Fn(&Received, &str) -> Vec<Violation>,
     path: &str,
     (name, value): (&str, &str),
-    body: serde_json::Value,
+    body: Value,
 ) -> String {
     let headers = vec![(name.to_owned(), value.to_owned())];
     let received = Received { path: path.to_owned(), headers, ..request(body) };
