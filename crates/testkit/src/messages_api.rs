@@ -43,13 +43,15 @@ mod violation;
 
 use std::sync::Arc;
 
-use musher_scripted::model_api::{ModelApi, Received, Violation};
+use musher_scripted::model_api::{self, ModelApi, Received, Reply, Violation};
 use uuid::Uuid;
 
 pub use self::answer::{CACHE_CREATION_INPUT_TOKENS, CACHE_READ_INPUT_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS};
 use self::{
-    desk::{Desk, is_greeting},
+    answer::Answer,
+    desk::{Desk, Model, is_greeting},
     prompt::Turn,
+    scenario::{Script, script},
 };
 
 /// A running fake; dropping it ends it.
@@ -71,8 +73,26 @@ impl MessagesApi {
     ///
     /// When the machine has no free loopback port.
     pub async fn start() -> Self {
+        Self::of(Box::new(script)).await
+    }
+
+    /// The same with a model of one's own: what it says to a prompt and to what tools said since, whatever markers there
+    /// are. It has to be a function of these.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no free loopback port.
+    pub async fn start_with(model: impl Fn(&model_api::Turn) -> Reply + Send + Sync + 'static) -> Self {
+        Self::of(Box::new(move |turn, _attempt, _now| {
+            let Turn { prompt, step: _, results } = turn.clone();
+            Ok(Script::Answer(Answer::spelling(&model(&model_api::Turn { prompt, results }))))
+        }))
+        .await
+    }
+
+    async fn of(model: Box<Model>) -> Self {
         let api_key = format!("sk-ant-fake-{}", Uuid::new_v4().simple());
-        let desk = Arc::new(Desk { api_key: api_key.clone(), attempts: Default::default() });
+        let desk = Arc::new(Desk { api_key: api_key.clone(), model, attempts: Default::default() });
         let checks = desk.clone();
         let api = ModelApi::start(
             move |request| checks.violations(request),

@@ -28,7 +28,7 @@ pub(super) struct Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Block {
     Text { text: String, cut: Cut },
-    Thinking(&'static str),
+    Thinking(String),
     ToolUse { name: String, input: Value },
 }
 
@@ -61,6 +61,21 @@ impl Answer {
     /// A whole message that ends the turn, sent at once.
     pub(super) fn of(blocks: Vec<Block>) -> Self {
         Self { blocks, stop: StopReason::EndTurn, pace: Duration::ZERO, ending: Ending::Complete }
+    }
+
+    /// What a model of one's own says, a piece for each word. What it used is what every answer reports.
+    pub(super) fn spelling(reply: &model_api::Reply) -> Self {
+        let model_api::Reply { thought, words, calls, usage: _, pace } = reply;
+        let words = Some(words).filter(|words| !words.is_empty()).cloned();
+        let calls = calls.iter().map(|model_api::Call { id: _, name, arguments }| Block::ToolUse {
+            name: name.clone(),
+            input: serde_json::from_str(arguments).expect("arguments that are JSON"),
+        });
+        let stop = if calls.len() > 0 { StopReason::ToolUse } else { StopReason::EndTurn };
+        let thought = thought.clone().map(Block::Thinking);
+        let words = words.map(|text| Block::Text { text, cut: Cut::Words });
+        let blocks = thought.into_iter().chain(words).chain(calls).collect();
+        Self { stop, pace: *pace, ..Self::of(blocks) }
     }
 
     /// The message in one piece, as a request that does not stream gets it.

@@ -14,14 +14,17 @@ use super::{
     answer::INPUT_TOKENS,
     prompt::Turn,
     request::{Reply, Route, check},
-    scenario::{Script, script},
+    scenario::Script,
     violation::Violation,
 };
 
+/// What the model does in a turn, by the requests with its prompt so far and the time in unix seconds.
+pub(super) type Model = dyn Fn(&Turn, usize, u64) -> Result<Script, Violation> + Send + Sync;
+
 /// Where requests are checked and answered.
-#[derive(Debug)]
 pub(super) struct Desk {
     pub(super) api_key: String,
+    pub(super) model: Box<Model>,
     /// How often each prompt was asked, for scenarios that fail a number of times. Locked to count one request.
     pub(super) attempts: Mutex<HashMap<String, usize>>,
 }
@@ -63,7 +66,7 @@ impl Desk {
             Route::CountTokens => Ok(Plan::Count),
             Route::Messages { reply } => {
                 let turn = Turn::of(&received.body);
-                Ok(Plan::Play(reply, script(&turn, attempt(&turn.prompt), unix_now())?))
+                Ok(Plan::Play(reply, (self.model)(&turn, attempt(&turn.prompt), unix_now())?))
             }
         }
     }

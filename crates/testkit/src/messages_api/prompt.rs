@@ -1,32 +1,39 @@
 //! What the user said last, and what it says about the model.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 
 /// Where a conversation stands.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
     /// The last text of the user.
     pub(super) prompt: String,
     /// How many assistant messages came after it.
     pub(super) step: usize,
+    /// What tools said after it, in order.
+    pub(super) results: Vec<String>,
 }
 
 impl Turn {
     pub(super) fn of(body: &Value) -> Self {
         let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
-        let mut step = 0;
+        let (mut step, mut results) = (0, VecDeque::new());
         for message in messages.iter().rev() {
             match message["role"].as_str() {
                 Some("assistant") => step += 1,
                 Some("user") => {
                     if let Some(prompt) = texts(message).into_iter().rfind(|text| !is_note(text)) {
-                        return Self { prompt: prompt.into(), step };
+                        return Self { prompt: prompt.into(), step, results: results.into() };
                     }
+                    blocks(message, "tool_result")
+                        .rev()
+                        .for_each(|result| results.push_front(texts(result).concat()));
                 }
                 _ => {}
             }
         }
-        Self { prompt: String::new(), step }
+        Self { prompt: String::new(), step, results: results.into() }
     }
 }
 
@@ -77,11 +84,15 @@ impl<'a> Marker<'a> {
     }
 }
 
-/// The texts of a message, whose content may also be one text.
-pub(crate) fn texts(message: &Value) -> Vec<&str> {
-    let content = &message["content"];
-    let blocks = content.as_array().into_iter().flatten().filter(|block| block["type"] == "text");
-    content.as_str().into_iter().chain(blocks.filter_map(|block| block["text"].as_str())).collect()
+/// The texts of a message or a result, whose content may also be one text.
+pub(crate) fn texts(holder: &Value) -> Vec<&str> {
+    let texts = blocks(holder, "text").filter_map(|block| block["text"].as_str());
+    holder["content"].as_str().into_iter().chain(texts).collect()
+}
+
+/// The blocks of one type in the content of a message or a result.
+fn blocks<'a>(holder: &'a Value, kind: &'a str) -> impl DoubleEndedIterator<Item = &'a Value> {
+    holder["content"].as_array().into_iter().flatten().filter(move |block| block["type"] == kind)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(super) fn script(turn: &Turn, attempt: usize, now: u64) -> Result<Script, Vi
     }
     Ok(match name {
         "text" => text(argument),
-        "think" => complete(vec![Block::Thinking("Let me think about it."), said("thought done")]),
+        "think" => complete(vec![Block::Thinking("Let me think about it.".into()), said("thought done")]),
         "bash" => calls(vec![said("I will run it."), bash(argument)]),
         "write" => calls(vec![tool("Write", json!({"file_path": argument, "content": "line 1\nline 2\n"}))]),
         "read" => calls(vec![tool("Read", json!({"file_path": argument}))]),

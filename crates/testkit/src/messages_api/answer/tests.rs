@@ -40,7 +40,7 @@ fn words(ending: Ending) -> Answer {
 #[test]
 fn a_message_is_a_stream_of_events() {
     let blocks = vec![
-        Block::Thinking("hm"),
+        Block::Thinking("hm".into()),
         Block::Text { text: "h\u{e9}llo".into(), cut: Cut::Chars(3) },
         Block::ToolUse { name: "Bash".into(), input: json!({"command": "echo one two"}) },
     ];
@@ -97,7 +97,7 @@ fn a_stream_ends_as_its_script_says() {
 #[test]
 fn a_message_in_one_piece_has_the_same_blocks() {
     let blocks = vec![
-        Block::Thinking("hm"),
+        Block::Thinking("hm".into()),
         Block::Text { text: "hello".into(), cut: Cut::Words },
         Block::ToolUse { name: "Bash".into(), input: json!({"command": "ls"}) },
     ];
@@ -130,4 +130,25 @@ fn a_message_in_one_piece_has_the_same_blocks() {
             },
         })
     );
+}
+
+#[test]
+fn a_model_of_ones_own_thinks_speaks_and_then_calls() {
+    let call = ("unused", "Read", r#"{"file_path":"/a"}"#);
+    let reply = model_api::Reply {
+        thought: Some("hm".to_owned()),
+        words: "one two".to_owned(),
+        pace: Duration::from_millis(5),
+        ..model_api::Reply::calls(&[call])
+    };
+    let blocks = vec![
+        Block::Thinking("hm".into()),
+        Block::Text { text: "one two".into(), cut: Cut::Words },
+        Block::ToolUse { name: "Read".into(), input: json!({"file_path": "/a"}) },
+    ];
+    let pace = Duration::from_millis(5);
+    let expected = Answer { blocks, stop: StopReason::ToolUse, pace, ending: Ending::Complete };
+    assert_eq!(Answer::spelling(&reply), expected);
+    let words = Answer::of(vec![Block::Text { text: "done".into(), cut: Cut::Words }]);
+    assert_eq!(Answer::spelling(&model_api::Reply::text("done")), words);
 }

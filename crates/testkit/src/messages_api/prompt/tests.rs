@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -40,6 +40,32 @@ fn the_prompt_is_the_last_text_of_the_user() {
     ];
     for (messages, prompt, step) in cases {
         let turn = Turn::of(&json!({"messages": messages}));
-        assert_eq!(turn, Turn { prompt: prompt.into(), step }, "{messages}");
+        assert_eq!((turn.prompt.as_str(), turn.step), (prompt, step), "{messages}");
     }
+}
+
+#[test]
+fn results_are_what_tools_said_since_the_prompt() {
+    let said = json!({"role": "assistant", "content": [{"type": "tool_use", "id": "a"}]});
+    let results = |contents: Vec<Value>| {
+        let results: Vec<_> = contents
+            .into_iter()
+            .map(|content| json!({"type": "tool_result", "tool_use_id": "a", "content": content}))
+            .collect();
+        json!({"role": "user", "content": results})
+    };
+    let part = |text: &str| json!({"type": "text", "text": text});
+    let turn = Turn::of(&json!({"messages": [
+        {"role": "user", "content": "first"},
+        said,
+        results(vec![json!("before")]),
+        {"role": "user", "content": "go"},
+        said,
+        results(vec![json!("a"), json!([part("b"), part("c")])]),
+        said,
+        results(vec![json!("d")]),
+        {"role": "user", "content": [part("<system-reminder>e</system-reminder>")]},
+    ]}));
+    let results = ["a", "bc", "d"].map(str::to_owned).into();
+    assert_eq!(turn, Turn { prompt: "go".to_owned(), step: 2, results });
 }

@@ -32,7 +32,7 @@ fn show_block(block: &Block) -> String {
 }
 
 fn check(prompt: &str, step: usize, attempt: usize, expected: &str) {
-    let turn = Turn { prompt: prompt.into(), step };
+    let turn = Turn { prompt: prompt.into(), step, results: Vec::new() };
     assert_eq!(show(script(&turn, attempt, 1_000)), expected, "{prompt:?} in step {step}, attempt {attempt}");
 }
 
