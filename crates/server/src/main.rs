@@ -6,6 +6,7 @@ mod compose;
 mod config;
 mod display;
 mod failure;
+mod following;
 mod keyboard;
 mod paths;
 mod person;

@@ -3,12 +3,11 @@
 use std::{future::pending, io};
 
 use musher_core::{Error, Runtime};
-use musher_protocol::{Payload, WorkerId};
+use musher_protocol::{Actor, Payload, WorkerId};
 
 use crate::{
     asking::{Asking, nobody_here},
     keyboard::Keyboard,
-    run::me,
     terminal::Printer,
 };
 
@@ -18,6 +17,8 @@ pub(crate) const CLEAR_LINE: &str = "\r\x1b[2K";
 /// The person who may be asked, and what they are asked.
 #[derive(Debug)]
 pub(crate) struct Person {
+    /// In whose name the person decides.
+    by: Actor,
     asking: Asking,
     is_there: bool,
     keyboard: Option<Keyboard>,
@@ -26,8 +27,9 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new() -> Self {
-        Self { asking: Asking::default(), is_there: Keyboard::is_there(), keyboard: None, is_asked: false }
+    pub(crate) fn new(by: Actor) -> Self {
+        let is_there = Keyboard::is_there();
+        Self { by, asking: Asking::default(), is_there, keyboard: None, is_asked: false }
     }
 
     /// Takes in what the log says of approvals. What is to be said about it at once, where nobody can be asked.
@@ -106,7 +108,7 @@ impl Person {
             return Ok(());
         };
         let Some((approval_id, request)) = self.asking.hear(&line) else { return Ok(()) };
-        match runtime.decide(worker, &approval_id, request, me()).await {
+        match runtime.decide(worker, &approval_id, request, self.by.clone()).await {
             Ok(_) => {}
             // The log says how it was decided, and by whom.
             Err(Error::ApprovalNotPending(_) | Error::TurnEnding(_)) => {
