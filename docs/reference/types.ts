@@ -286,7 +286,10 @@ export type Delivery =
   /** It is refused. */
   | "reject_if_busy";
 
-/** Something about a stream itself, mostly why it ends. */
+/**
+ * Something about a stream itself, mostly why it ends. On a socket for many workers one that names a worker or a topic
+ * is about that subscription, which is over; the socket goes on.
+ */
 export interface Diagnostic {
   /** What it is. */
   code: DiagnosticCode;
@@ -296,6 +299,10 @@ export interface Diagnostic {
   oldest_cursor?: Cursor | null;
   /** Why a cursor no longer holds: `history_changed` when its event is another one now. */
   reason?: string | null;
+  /** The topic whose subscription it is about. */
+  topic?: Topic | null;
+  /** The worker whose subscription it is about. */
+  worker_id?: WorkerId | null;
 }
 
 /** What a [`Diagnostic`] says. */
@@ -310,8 +317,14 @@ export type DiagnosticCode =
   | "runtime.upstream_closed"
   /** The store failed; closes with 1011. */
   | "runtime.unavailable"
-  /** The worker was deleted; closes with 4404. */
+  /** There is no such worker, or it was deleted; closes with 4404. */
   | "runtime.worker_not_found"
+  /** The client's message makes no sense; nothing came of it, and the socket goes on. */
+  | "runtime.invalid_message"
+  /** The socket has as many subscriptions as one may have. */
+  | "runtime.too_many_subscriptions"
+  /** So many workers changed while the client took nothing that some were forgotten: subscribe again, then list. */
+  | "runtime.too_far_behind"
   /** A code that this version does not know. */
   | "Unknown";
 
@@ -495,6 +508,36 @@ export type Frame =
     /** The event. */
     envelope: Envelope;
     kind: "event";
+  }
+  /** What has become of a worker: it is new or changed, or it is no more. Topic `catalog`. */
+  | {
+    /** The worker that is no more. */
+    deleted?: WorkerId | null;
+    kind: "catalog";
+    /** The worker as lists show it now. */
+    worker?: WorkerSummary | null;
+  }
+  /** All that waits for a person, as `GET /v1/attention` answers it. Topic `attention`. */
+  | {
+    /** The list, oldest first. */
+    attention: Array<AttentionItem>;
+    kind: "attention";
+    /** How many are left out above its bounds. */
+    omitted?: number;
+  }
+  /** A topic is sent from now on: whatever was before is in a list that is read after this. */
+  | {
+    kind: "subscribed";
+    /** The topic. */
+    topic: Topic;
+  }
+  /** Nothing more is sent of this: the client asked for that, or a log has its last event. */
+  | {
+    kind: "unsubscribed";
+    /** The topic. */
+    topic?: Topic | null;
+    /** The worker. */
+    worker_id?: WorkerId | null;
   }
   /** Something about the stream itself. */
   | {
@@ -1350,6 +1393,27 @@ export type StoreKind =
   /** A store that this version does not know. */
   | "unknown";
 
+/** A message of the client: it names a worker or a topic, not both. */
+export type StreamRequest =
+  /** Begin to send this. A worker that is subscribed to already begins anew, with its snapshot. */
+  | {
+    /** The cursor to go on from in the worker's log; a snapshot of the whole state when absent. */
+    cursor?: string | null;
+    kind: "subscribe";
+    /** The topic that is sent. */
+    topic?: Topic | null;
+    /** The worker whose log is sent. */
+    worker_id?: WorkerId | null;
+  }
+  /** Send no more of this. Nothing of it comes behind the answer, which is `unsubscribed`. */
+  | {
+    kind: "unsubscribe";
+    /** The topic. */
+    topic?: Topic | null;
+    /** The worker. */
+    worker_id?: WorkerId | null;
+  };
+
 /** A process of a worker that could not be ended. */
 export interface Survivor {
   /** Its command name. */
@@ -1359,6 +1423,15 @@ export interface Survivor {
 }
 
 export type ToolCallId = string;
+
+/** What is about all workers. */
+export type Topic =
+  /** Workers as they change. No log: who is behind gets only the newest of each worker. */
+  | "catalog"
+  /** What waits for a person: the whole list, now and whenever it changes. */
+  | "attention"
+  /** A topic that this version does not know. */
+  | "unknown";
 
 /** One entry of a transcript. */
 export interface TranscriptEntry {

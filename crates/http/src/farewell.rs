@@ -45,6 +45,8 @@ impl Farewell {
             ReadError::Runtime(Error::WorkerNotFound(_)) => {
                 Self::because(DiagnosticCode::WorkerNotFound, "the worker was deleted", WORKER_NOT_FOUND)
             }
+            // It says so itself.
+            ReadError::Runtime(Error::Draining | Error::Stopped) => Self::unavailable(),
             error @ (ReadError::Runtime(_) | _) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "read a log for a stream");
                 Self::unavailable()
@@ -60,6 +62,11 @@ impl Farewell {
     pub(crate) fn observation_only() -> Self {
         let message = "this socket only observes; commands have routes of their own";
         Self::because(DiagnosticCode::ObservationOnly, message, close_code::POLICY)
+    }
+
+    pub(crate) fn nonsense() -> Self {
+        let message = "what came is too long, or no message of a WebSocket";
+        Self::because(DiagnosticCode::InvalidMessage, message, close_code::POLICY)
     }
 
     fn unavailable() -> Self {
@@ -82,7 +89,9 @@ impl Farewell {
     }
 
     fn because(code: DiagnosticCode, message: impl Into<String>, close: CloseCode) -> Self {
-        let diagnostic = Diagnostic { code, message: message.into(), oldest_cursor: None, reason: None };
+        let message = message.into();
+        let diagnostic =
+            Diagnostic { code, message, oldest_cursor: None, reason: None, worker_id: None, topic: None };
         Self { diagnostic: Some(diagnostic), close: Some(close) }
     }
 

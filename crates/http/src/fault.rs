@@ -99,6 +99,11 @@ impl Fault {
         fault
     }
 
+    /// What it is, for a person.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The answer with its body.
     pub(crate) fn render(self, request_id: RequestId) -> Response {
         let Parts { code, message, field, missing, limit, oldest_cursor, reason, approval, header } = *self.0;

@@ -42,6 +42,8 @@ pub struct Bounds {
     /// Streams: sockets that observe, and answers that go on. Less than the connections, so that observers never lock out those who drive; one
     /// more is answered 429.
     pub max_streams: u32,
+    /// Workers that one socket may subscribe to. One more is told so, and the socket goes on.
+    pub max_subscriptions: u32,
     /// For the head of a request to arrive; also how long a connection may idle between two requests.
     pub head_timeout: Duration,
     /// For the body of a request to arrive.
@@ -93,6 +95,8 @@ impl Default for Bounds {
             // An idle connection costs some 20 KiB, so this is under 100 MiB.
             max_connections: 4096,
             max_streams: 3072,
+            // As many as a page of workers has; each costs some hundred bytes.
+            max_subscriptions: 1000,
             // A head fits into one packet; whoever needs longer for it is broken or hostile. Not less, for it
             // also closes the idle connections of a client's pool.
             head_timeout: Duration::from_secs(20),

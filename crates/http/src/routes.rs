@@ -35,6 +35,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Blob => blobs::blob(call).await,
         RouteId::Events => events::events(call).await,
         RouteId::Observe => observe::observe(call).await,
+        RouteId::ObserveMany => observe::observe_many(call).await,
     }
 }
 

@@ -84,6 +84,6 @@ pub struct AttentionReply {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives the field by reference")]
-fn is_zero(n: &u64) -> bool {
+pub(crate) fn is_zero(n: &u64) -> bool {
     *n == 0
 }

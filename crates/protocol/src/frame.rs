@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, Envelope};
+use crate::{AttentionItem, Cursor, Envelope, Topic, WorkerId, WorkerSummary};
 
 /// One message of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +13,37 @@ pub enum Frame {
     Event {
         /// The event.
         envelope: Box<Envelope>,
+    },
+    /// What has become of a worker: it is new or changed, or it is no more. Topic `catalog`.
+    Catalog {
+        /// The worker as lists show it now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker: Option<Box<WorkerSummary>>,
+        /// The worker that is no more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deleted: Option<WorkerId>,
+    },
+    /// All that waits for a person, as `GET /v1/attention` answers it. Topic `attention`.
+    Attention {
+        /// The list, oldest first.
+        attention: Vec<AttentionItem>,
+        /// How many are left out above its bounds.
+        #[serde(default, skip_serializing_if = "crate::attention::is_zero")]
+        omitted: u64,
+    },
+    /// A topic is sent from now on: whatever was before is in a list that is read after this.
+    Subscribed {
+        /// The topic.
+        topic: Topic,
+    },
+    /// Nothing more is sent of this: the client asked for that, or a log has its last event.
+    Unsubscribed {
+        /// The worker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        worker_id: Option<WorkerId>,
+        /// The topic.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topic: Option<Topic>,
     },
     /// Something about the stream itself.
     Diagnostic {
@@ -24,7 +55,8 @@ pub enum Frame {
     Unknown,
 }
 
-/// Something about a stream itself, mostly why it ends.
+/// Something about a stream itself, mostly why it ends. On a socket for many workers one that names a worker or a topic
+/// is about that subscription, which is over; the socket goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnostic {
     /// What it is.
@@ -37,6 +69,12 @@ pub struct Diagnostic {
     /// Why a cursor no longer holds: `history_changed` when its event is another one now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The worker whose subscription it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<WorkerId>,
+    /// The topic whose subscription it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Topic>,
 }
 
 /// What a [`Diagnostic`] says.
@@ -57,9 +95,18 @@ pub enum DiagnosticCode {
     /// The store failed; closes with 1011.
     #[serde(rename = "runtime.unavailable")]
     Unavailable,
-    /// The worker was deleted; closes with 4404.
+    /// There is no such worker, or it was deleted; closes with 4404.
     #[serde(rename = "runtime.worker_not_found")]
     WorkerNotFound,
+    /// The client's message makes no sense; nothing came of it, and the socket goes on.
+    #[serde(rename = "runtime.invalid_message")]
+    InvalidMessage,
+    /// The socket has as many subscriptions as one may have.
+    #[serde(rename = "runtime.too_many_subscriptions")]
+    TooManySubscriptions,
+    /// So many workers changed while the client took nothing that some were forgotten: subscribe again, then list.
+    #[serde(rename = "runtime.too_far_behind")]
+    TooFarBehind,
     /// A code that this version does not know.
     #[serde(other)]
     Unknown,

@@ -35,6 +35,7 @@ pub mod route;
 mod runtime;
 mod session;
 mod snapshot;
+mod subscription;
 mod transcript;
 mod usage;
 mod worker;
@@ -77,6 +78,7 @@ pub use self::{
     },
     session::{McpServer, SessionEnded, SessionEnvironment, SessionStarted, Survivor},
     snapshot::{InFlight, InFlightKind, Snapshot},
+    subscription::{StreamRequest, Topic},
     transcript::{Role, TranscriptEntry, TranscriptPage, TranscriptReply},
     usage::{CostSource, Usage},
     worker::{

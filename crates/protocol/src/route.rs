@@ -50,6 +50,8 @@ pub enum RouteId {
     Events,
     /// The observation socket.
     Observe,
+    /// The socket for many workers.
+    ObserveMany,
 }
 
 /// The methods that routes have.
@@ -118,6 +120,8 @@ pub enum ReplyBody {
     JsonOrStream(WireType),
     /// A WebSocket that sends [`crate::Frame`]s.
     Frames,
+    /// A WebSocket that takes [`crate::StreamRequest`]s and sends [`crate::Frame`]s.
+    Subscriptions,
 }
 
 /// A route.
@@ -462,6 +466,15 @@ pub const ROUTES: &[Route] = &[
             "/v1/workers/{worker_id}/events/ws",
             "Streams a log: a snapshot, then every event behind it.",
             ReplyBody::Frames,
+        )
+    },
+    Route {
+        errors: &[ErrorCode::InvalidRequest, ErrorCode::Draining],
+        ..get(
+            RouteId::ObserveMany,
+            "/v1/events/ws",
+            "Streams what the client subscribes to: logs, and topics that are about all workers.",
+            ReplyBody::Subscriptions,
         )
     },
 ];

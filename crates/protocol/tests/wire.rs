@@ -375,6 +375,21 @@ fn summary() -> WorkerSummary {
     }
 }
 
+fn attention_item() -> AttentionItem {
+    AttentionItem {
+        attention_id: AttentionId::of(AttentionKind::Question, "apr_1"),
+        kind: AttentionKind::Question,
+        worker_id: id("wrk_1"),
+        display_name: Some("Ada".into()),
+        labels: [("team".into(), "a".into())].into(),
+        message: "asks: Which?".into(),
+        since_at: at(3),
+        deadline_at: Some(at(603)),
+        until: Some(at(60)),
+        approval: Some(approval()),
+    }
+}
+
 #[test]
 fn events() {
     let payloads = payloads();
@@ -399,12 +414,35 @@ fn streams() {
             message: "the log has another history".into(),
             oldest_cursor: Some(cursor()),
             reason: Some("history_changed".into()),
+            worker_id: Some(id("wrk_1")),
+            topic: None,
         },
     };
-    assert_json_snapshot!("frame_event", event);
-    assert_json_snapshot!("frame_diagnostic", diagnostic);
-    round_trip(&event);
-    round_trip(&diagnostic);
+    let frames = [
+        ("event", event),
+        ("diagnostic", diagnostic),
+        ("catalog_worker", Frame::Catalog { worker: Some(Box::new(summary())), deleted: None }),
+        ("catalog_deleted", Frame::Catalog { worker: None, deleted: Some(id("wrk_1")) }),
+        ("attention", Frame::Attention { attention: vec![attention_item()], omitted: 1 }),
+        ("subscribed", Frame::Subscribed { topic: Topic::Catalog }),
+        ("unsubscribed_worker", Frame::Unsubscribed { worker_id: Some(id("wrk_1")), topic: None }),
+        ("unsubscribed_topic", Frame::Unsubscribed { worker_id: None, topic: Some(Topic::Attention) }),
+    ];
+    for (name, frame) in frames {
+        assert_json_snapshot!(format!("frame_{name}"), frame);
+        round_trip(&frame);
+    }
+    let worker_id = Some(id("wrk_1"));
+    let cursor = Some(cursor().to_string());
+    let requests = [
+        ("worker", StreamRequest::Subscribe { worker_id: worker_id.clone(), topic: None, cursor }),
+        ("topic", StreamRequest::Subscribe { worker_id: None, topic: Some(Topic::Catalog), cursor: None }),
+        ("unsubscribe", StreamRequest::Unsubscribe { worker_id, topic: None }),
+    ];
+    for (name, request) in requests {
+        assert_json_snapshot!(format!("stream_request_{name}"), request);
+        round_trip(&request);
+    }
 }
 
 #[test]
@@ -482,19 +520,8 @@ fn replies() {
     assert_json_snapshot!("reply_ack", ack);
     assert_json_snapshot!("reply_input", input);
     assert_json_snapshot!("reply_transcript", transcript);
-    let item = AttentionItem {
-        attention_id: AttentionId::of(AttentionKind::Question, "apr_1"),
-        kind: AttentionKind::Question,
-        worker_id: id("wrk_1"),
-        display_name: Some("Ada".into()),
-        labels: [("team".into(), "a".into())].into(),
-        message: "asks: Which?".into(),
-        since_at: at(3),
-        deadline_at: Some(at(603)),
-        until: Some(at(60)),
-        approval: Some(approval()),
-    };
-    let attention = AttentionReply { attention: vec![item], omitted: 7, next: Digest([0xab; 32]) };
+    let attention =
+        AttentionReply { attention: vec![attention_item()], omitted: 7, next: Digest([0xab; 32]) };
     assert_json_snapshot!("reply_attention", attention);
     round_trip(&attention);
     let approvals = ApprovalsReply { approvals: vec![approval()] };
@@ -598,6 +625,8 @@ fn requests_refuse_what_they_do_not_know() {
     );
     refuses::<StopRequest>(json!({"grace": 1}), "unknown field `grace`");
     refuses::<CommandRequest>(json!({"force": true}), "unknown field `force`");
+    refuses::<StreamRequest>(json!({"kind": "subscribe", "worker": "wrk_1"}), "unknown field `worker`");
+    refuses::<StreamRequest>(json!({"kind": "stop"}), "unknown variant `stop`");
 }
 
 #[test]
@@ -617,6 +646,8 @@ fn what_a_newer_server_says_is_read() {
 
     let frame: Frame = serde_json::from_value(json!({"kind": "weather", "sky": "blue"})).unwrap();
     assert_eq!(frame, Frame::Unknown);
+    let topic = serde_json::from_value::<Frame>(json!({"kind": "subscribed", "topic": "weather"})).unwrap();
+    assert_eq!(topic, Frame::Subscribed { topic: Topic::Unknown });
 
     let mut value = serde_json::to_value(WorkerReply { worker: detail() }).unwrap();
     let worker = &mut value["worker"];

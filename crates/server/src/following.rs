@@ -273,6 +273,11 @@ fn last_line(outcome: Option<&Outcome>) -> String {
 fn event(frame: &musher_core::Frame) -> Result<Envelope, FollowError> {
     match serde_json::from_slice(&frame.text()).map_err(FollowError::Event)? {
         Frame::Event { envelope } => Ok(*envelope),
-        Frame::Diagnostic { .. } | Frame::Unknown => unreachable!("a runtime's own frames are events"),
+        Frame::Catalog { .. }
+        | Frame::Attention { .. }
+        | Frame::Subscribed { .. }
+        | Frame::Unsubscribed { .. }
+        | Frame::Diagnostic { .. }
+        | Frame::Unknown => unreachable!("a runtime's own frames are events"),
     }
 }

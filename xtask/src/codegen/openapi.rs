@@ -138,7 +138,11 @@ fn request_body(body: WireType, required: bool) -> Value {
 /// What a request may say besides in a header.
 fn header_parameter(reply: ReplyBody) -> Option<Value> {
     let (name, example, description) = match reply {
-        ReplyBody::Empty | ReplyBody::Nothing | ReplyBody::Json(_) | ReplyBody::Frames => return None,
+        ReplyBody::Empty
+        | ReplyBody::Nothing
+        | ReplyBody::Json(_)
+        | ReplyBody::Frames
+        | ReplyBody::Subscriptions => return None,
         ReplyBody::Bytes => (
             "Range",
             "bytes=0-65535",
@@ -191,6 +195,15 @@ fn successes(reply: ReplyBody) -> Vec<(String, Value)> {
                     json!({ "description": "The range.", "content": content, "headers": range }),
                 ),
             ]
+        }
+        ReplyBody::Subscriptions => {
+            let description = "A WebSocket, on which the client sends one `StreamRequest` a message and the server one `Frame`.";
+            let response = json!({
+                "description": description,
+                "x-musher-message": { "$ref": "#/$defs/Frame" },
+                "x-musher-request": { "$ref": "#/$defs/StreamRequest" },
+            });
+            one("101", response)
         }
         ReplyBody::Frames => {
             let description =

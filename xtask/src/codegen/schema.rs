@@ -1,7 +1,7 @@
 //! The types of the wire, as JSON Schema.
 
 use musher_protocol::{
-    ErrorReply, Frame,
+    ErrorReply, Frame, StreamRequest,
     route::{ROUTES, ReplyBody, RequestBody, WireType},
 };
 use schemars::{
@@ -28,6 +28,7 @@ pub(super) fn definitions() -> Result<Definitions, Error> {
     let mut replies = generator(Contract::Serialize);
     replies.subschema_for::<ErrorReply>();
     replies.subschema_for::<Frame>();
+    requests.subschema_for::<StreamRequest>();
     for route in ROUTES {
         let body = match route.request {
             RequestBody::None => None,
@@ -38,7 +39,11 @@ pub(super) fn definitions() -> Result<Definitions, Error> {
         }
         match route.reply {
             ReplyBody::Json(reply) | ReplyBody::JsonOrStream(reply) => drop((reply.schema)(&mut replies)),
-            ReplyBody::Empty | ReplyBody::Nothing | ReplyBody::Bytes | ReplyBody::Frames => {}
+            ReplyBody::Empty
+            | ReplyBody::Nothing
+            | ReplyBody::Bytes
+            | ReplyBody::Frames
+            | ReplyBody::Subscriptions => {}
         }
     }
     merge(requests.take_definitions(true), replies.take_definitions(true))

@@ -1,4 +1,4 @@
-//! The observation socket, up to its upgrade.
+//! Sockets that observe, up to their upgrade.
 
 use axum::{
     extract::{FromRequestParts as _, WebSocketUpgrade},
@@ -14,9 +14,9 @@ use crate::{
     socket::{self, Opening},
 };
 
-/// Clients only observe. What they send anyway is read whole up to here, so that they get an answer to it.
+/// What clients send is a name and a cursor at most. It is read whole up to here, so that they get an answer to more.
 const MAX_RECEIVED_BYTES: usize = 64 << 10;
-/// Pings, pongs and closes are all that is read.
+/// Little is read: names, pings, pongs and closes.
 const READ_BUFFER_BYTES: usize = 4 << 10;
 /// What is collected before it is written: what an observation answers with at once, so that a busy log takes
 /// one system call for many events.
@@ -26,7 +26,7 @@ const WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// creation, whose objective has 2 MiB like every input, and JSON may write that six times as long.
 const MAX_WRITE_BUFFER_BYTES: usize = WRITE_BUFFER_BYTES + (16 << 20);
 
-pub(super) async fn observe(mut call: Call) -> Result<Response, Fault> {
+pub(super) async fn observe(call: Call) -> Result<Response, Fault> {
     let ObserveQuery { cursor } = call.query()?;
     let worker = call.worker()?;
     let runtime = &call.adapter.runtime;
@@ -43,6 +43,14 @@ pub(super) async fn observe(mut call: Call) -> Result<Response, Fault> {
             Err(error) => return Err(error.into()),
         },
     };
+    upgrade(call, opening).await
+}
+
+pub(super) async fn observe_many(call: Call) -> Result<Response, Fault> {
+    upgrade(call, Opening::Subscriptions).await
+}
+
+async fn upgrade(mut call: Call, opening: Opening) -> Result<Response, Fault> {
     let upgrade = WebSocketUpgrade::from_request_parts(&mut call.head, &())
         .await
         .map_err(|error| Fault::invalid_request(format!("this is a WebSocket: {}", error.body_text())))?;

@@ -8,6 +8,7 @@ mod commands;
 mod connections;
 mod embedded;
 mod errors;
+mod many;
 mod observe;
 mod pages;
 mod sse;

@@ -25,11 +25,15 @@ use crate::{
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A socket's client.
-struct Observer(WebSocketStream<TcpStream>);
+pub(crate) struct Observer(pub(crate) WebSocketStream<TcpStream>);
 
 impl Observer {
     async fn new(world: &World, worker: &WorkerId, query: &str) -> Self {
-        let url = format!("ws://localhost/v1/workers/{worker}/events/ws{query}");
+        Self::at(world, &format!("/v1/workers/{worker}/events/ws{query}")).await
+    }
+
+    pub(crate) async fn at(world: &World, path: &str) -> Self {
+        let url = format!("ws://localhost{path}");
         let mut request = url.into_client_request().expect("a request");
         request.headers_mut().insert("authorization", format!("Bearer {ROOT}").parse().expect("a header"));
         let socket = within(TcpStream::connect(world.address)).await.expect("a connection");
@@ -59,8 +63,13 @@ impl Observer {
         }
     }
 
+    /// Whether anything else comes, be it what it may.
+    pub(crate) async fn next_or_broken(&mut self) -> bool {
+        self.0.next().await.is_some_and(|message| message.is_ok())
+    }
+
     /// The next frame, or the code of the Close frame.
-    async fn next(&mut self) -> Result<Frame, u16> {
+    pub(crate) async fn next(&mut self) -> Result<Frame, u16> {
         loop {
             match within(self.0.next()).await.expect("a Close frame before the end").expect("a message") {
                 Message::Text(text) => return Ok(serde_json::from_str(&text).expect("a frame")),
@@ -195,8 +204,7 @@ async fn whoever_says_something_is_told_that_this_only_observes() {
     let mut observer = Observer::new(&world, &worker, "").await;
     observer.event().await;
     drop(observer.0.send(Message::text("a".repeat(1 << 20))).await);
-    let ended = within(async { while observer.0.next().await.is_some_and(|message| message.is_ok()) {} });
-    ended.await;
+    within(async { while observer.next_or_broken().await {} }).await;
     world.end().await;
 }
 
