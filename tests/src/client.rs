@@ -12,6 +12,7 @@ use musher_protocol::{Envelope, Frame, Payload, Snapshot};
 use serde_json::Value;
 use tokio::{
     net::{TcpSocket, TcpStream},
+    task::JoinSet,
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -21,7 +22,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::PATIENCE;
+use crate::{PATIENCE, Sse};
 
 /// A client of one server.
 #[derive(Clone, Debug)]
@@ -124,17 +125,7 @@ impl Client {
         let stream = TcpStream::connect(&self.authority).await.map_err(Broken::by)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Broken::by)?;
-        let mut request = Request::builder().method(method).uri(path);
-        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-            request = request.header(HOST, &self.authority);
-        }
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::new(body)).unwrap();
+        let request = self.request(method, path, headers, body);
         let exchange = async {
             let reply = sender.send_request(request).await?;
             let status = reply.status().as_u16();
@@ -147,6 +138,50 @@ impl Client {
             }
         };
         timeout(PATIENCE, driven).await.expect("an answer").map_err(|error: hyper::Error| Broken::by(error))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header(HOST, &self.authority);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Full::new(body)).unwrap()
+    }
+
+    /// Streams a worker's log over plain HTTP, from behind an id where there is one. The status when it is not 200.
+    pub async fn sse(&self, worker: &str, last_id: Option<&str>) -> Result<Sse, u16> {
+        let stream = TcpStream::connect(&self.authority).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut driven = JoinSet::new();
+        // How it ends is seen by who reads its body.
+        driven.spawn(async { drop(connection.await) });
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(last_id.map(|id| ("last-event-id", id)));
+        let path = format!("/v1/workers/{worker}/events");
+        let request = self.request(Method::GET, &path, &headers, Bytes::new());
+        let reply = timeout(PATIENCE, sender.send_request(request)).await.expect("an answer").unwrap();
+        match reply.status().as_u16() {
+            200 => Ok(Sse::new(reply.into_body(), driven)),
+            other => Err(other),
+        }
+    }
+
+    /// A socket for many workers.
+    pub async fn observe_many(&self) -> Stream {
+        self.try_socket("/v1/events/ws", None).await.unwrap()
     }
 
     /// Creates a worker, and answers with its id.
@@ -202,9 +237,11 @@ impl Client {
         query: &str,
         receive_buffer: Option<u32>,
     ) -> Result<Stream, Broken> {
-        let mut request = format!("ws://{}/v1/workers/{worker}/events/ws{query}", self.authority)
-            .into_client_request()
-            .unwrap();
+        self.try_socket(&format!("/v1/workers/{worker}/events/ws{query}"), receive_buffer).await
+    }
+
+    async fn try_socket(&self, path: &str, receive_buffer: Option<u32>) -> Result<Stream, Broken> {
+        let mut request = format!("ws://{}{path}", self.authority).into_client_request().unwrap();
         if let Some(token) = &self.token {
             request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         }
@@ -303,7 +340,7 @@ impl Stream {
         }
     }
 
-    /// Sends a text, which an observer must not.
+    /// Sends a text, which an observer of one worker must not.
     pub async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }

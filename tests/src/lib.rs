@@ -16,6 +16,7 @@ mod kennel;
 mod parts;
 mod process;
 mod server;
+mod sse;
 mod terminal;
 pub mod torture;
 
@@ -26,6 +27,7 @@ pub use self::{
     parts::{Claude, binary, fake_claude},
     process::Process,
     server::{Finished, Home, Server, musher},
+    sse::Sse,
     terminal::Terminal,
 };
 
