@@ -9,15 +9,20 @@ mod observe;
 mod workers;
 
 use axum::response::Response;
+use bytes::Bytes;
 use musher_protocol::{DiagnosticsReply, RuntimeReply, route::RouteId};
 
 use crate::{call::Call, fault::Fault, reply};
+
+/// The document of the very table that the router is built from, generated with the rest of the reference.
+const OPEN_API: &[u8] = include_bytes!("../openapi.json");
 
 /// Answers a request of this route.
 pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault> {
     match route {
         RouteId::Livez => Ok(reply::empty()),
         RouteId::Readyz => ready(call).await,
+        RouteId::OpenApi => Ok(reply::raw(Bytes::from_static(OPEN_API))),
         RouteId::Runtime => runtime(call).await,
         RouteId::Diagnostics => Ok(diagnostics(&call)),
         RouteId::Attention => attention::list(call).await,

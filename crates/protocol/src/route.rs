@@ -16,6 +16,8 @@ pub enum RouteId {
     Livez,
     /// The runtime takes work.
     Readyz,
+    /// What can be asked of the server.
+    OpenApi,
     /// The runtime's summary.
     Runtime,
     /// What the runtime itself has to report.
@@ -113,6 +115,8 @@ pub enum ReplyBody {
     Nothing,
     /// A JSON object.
     Json(WireType),
+    /// The description of all routes, as OpenAPI 3.1.
+    OpenApi,
     /// Plain bytes, or the one range of them that was asked for.
     Bytes,
     /// A JSON object; or, where `Accept` names `text/event-stream`, a stream of [`crate::Envelope`]s whose ids are
@@ -285,6 +289,12 @@ pub const ROUTES: &[Route] = &[
         errors: &[ErrorCode::StoreIo, ErrorCode::Draining],
         ..get(RouteId::Readyz, "/readyz", "Answers 200 while the runtime takes work.", ReplyBody::Empty)
     },
+    get(
+        RouteId::OpenApi,
+        "/openapi.json",
+        "Describes every route of this server, as OpenAPI 3.1.",
+        ReplyBody::OpenApi,
+    ),
     Route {
         errors: &[ErrorCode::StoreIo],
         ..get(

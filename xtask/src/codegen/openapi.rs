@@ -140,6 +140,7 @@ fn header_parameter(reply: ReplyBody) -> Option<Value> {
     let (name, example, description) = match reply {
         ReplyBody::Empty
         | ReplyBody::Nothing
+        | ReplyBody::OpenApi
         | ReplyBody::Json(_)
         | ReplyBody::Frames
         | ReplyBody::Subscriptions => return None,
@@ -168,6 +169,10 @@ fn successes(reply: ReplyBody) -> Vec<(String, Value)> {
             "200",
             json!({ "description": "Yes.", "content": json_content(&json!({ "type": "object" })) }),
         ),
+        ReplyBody::OpenApi => {
+            let content = json_content(&json!({ "type": "object" }));
+            one("200", json!({ "description": "This document.", "content": content }))
+        }
         ReplyBody::Nothing => one("204", json!({ "description": "Done." })),
         ReplyBody::Json(reply) => {
             let content = json_content(schema::reference(reply).as_value());

@@ -41,6 +41,7 @@ pub(super) fn definitions() -> Result<Definitions, Error> {
             ReplyBody::Json(reply) | ReplyBody::JsonOrStream(reply) => drop((reply.schema)(&mut replies)),
             ReplyBody::Empty
             | ReplyBody::Nothing
+            | ReplyBody::OpenApi
             | ReplyBody::Bytes
             | ReplyBody::Frames
             | ReplyBody::Subscriptions => {}

@@ -4,6 +4,7 @@ use musher_core::MemoryStore;
 use musher_protocol::{
     ErrorCode, EventsReply, RuntimeLimits, RuntimeReply, RuntimeStatus, TranscriptReply, WorkerId,
     WorkerListReply, WorkerReply,
+    route::{Method, ROUTES},
 };
 use serde_json::json;
 
@@ -24,6 +25,25 @@ async fn the_runtime_shows_itself() {
         assert_eq!(reply.body, "{}");
         let head = world.client().ask(Ask { method: "HEAD", ..Ask::get(probe) }).await.ok();
         assert_eq!(head.body, "");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_server_describes_its_routes() {
+    let world = World::new().await;
+    let reply = world.client().get("/openapi.json").await.ok();
+    reply.assert_guarded();
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let document = reply.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for route in ROUTES {
+        let method = match route.method {
+            Method::Get => "get",
+            Method::Post => "post",
+            Method::Delete => "delete",
+        };
+        assert!(document["paths"][route.path][method].is_object(), "{method} {}", route.path);
     }
     world.end().await;
 }
