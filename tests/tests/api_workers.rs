@@ -350,3 +350,36 @@ async fn what_is_missing_is_named_before_anything_is_created() {
     assert!(text.contains("LOCAL_KEY") && text.contains(program), "{text}");
     assert_eq!(client.get("/v1/workers").await.good()["workers"], json!([]));
 }
+
+#[tokio::test]
+async fn a_cost_limit_is_refused_where_the_models_price_is_not_known() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let profiles = "limits = { cost_usd = 5.0 }\n\
+        [profiles.free]\nbackend = \"local\"\nmodel = \"qwen\"\n\
+        [profiles.priced]\nbackend = \"local\"\nmodel = \"gpt-5-mini\"\nlimits = { cost_usd = 5.0 }\n\
+        [profiles.any]\nbackend = \"local\"\n";
+    let server = home(&api, work.path(), profiles).start().await;
+    let client = server.client();
+    let create = async |profile: &str, limits: Value| {
+        let profile = json!({"kind": "named", "value": profile});
+        let request = json!({"intent": {"kind": "assistant"}, "profile": profile, "limits": limits});
+        client.post("/v1/workers", &request).await
+    };
+    let costs = || json!({"cost_usd": 1.0});
+    let no_price = "a price of the model `qwen`, without which a limit of `cost_usd` cannot hold";
+    let no_model = "a model: neither the profile nor the backend `local` names one";
+    for (profile, limits, missing) in [
+        ("coder", json!({}), no_price),
+        ("free", costs(), no_price),
+        ("any", json!({}), no_model),
+        ("any", costs(), no_model),
+    ] {
+        let refused = create(profile, limits).await;
+        assert_eq!(refused.error(), (409, "worker_execution_unavailable"), "{refused:?}");
+        assert_eq!(refused.body["error"]["missing"], json!([missing]));
+    }
+    assert_eq!(client.get("/v1/workers").await.good()["workers"], json!([]));
+    assert_eq!(create("free", json!({"tokens": 1000})).await.status, 200);
+    let worker = create("priced", costs()).await.good()["worker"].clone();
+    assert_eq!((&worker["limits"]["cost_usd"], &worker["status"]), (&json!(1.0), &json!("running")));
+}

@@ -20,6 +20,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Must be cheap and must not start anything: it is asked at every create.
     async fn availability(&self) -> Availability;
 
+    /// What is missing for sessions like this, by name: not on this host, which [`Backend::availability`] tells, but
+    /// anywhere, such as the price of a model whose costs are limited. Asked at every create.
+    fn missing(&self, wanted: &Wanted<'_>) -> Vec<String>;
+
     /// Runs one session to its end; the front page of the crate says how.
     ///
     /// The runtime drops the future only as the last resort; what it started must then be killed at once.
@@ -44,6 +48,15 @@ pub struct Capabilities {
     /// Ends each tool call by itself after this long. While a call is open the runtime's inactivity limit is
     /// longer by that much; `None` where tools have no limit of their own.
     pub tool_limit: Option<Duration>,
+}
+
+/// What a session is to have that not every backend can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The model that is asked for; the backend's default when absent.
+    pub model: Option<&'a str>,
+    /// Whether its costs are limited: then [`crate::Event::Usage`] has to tell them.
+    pub cost_limit: bool,
 }
 
 /// Whether a session could be started.

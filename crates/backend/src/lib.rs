@@ -43,7 +43,8 @@
 //!
 //! ```
 //! use musher_backend::{
-//!     Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome, TurnEnd, async_trait,
+//!     Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome, TurnEnd, Wanted,
+//!     async_trait,
 //! };
 //!
 //! /// Answers with what it was told.
@@ -62,6 +63,11 @@
 //!
 //!     async fn availability(&self) -> Availability {
 //!         Availability::Ready
+//!     }
+//!
+//!     fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+//!         // It costs nothing, and knows no model.
+//!         Vec::new()
 //!     }
 //!
 //!     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
@@ -130,7 +136,7 @@ mod tool;
 pub use async_trait::async_trait;
 
 pub use self::{
-    backend::{Availability, Backend, Capabilities},
+    backend::{Availability, Backend, Capabilities, Wanted},
     chain::Chain,
     command::{Command, DecisionGiven, Input, Verdict},
     event::{ApprovalRequest, Event, TurnEnd},

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
 use musher_process::Program;
 
@@ -62,6 +62,11 @@ impl Backend for ClaudePty {
                 )]),
             },
         }
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        // The program has a model of its own, and says itself what it costs.
+        Vec::new()
     }
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {

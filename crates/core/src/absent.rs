@@ -1,7 +1,7 @@
 //! The place of a backend that is not there.
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
 
 /// A backend that a worker was created for and that the config no longer has. Its turns fail and say so.
@@ -28,6 +28,10 @@ impl Backend for Absent {
 
     async fn availability(&self) -> Availability {
         Availability::Missing(vec![format!("a backend `{}` in the server's config", self.name)])
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, _launch: Launch, _link: Link) -> Result<SessionOutcome, BackendError> {

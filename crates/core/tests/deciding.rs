@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use musher_backend::{
     ApprovalRequest, Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link,
-    LinkClosed, SessionOutcome, async_trait,
+    LinkClosed, SessionOutcome, Wanted, async_trait,
 };
 use musher_core::{ApprovalMode, Error, From, MemoryStore, Profile, Runtime};
 use musher_protocol::{
@@ -34,6 +34,10 @@ impl Backend for Stubborn {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, _: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {

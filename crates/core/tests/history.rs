@@ -9,7 +9,7 @@ use std::{
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
-    SessionOutcome, TurnEnd, async_trait,
+    SessionOutcome, TurnEnd, Wanted, async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime};
 use musher_protocol::{Actor, Connection, CreateWorker, InputKind, InputRequest, Intent, Until, WorkerId};
@@ -36,6 +36,10 @@ impl Backend for Diarist {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {

@@ -2,12 +2,12 @@
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, Sandbox, SessionOutcome, Toolbox,
-    ToolboxError, Toolkit, Workbench, async_trait,
+    ToolboxError, Toolkit, Wanted, Workbench, async_trait,
 };
-use musher_core::{MemoryStore, Profile, Runtime};
-use musher_protocol::{Actor, Capability, CreateWorker, Intent, ProfileSelector};
+use musher_core::{Limits, MemoryStore, Profile, Runtime};
+use musher_protocol::{Actor, Capability, CreateWorker, Intent, ProfileSelector, WorkerLimits};
 
-/// A backend that nobody starts.
+/// A backend that nobody starts, and that knows what the model `dear` costs.
 #[derive(Debug)]
 struct Idle {
     tools: bool,
@@ -25,6 +25,12 @@ impl Backend for Idle {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, wanted: &Wanted<'_>) -> Vec<String> {
+        let Wanted { model, cost_limit } = *wanted;
+        let is_unknown = cost_limit && model != Some("dear");
+        is_unknown.then(|| format!("a price of {model:?}")).into_iter().collect()
     }
 
     async fn run(&self, _: Launch, _: Link) -> Result<SessionOutcome, BackendError> {
@@ -95,4 +101,36 @@ async fn a_sandbox_that_cannot_be_had_refuses_the_create_by_name() {
         assert_eq!(created.err().map(|error| error.to_string()).as_deref(), refusal, "{name}");
     }
     assert_eq!(runtime.summary().await.unwrap().worker_count, 4, "nothing is left of what was refused");
+}
+
+#[tokio::test]
+async fn a_limit_of_costs_that_nobody_knows_refuses_the_create_by_name() {
+    let profile = |model: &str, cost_usd| {
+        let limits = Limits { cost_usd, ..Limits::default() };
+        Profile { model: Some(model.to_owned()), limits, ..Profile::of("idle") }
+    };
+    let runtime = Runtime::builder(MemoryStore::new())
+        .backend("idle", Idle { tools: false })
+        .profile("dear", profile("dear", Some(5.0)))
+        .profile("odd", profile("odd", None))
+        .profile("odd-limited", profile("odd", Some(5.0)))
+        .start()
+        .await
+        .unwrap();
+    let limited = |name: &str| {
+        let limits = WorkerLimits { cost_usd: Some(1.0), ..WorkerLimits::default() };
+        CreateWorker { limits: Some(limits), ..named(name) }
+    };
+    let refusal = Some("backend `idle` cannot run here; missing: a price of Some(\"odd\")");
+    for (request, refusal) in [
+        (named("dear"), None),
+        (limited("dear"), None),
+        (named("odd"), None),
+        (limited("odd"), refusal),
+        (named("odd-limited"), refusal),
+    ] {
+        let created = runtime.create_worker(request.clone(), me()).await;
+        assert_eq!(created.err().map(|error| error.to_string()).as_deref(), refusal, "{request:?}");
+    }
+    assert_eq!(runtime.summary().await.unwrap().worker_count, 3, "nothing is left of what was refused");
 }

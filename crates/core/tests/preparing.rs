@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, Sandbox,
-    SessionOutcome, Toolbox, ToolboxError, Toolkit, TurnEnd, Workbench, async_trait,
+    SessionOutcome, Toolbox, ToolboxError, Toolkit, TurnEnd, Wanted, Workbench, async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime};
 use musher_protocol::{
@@ -35,6 +35,10 @@ impl Backend for Parrot {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {

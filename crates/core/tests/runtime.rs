@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
 use musher_core::{CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start};
 use musher_protocol::{
@@ -459,6 +459,10 @@ impl Backend for Absent {
 
     async fn availability(&self) -> Availability {
         Availability::Missing(vec!["program `nothing`".to_owned()])
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, _: Launch, _: Link) -> Result<SessionOutcome, BackendError> {

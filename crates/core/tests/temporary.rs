@@ -10,7 +10,7 @@ use std::{
 };
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
 use musher_core::{MemoryStore, Profile, Runtime};
 use musher_protocol::{Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent};
@@ -35,6 +35,10 @@ impl Backend for Untidy {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {

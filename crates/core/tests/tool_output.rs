@@ -9,7 +9,7 @@ use std::{
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
-    SessionOutcome, ToolOutput, TurnEnd, async_trait,
+    SessionOutcome, ToolOutput, TurnEnd, Wanted, async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime, Start};
 use musher_protocol::{
@@ -40,6 +40,10 @@ impl Backend for Caller {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
-    SessionOutcome, Tool, ToolCall, ToolOutput, ToolSpec, TurnEnd, async_trait,
+    SessionOutcome, Tool, ToolCall, ToolOutput, ToolSpec, TurnEnd, Wanted, async_trait,
 };
 use musher_core::{Builder, Error, MemoryStore, Profile, Runtime, StartError};
 use musher_protocol::{
@@ -30,6 +30,10 @@ impl Backend for Lister {
 
     async fn availability(&self) -> Availability {
         Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {

@@ -3,9 +3,9 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
-use musher_turn_loop::{CAPABILITIES, Line, LineError, Setup, model_name, run, window};
+use musher_turn_loop::{CAPABILITIES, Line, LineError, Setup, missing, model_name, run, window};
 
 use crate::{GeminiOptions, generate::Generate, options::Tuning};
 
@@ -45,11 +45,36 @@ impl Backend for GeminiApi {
         missing.map_or(Availability::Ready, |missing| Availability::Missing(vec![missing]))
     }
 
+    fn missing(&self, wanted: &Wanted<'_>) -> Vec<String> {
+        missing(wanted, self.options.model.as_deref(), &self.options.name)
+    }
+
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
         let tuning = Tuning::from_options(&launch.options)?;
         let name = model_name(&launch, self.options.model.as_deref(), &self.options.name)?;
         let window = self.options.window.or_else(|| window(&name));
         let model = Generate::new(&self.options, name, tuning, self.shows_no_thoughts.clone());
         run(Setup { model: Box::new(model), line: self.line.clone(), window }, launch, link).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use musher_turn_loop::ApiKey;
+
+    use super::*;
+
+    #[test]
+    fn the_model_of_a_profile_that_names_none_is_the_backends() {
+        let missing = |default: Option<&str>| {
+            let key = ApiKey::new("GEMINI_API_KEY", "key".to_owned().into());
+            let model = default.map(str::to_owned);
+            let backend = GeminiApi::new(GeminiOptions { model, ..GeminiOptions::new(key) }).unwrap();
+            backend.missing(&Wanted { model: None, cost_limit: true })
+        };
+        assert_eq!(missing(Some("gemini-2.5-flash")), Vec::<String>::new());
+        let no_price = "a price of the model `gemini-x`, without which a limit of `cost_usd` cannot hold";
+        assert_eq!(missing(Some("gemini-x")), [no_price]);
+        assert_eq!(missing(None), ["a model: neither the profile nor the backend `gemini-api` names one"]);
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
-use musher_turn_loop::{CAPABILITIES, Line, LineError, Model, Setup, model_name, run, window};
+use musher_turn_loop::{CAPABILITIES, Line, LineError, Model, Setup, missing, model_name, run, window};
 
 use crate::{Dialect, OpenAiOptions, chat::Chat, endpoint::Endpoint, options::Tuning, responses::Responses};
 
@@ -43,6 +43,10 @@ impl Backend for OpenAiApi {
     async fn availability(&self) -> Availability {
         let missing = self.options.api_key.as_ref().and_then(|key| key.missing());
         missing.map_or(Availability::Ready, |missing| Availability::Missing(vec![missing]))
+    }
+
+    fn missing(&self, wanted: &Wanted<'_>) -> Vec<String> {
+        missing(wanted, self.options.model.as_deref(), &self.options.name)
     }
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {

@@ -116,7 +116,7 @@ pub use self::{
     line::{Line, LineError},
     model::{Call, Ending, Model, Output, Piece, Prompt, Reader, Refusal, Tokens},
     options::{ApiKey, Pace},
-    price::{PRICES_VERSION, is_priced, window},
-    session::{CAPABILITIES, Setup, TOOL_LIMIT, model_name, run},
+    price::{PRICES_VERSION, window},
+    session::{CAPABILITIES, Setup, TOOL_LIMIT, missing, model_name, run},
     sse::{EventTooLarge, SseDecoder, SseEvent},
 };

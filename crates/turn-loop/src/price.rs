@@ -97,7 +97,7 @@ pub fn window(model: &str) -> Option<u64> {
 
 /// Whether a model's cost can be told, so that a limit on it can hold.
 #[must_use]
-pub fn is_priced(model: &str) -> bool {
+pub(crate) fn is_priced(model: &str) -> bool {
     find(model).is_some()
 }
 

@@ -7,7 +7,9 @@ mod scene;
 mod shortening;
 mod turn;
 
-use musher_backend::{BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome};
+use musher_backend::{
+    BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome, Wanted,
+};
 use musher_protocol::{SessionEnvironment, SessionId, WorkerId};
 use uuid::Uuid;
 
@@ -16,6 +18,7 @@ use self::turn::After;
 use crate::{
     Line, Model,
     conversation::{Conversation, Loaded},
+    price::is_priced,
     roster::{Dropped, Roster},
     stage::{Cut, Stage},
 };
@@ -46,6 +49,18 @@ pub fn model_name(launch: &Launch, default: Option<&str>, backend: &str) -> Resu
         message: format!("neither the profile nor the backend `{backend}` names a model"),
         source: None,
     })
+}
+
+/// What is missing for sessions of a backend of this name, by name: a model, or the price of it.
+#[must_use]
+pub fn missing(wanted: &Wanted<'_>, default: Option<&str>, backend: &str) -> Vec<String> {
+    match wanted.model.or(default) {
+        None => vec![format!("a model: neither the profile nor the backend `{backend}` names one")],
+        Some(model) if wanted.cost_limit && !is_priced(model) => {
+            vec![format!("a price of the model `{model}`, without which a limit of `cost_usd` cannot hold")]
+        }
+        Some(_) => Vec::new(),
+    }
 }
 
 /// A session under way.
@@ -178,6 +193,24 @@ mod tests {
     use musher_backend::Resume;
 
     use super::*;
+
+    #[test]
+    fn a_session_needs_a_model_and_one_whose_costs_are_limited_its_price() {
+        let no_model = ["a model: neither the profile nor the backend `local` names one"];
+        let no_price = ["a price of the model `qwen`, without which a limit of `cost_usd` cannot hold"];
+        for (model, default, cost_limit, expected) in [
+            (Some("qwen"), None, false, &[][..]),
+            (Some("qwen"), Some("gpt-5"), true, &no_price),
+            (None, Some("qwen"), true, &no_price),
+            (None, Some("gpt-5-2025-08-07"), true, &[]),
+            (Some("o3"), Some("qwen"), true, &[]),
+            (None, None, false, &no_model),
+            (None, None, true, &no_model),
+        ] {
+            let found = missing(&Wanted { model, cost_limit }, default, "local");
+            assert_eq!(found, expected, "{model:?} {default:?} {cost_limit}");
+        }
+    }
 
     #[test]
     fn any_session_of_the_worker_is_continued_and_no_other() {

@@ -1,6 +1,6 @@
 //! What can run here, and what is missing where something cannot.
 
-use musher_backend::{Availability, Backend, Sandbox};
+use musher_backend::{Availability, Backend, Sandbox, Wanted};
 
 use super::Runtime;
 use crate::profile::WorkerSpec;
@@ -15,7 +15,11 @@ impl Runtime {
             Availability::Ready => Vec::new(),
             Availability::Missing(missing) => missing,
         };
-        let (tools, sandbox) = (&self.0.catalog.tools, spec.profile.sandbox);
+        let profile = &spec.profile;
+        let wanted =
+            Wanted { model: profile.model.as_deref(), cost_limit: profile.limits.cost_usd.is_some() };
+        missing.extend(backend.missing(&wanted));
+        let (tools, sandbox) = (&self.0.catalog.tools, profile.sandbox);
         let capabilities = spec.capabilities.iter();
         if backend.capabilities().tools {
             missing.extend(capabilities.filter_map(|capability| tools.missing(capability, sandbox)));
