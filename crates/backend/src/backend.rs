@@ -9,7 +9,8 @@ use crate::{BackendError, Launch, Link, SessionOutcome};
 /// Executes workers of one kind.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
-    /// The backend's name in configs, replies and logs, e.g. `claude-pty`. The same for its whole life.
+    /// What kind of backend it is, e.g. `claude-pty`: the same for all of its kind, under whatever names profiles know
+    /// them.
     fn kind(&self) -> &str;
 
     /// What this backend can do; the runtime asks once for each session.

@@ -58,7 +58,8 @@ impl Backend for ClaudePty {
             Ok(environment) => match Program::find(program, &environment) {
                 Ok(_) => Availability::Ready,
                 Err(_missing) => Availability::Missing(vec![format!(
-                    "program `{program}`: install Claude Code or name it in backends.claude-pty.program"
+                    "program `{}`: install Claude Code or name it in backends.claude-pty.program",
+                    Program::shown(program)
                 )]),
             },
         }
@@ -94,6 +95,14 @@ mod tests {
         let path = directory.path().to_str().unwrap().to_owned();
         for (program, env, expected) in [
             ("/bin/sh", BTreeMap::new(), Availability::Ready),
+            (
+                "/opt/of/mine/claude",
+                BTreeMap::new(),
+                Availability::Missing(vec![
+                    "program `claude`: install Claude Code or name it in backends.claude-pty.program"
+                        .to_owned(),
+                ]),
+            ),
             (
                 "claude",
                 BTreeMap::from([("PATH".to_owned(), path)]),

@@ -57,7 +57,7 @@
 //! # async fn main() {
 //! let options = ClaudeOptions { program: "/opt/claude/bin/claude".to_owned(), ..ClaudeOptions::default() };
 //! let backend = ClaudePty::new(options);
-//! let missing = "program `/opt/claude/bin/claude`: install Claude Code or name it in backends.claude-pty.program";
+//! let missing = "program `claude`: install Claude Code or name it in backends.claude-pty.program";
 //! assert_eq!(backend.availability().await, Availability::Missing(vec![missing.to_owned()]));
 //! # }
 //! ```

@@ -33,7 +33,7 @@ impl GeminiApi {
 #[async_trait]
 impl Backend for GeminiApi {
     fn kind(&self) -> &str {
-        &self.options.name
+        "gemini-api"
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -33,7 +33,7 @@ impl OpenAiApi {
 #[async_trait]
 impl Backend for OpenAiApi {
     fn kind(&self) -> &str {
-        &self.options.name
+        "openai-api"
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     path::{self, Path, PathBuf},
 };
 
@@ -42,6 +43,11 @@ impl Program {
             .find(|candidate| is_executable_file(candidate))
             .map(|path| Program { path })
             .ok_or_else(|| Error::ProgramMissing { program: name.to_owned() })
+    }
+
+    /// A program's name as everybody may see it: without the directories of whoever configured it.
+    pub fn shown(name: &str) -> &str {
+        Path::new(name).file_name().and_then(OsStr::to_str).unwrap_or(name)
     }
 
     /// The absolute path.
@@ -85,6 +91,14 @@ mod tests {
         ] {
             let program = Program::find(name, &environment).ok();
             assert_eq!(program.map(|program| program.path), found.map(PathBuf::from), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_shown_without_directories() {
+        for (name, shown) in [("claude", "claude"), ("/opt/x/claude", "claude"), ("./tool", "tool"), ("", "")]
+        {
+            assert_eq!(Program::shown(name), shown, "{name}");
         }
     }
 

@@ -65,9 +65,10 @@ impl Source {
     pub(crate) fn missing(&self, server: &str) -> Option<String> {
         match self {
             Self::Server(McpServer::Command { program, environment, .. }) => {
+                let shown = Program::shown(program);
                 Program::find(program, environment)
                     .err()
-                    .map(|_| format!("the program `{program}` of the MCP server `{server}` was not found"))
+                    .map(|_| format!("the program `{shown}` of the MCP server `{server}` was not found"))
             }
             Self::Server(McpServer::Url { .. }) | Self::Service(_) => None,
         }

@@ -243,7 +243,7 @@ async fn a_service_of_the_program_needs_neither_process_nor_port() {
 
 #[test]
 fn a_program_that_is_not_there_is_missing_before_anything_starts() {
-    let set = ToolSet::workspace().with_server("tickets", command("no-such-program", &[]));
+    let set = ToolSet::workspace().with_server("tickets", command("/opt/no-such-program", &[]));
     let missing = set.missing(&Capability::Mcp("tickets".to_owned()), Sandbox::Auto);
     let expected = "the program `no-such-program` of the MCP server `tickets` was not found";
     assert_eq!(missing.as_deref(), Some(expected));
