@@ -162,7 +162,8 @@ pub struct Workbench {
     /// A private directory for temporary files, which whoever gives it removes ([`crate::Launch::temporary`]); a toolbox
     /// that needs one makes its own when absent.
     pub temporary: Option<PathBuf>,
-    /// Where processes of tools may write besides, such as the parts of a repository that belong to its worktree.
+    /// Where processes of tools may write besides, such as the parts of a repository that belong to its worktree: absolute,
+    /// without links, and there; one that goes is made again.
     pub writable: Vec<PathBuf>,
     /// What the worker may do.
     pub capabilities: BTreeSet<Capability>,

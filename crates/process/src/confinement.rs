@@ -1,11 +1,12 @@
 //! Where a program may write, held to by the kernel.
 
-use std::{error::Error as StdError, io, path::PathBuf};
+use std::{error::Error as StdError, io, os::fd::AsFd, path::PathBuf};
 
 use landlock::{
     ABI, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use crate::Error;
 
@@ -26,7 +27,8 @@ const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
 /// nothing, make no device files and, where the kernel can tell, signal nobody outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confinement {
-    /// The directories. One that is missing when the program is spawned is an error.
+    /// The directories, by absolute paths without links. One that is missing when the program is spawned, or whose path
+    /// leads over a link, is an error: whoever can write there must not choose another directory for it.
     pub writable: Vec<PathBuf>,
 }
 
@@ -54,7 +56,9 @@ impl Confinement {
         // A device file made here would lead to the disk itself.
         let below = AccessFs::from_write(WISHED) & !(AccessFs::MakeChar | AccessFs::MakeBlock);
         for directory in &self.writable {
-            rules = allow(rules, PathFd::new(directory).map_err(refused)?, below)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = openat2(CWD, directory, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+            rules = allow(rules, directory, below)?;
         }
         let devices = AccessFs::from_write(WISHED) & AccessFs::from_file(WISHED);
         for device in DEVICES {
@@ -76,7 +80,7 @@ fn rules() -> Result<RulesetCreated, RulesetError> {
         .create()
 }
 
-fn allow(rules: RulesetCreated, path: PathFd, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
+fn allow(rules: RulesetCreated, path: impl AsFd, access: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
     rules.add_rule(PathBeneath::new(path, access)).map_err(refused)
 }
 

@@ -2,7 +2,7 @@
 
 mod capture;
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use musher_backend::{Cancellation, Tool, ToolCall, ToolOutput, ToolSpec, async_trait};
 use musher_process::{
@@ -11,7 +11,7 @@ use musher_process::{
 use musher_protocol::Capability;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::time;
+use tokio::{task, time};
 use uuid::Uuid;
 
 use self::capture::Capture;
@@ -47,6 +47,8 @@ pub(crate) struct Shell {
     directory: PathBuf,
     marker: Marker,
     level: Level,
+    /// Directories of others that it may write to.
+    given: Vec<PathBuf>,
     /// TMPDIR of its commands.
     _scratch: Scratch,
 }
@@ -75,6 +77,7 @@ impl Shell {
         directory: PathBuf,
         marker: Marker,
         level: Level,
+        given: Vec<PathBuf>,
         scratch: Scratch,
     ) -> Result<Self, Error> {
         environment.set("TMPDIR", scratch.path())?;
@@ -90,7 +93,7 @@ impl Shell {
             is_read_only: false,
             limit: LONGEST + GRACE + DRAIN_LIMIT + END_MARGIN,
         };
-        Ok(Self { spec, program, environment, directory, marker, level, _scratch: scratch })
+        Ok(Self { spec, program, environment, directory, marker, level, given, _scratch: scratch })
     }
 
     /// What holds its commands.
@@ -104,6 +107,10 @@ impl Shell {
         // Of this call alone: its end must not be the end of another one beside it.
         let part = self.marker.part(Uuid::new_v4().simple().to_string());
         let marker = part.map_err(failed("mark the command"))?;
+        let given = self.given.clone();
+        let made = task::spawn_blocking(move || make_again(&given)).await;
+        made.unwrap_or_else(|error| Err(error.into()))
+            .map_err(|error| Refusal::io("make", "a directory that commands may write to", error))?;
         let command = PipeCommand {
             program: self.program.clone(),
             args: vec!["-c".into(), arguments.command.into()],
@@ -160,6 +167,14 @@ fn limit(asked: Option<u64>) -> Result<Duration, Refusal> {
         Some(secs) if (1..=LONGEST.as_secs()).contains(&secs) => Ok(Duration::from_secs(secs)),
         Some(asked) => Err(Refusal::TimeLimit { asked, most: LONGEST.as_secs() }),
     }
+}
+
+/// Makes directories that have gone: git removes those of references that are empty for the moment.
+fn make_again(directories: &[PathBuf]) -> io::Result<()> {
+    directories.iter().try_for_each(|directory| match fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    })
 }
 
 /// Waits until a command is over, and ends all that is left of it.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     error::Error,
-    io, mem,
+    fs, io, mem,
     path::PathBuf,
     sync::Arc,
 };
@@ -96,10 +96,13 @@ impl ToolSet {
                 created.map_err(failed("make a directory for temporary files"))?
             }
         };
-        let mut writable = vec![bench.working_dir.clone(), scratch.path().to_owned()];
+        let own = [bench.working_dir.clone(), scratch.path().to_owned()];
+        let own = blocking(move || own.iter().map(fs::canonicalize).collect::<io::Result<Vec<_>>>()).await;
+        let mut writable = own.map_err(failed("set up the shell"))?;
         writable.extend(bench.writable.iter().cloned());
         let level = Level::of(bench.sandbox, writable).map_err(failed("set up the shell"))?;
-        Shell::new(self.environment.clone(), bench.working_dir.clone(), marker, level, scratch)
+        let given = bench.writable.clone();
+        Shell::new(self.environment.clone(), bench.working_dir.clone(), marker, level, given, scratch)
             .map_err(failed("set up the shell"))
     }
 }

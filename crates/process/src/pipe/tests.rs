@@ -151,10 +151,15 @@ async fn what_cannot_start_says_so_and_leaves_nothing() {
         }
     }
     if Confinement::is_available() {
-        let mut nowhere = command("exit 0");
-        nowhere.confinement = Some(Confinement { writable: vec!["/no/such/directory".into()] });
-        let error = soon(nowhere.overhear()).await.unwrap_err();
-        assert!(matches!(error, Error::Confine { .. }), "{error}");
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink("/tmp", &link).unwrap();
+        for writable in ["/no/such/directory".into(), link.clone(), link.join("below")] {
+            let mut nowhere = command("exit 0");
+            nowhere.confinement = Some(Confinement { writable: vec![writable] });
+            let error = soon(nowhere.overhear()).await.unwrap_err();
+            assert!(matches!(error, Error::Confine { .. }), "{error}");
+        }
     }
 }
 

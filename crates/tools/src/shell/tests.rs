@@ -217,4 +217,8 @@ async fn what_a_worktree_needs_of_its_repository_may_be_written() {
     let scene = Scene::beside(ToolSet::workspace(), &["shell"], &["objects"]).await;
     scene.ok("shell", json!({"command": "echo x > ../objects/a"})).await;
     assert_eq!(fs::read_to_string(scene.outside().join("objects/a")).unwrap(), "x\n");
+    // Git removes what is empty, also while somebody works.
+    fs::remove_dir_all(scene.outside().join("objects")).unwrap();
+    scene.ok("shell", json!({"command": "echo y > ../objects/a"})).await;
+    assert_eq!(fs::read_to_string(scene.outside().join("objects/a")).unwrap(), "y\n");
 }
