@@ -277,6 +277,12 @@ export interface DecisionRequest {
   updated_input?: unknown;
 }
 
+/** Query of the deletion of a worker. */
+export interface DeleteWorkerQuery {
+  /** Whether work in the worker's worktrees that is nowhere else goes with it; needs the scope `admin`. */
+  discard?: boolean;
+}
+
 /** What to do with an input while a turn runs. */
 export type Delivery =
   /** It waits for the turn's end. */
@@ -438,6 +444,8 @@ export type ErrorCode =
   | "worker_running"
   /** The approval takes no decision any more; it comes with the error. */
   | "approval_not_pending"
+  /** The worker's worktree holds work that is nowhere else. */
+  | "workspace_dirty"
   /** The store failed. */
   | "store_io"
   /** What is stored of the worker is damaged. */
@@ -670,6 +678,8 @@ export type IntentKind =
 export type Isolation =
   /** Not at all: it works in the directory itself. */
   | "direct"
+  /** It has a git worktree of its own, on a branch of its own. */
+  | "worktree"
   /** A value that this version does not know. */
   | "unknown";
 
@@ -1775,6 +1785,10 @@ export interface WorkerSummary {
 
 /** A directory that a worker works in. */
 export interface WorkerWorkspace {
+  /** The commit that was checked out there when the worker was created, where the directory is in a git repository. */
+  base_commit?: string | null;
+  /** The branch of its worktree. */
+  branch?: string | null;
   /** How the worker is kept apart from others there. */
   isolation: Isolation;
   /** The request's name for it. */

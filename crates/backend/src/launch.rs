@@ -20,6 +20,8 @@ pub struct Launch {
     pub marker: String,
     /// Where the worker works: absolute, and there.
     pub working_dir: PathBuf,
+    /// Where processes of the worker's tools may write besides ([`crate::Workbench::writable`]).
+    pub writable: Vec<PathBuf>,
     /// A private directory for temporary files, removed when nothing of the session runs any more; the host's is
     /// used when absent.
     pub temporary: Option<PathBuf>,
@@ -74,6 +76,7 @@ impl Launch {
             worker_id,
             marker,
             working_dir,
+            writable: Vec::new(),
             temporary: None,
             instructions: None,
             model: None,

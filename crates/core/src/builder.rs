@@ -24,6 +24,7 @@ use crate::{
     store::{NewLife, Store, StoreError},
     temporary::Temporary,
     tools::Tools,
+    workspace::{Desk, Workspace},
 };
 
 /// How long processes of an earlier life may resist.
@@ -39,8 +40,10 @@ pub(crate) struct Catalog {
     pub(crate) tools: Tools,
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) default_profile: String,
-    pub(crate) workspaces: BTreeMap<String, PathBuf>,
+    pub(crate) workspaces: BTreeMap<String, Workspace>,
     pub(crate) scratch: PathBuf,
+    /// Where worktrees of workers have their places.
+    pub(crate) worktrees: Option<PathBuf>,
 }
 
 /// Puts a [`Runtime`] together.
@@ -97,6 +100,7 @@ impl Builder {
                 default_profile: String::new(),
                 workspaces: BTreeMap::new(),
                 scratch: std::env::temp_dir().join("musher-scratch"),
+                worktrees: None,
             },
             limits: RuntimeLimits { max_transcript_projection_items: 256, max_event_batch_items: 256 },
             retention: Retention::default(),
@@ -220,10 +224,18 @@ impl Builder {
         self
     }
 
-    /// A directory that workers may be created in: absolute, and there.
+    /// A directory that workers may be created in; a path is one that they work in themselves: absolute, and there.
     #[must_use]
-    pub fn workspace(mut self, name: impl Into<String>, path: PathBuf) -> Self {
-        self.catalog.workspaces.insert(name.into(), path);
+    pub fn workspace(mut self, name: impl Into<String>, workspace: impl Into<Workspace>) -> Self {
+        self.catalog.workspaces.insert(name.into(), workspace.into());
+        self
+    }
+
+    /// Where worktrees of workers have their places: a directory that lasts as long as the store, and is this runtime's
+    /// alone; made when first needed. Without it no worker can have one.
+    #[must_use]
+    pub fn worktrees(mut self, path: PathBuf) -> Self {
+        self.catalog.worktrees = Some(path);
         self
     }
 
@@ -279,9 +291,11 @@ impl Builder {
         let left_behind = end_processes_of(life.previous_owner).await;
         let diagnostics = Diagnostics::default();
         let temporary = temporary(&catalog.scratch, &life.runtime_id, &owner, &diagnostics).await;
+        let worktrees = catalog.worktrees.clone();
         let runtime = Runtime::new(Shared {
             runtime_id: life.runtime_id,
             display_name,
+            desk: Desk { owner: owner.clone(), temporary: temporary.clone(), worktrees },
             owner,
             health: store.health(),
             store,
@@ -298,6 +312,7 @@ impl Builder {
             workers: Mutex::new(HashMap::new()),
             tasks: Mutex::new(JoinSet::new()),
         });
+        runtime.tidy_worktrees().await.map_err(StartError::Recover)?;
         runtime.recover().await.map_err(StartError::Recover)?;
         runtime.recall_needs().map_err(StartError::Recover)?;
         runtime.keep_house().map_err(StartError::Recover)?;

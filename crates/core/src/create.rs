@@ -6,8 +6,8 @@ use std::{
 };
 
 use musher_protocol::{
-    Actor, Capability, CapabilityRequest, CreateWorker, Delivery, InputId, InputKind, Intent, Isolation,
-    ProfileSelector, ResumeRequest, WorkerId, WorkerLimits, WorkerWorkspace,
+    Actor, Capability, CapabilityRequest, CreateWorker, Delivery, InputId, InputKind, Intent,
+    ProfileSelector, ResumeRequest, WorkerId, WorkerLimits, WorkspaceRef,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     machine::NewInput,
     profile::{Profile, WorkerSpec},
+    workspace::{self, Wanted},
 };
 
 /// What a model's context may hold of one message; also the bound of a request's body.
@@ -28,12 +29,19 @@ const MAX_LABELS: usize = 64;
 /// The name under which every server has its default coding profile.
 const BUILTIN_CODER: &str = "coder";
 
+/// A worker that was asked for: all that is known of it before it has its workspaces, and those.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) spec: WorkerSpec,
+    pub(crate) wanted: Vec<Wanted>,
+}
+
 /// Resolves a request. Nothing is created and nothing is written.
 pub(crate) fn resolve(
     catalog: &Catalog,
     request: CreateWorker,
     worker: &WorkerId,
-) -> Result<WorkerSpec, Error> {
+) -> Result<Resolved, Error> {
     let name = match request.profile {
         ProfileSelector::RuntimeDefault => catalog.default_profile.clone(),
         ProfileSelector::Builtin { value } if value == BUILTIN_CODER => catalog.default_profile.clone(),
@@ -51,37 +59,34 @@ pub(crate) fn resolve(
         check_line("/display_name", name)?;
     }
     check_labels(&request.labels)?;
-    let mut workspaces = Vec::new();
-    let mut working_dir = None;
-    for wanted in request.workspace_refs {
-        let path = catalog.workspaces.get(&wanted.reference).ok_or_else(|| Error::InvalidRequest {
-            field: "/workspace_refs",
-            message: format!("no workspace `{}` in the server's config", wanted.reference),
-        })?;
-        check_line("/workspace_refs", &wanted.name)?;
-        working_dir.get_or_insert_with(|| path.clone());
-        workspaces.push(WorkerWorkspace {
-            name: wanted.name,
-            reference: wanted.reference,
-            isolation: Isolation::Direct,
-        });
-    }
-    if workspaces.len() > 1 {
-        let message = "one workspace at most: further directories are not served yet".to_owned();
-        return Err(Error::InvalidRequest { field: "/workspace_refs", message });
-    }
-    Ok(WorkerSpec {
+    let wanted = wanted(catalog, request.workspace_refs)?;
+    let spec = WorkerSpec {
         intent: request.intent,
         profile_name: name,
         capabilities,
         profile,
         display_name: request.display_name,
         labels: request.labels,
-        workspaces,
-        working_dir: working_dir.unwrap_or_else(|| catalog.scratch.join(worker.as_str())),
+        workspaces: Vec::new(),
+        workplaces: Vec::new(),
+        working_dir: catalog.scratch.join(worker.as_str()),
         on_idle: request.on_idle,
         resume: request.resume,
-    })
+    };
+    Ok(Resolved { spec, wanted })
+}
+
+/// The workspaces that are meant.
+fn wanted(catalog: &Catalog, refs: Vec<WorkspaceRef>) -> Result<Vec<Wanted>, Error> {
+    let wrong = |message| Error::InvalidRequest { field: "/workspace_refs", message };
+    if refs.len() > 1 {
+        return Err(wrong("one workspace at most: further directories are not served yet".to_owned()));
+    }
+    let wanted = refs.into_iter().map(|wanted| {
+        check_line("/workspace_refs", &wanted.name)?;
+        workspace::wanted(|name| catalog.workspaces.get(name), wanted).map_err(wrong)
+    });
+    wanted.collect()
 }
 
 /// What the worker may do: what was asked for, when the profile allows it.

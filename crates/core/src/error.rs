@@ -6,7 +6,7 @@ use musher_protocol::{
     Approval, ApprovalId, Cursor, Decision, Digest, InputId, LimitKind, Survivor, WorkerId,
 };
 
-use crate::store::StoreError;
+use crate::{store::StoreError, worktree::Unsaved};
 
 /// Why a call was refused or failed. After a refusal nothing of the call is in any log.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +99,22 @@ pub enum Error {
         backend: String,
         /// What is missing, by name.
         missing: Vec<String>,
+    },
+    /// A workspace cannot be had as it is declared.
+    #[error("workspace `{workspace}` cannot be had; missing: {missing}")]
+    WorkspaceUnavailable {
+        /// The workspace, as the server calls it.
+        workspace: String,
+        /// What is missing.
+        missing: String,
+    },
+    /// A worktree of the worker holds work that is nowhere else.
+    #[error("the worktree of workspace `{workspace}` has {}", unsaved.as_str())]
+    WorkspaceDirty {
+        /// The workspace, as the server calls it.
+        workspace: String,
+        /// What is nowhere else.
+        unsaved: Unsaved,
     },
     /// Processes of the worker could not be ended.
     #[error("{} processes of worker `{worker}` could not be ended", survivors.len())]

@@ -37,6 +37,7 @@ mod observe;
 mod profile;
 mod runtime;
 mod show;
+mod workspace;
 
 mod fold;
 mod machine;
@@ -46,6 +47,7 @@ mod attention;
 mod changes;
 mod decision;
 mod diagnostics;
+mod git;
 mod load;
 mod retention;
 
@@ -58,6 +60,7 @@ mod task;
 mod temporary;
 mod tools;
 mod view;
+mod worktree;
 
 mod memory_store;
 mod store;
@@ -71,9 +74,14 @@ pub use self::{
     observe::Observation,
     profile::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy},
     retention::Retention,
-    runtime::{CatalogChange, CatalogFeed, EventPage, FeedError, From, Runtime, WorkerFilter, WorkerPage},
+    runtime::{
+        CatalogChange, CatalogFeed, EventPage, FeedError, From, Runtime, UnsavedWork, WorkerFilter,
+        WorkerPage,
+    },
     store::{
         AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune,
         RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
     },
+    workspace::{Workspace, WorkspaceIsolation},
+    worktree::Unsaved,
 };

@@ -119,6 +119,7 @@ pub(crate) mod tests {
             display_name: None,
             labels: BTreeMap::new(),
             workspaces: Vec::new(),
+            workplaces: Vec::new(),
             working_dir: "/".into(),
             on_idle: OnIdle::Wait,
             resume: None,

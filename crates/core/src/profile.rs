@@ -11,6 +11,8 @@ use musher_protocol::{Capability, Intent, OnIdle, ResumeRequest, WorkerLimits, W
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::workspace::Workplace;
+
 /// A named, complete answer to "what runs here".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
@@ -222,6 +224,10 @@ pub(crate) struct WorkerSpec {
     pub(crate) display_name: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) workspaces: Vec<WorkerWorkspace>,
+    /// Where it works, for each of its workspaces in their order; a worker of an older version knows only where it
+    /// works first.
+    #[serde(default)]
+    pub(crate) workplaces: Vec<Workplace>,
     pub(crate) working_dir: PathBuf,
     pub(crate) on_idle: OnIdle,
     /// The session that it was created to begin in.

@@ -3,7 +3,9 @@
 mod asking;
 mod attending;
 mod changing;
+mod creating;
 mod deciding;
+mod deleting;
 mod housekeeping;
 mod listing;
 mod loading;
@@ -18,35 +20,33 @@ use std::{
 
 use musher_process::Owner;
 use musher_protocol::{
-    Actor, CreateWorker, RuntimeDiagnostic, RuntimeId, RuntimeLimits, RuntimeStatus, RuntimeSummary,
-    WorkerDetail, WorkerId, WorkerRef,
+    Actor, RuntimeDiagnostic, RuntimeId, RuntimeLimits, RuntimeStatus, RuntimeSummary, WorkerId, WorkerRef,
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
 use crate::{
-    attention::{Board, Post},
+    attention::Board,
     builder::{Builder, Catalog},
     changes::Changes,
-    create::{check_line, first_inputs, make_scratch, resolve},
+    create::check_line,
     diagnostics::Diagnostics,
     error::Error,
-    fold::Fold,
-    machine::Input,
     retention::Retention,
-    store::{Commit, Head, Health, Store, StoreError},
-    task::{Asked, Place, TaskEnd, now},
+    store::{Health, Store, StoreError},
+    task::Asked,
     temporary::Temporary,
     view,
+    workspace::Desk,
 };
 
 pub(crate) use self::loading::Slot;
-use self::loading::{Seat, drive};
 
 pub use self::{
     changing::{CatalogChange, CatalogFeed, FeedError},
+    deleting::UnsavedWork,
     listing::{WorkerFilter, WorkerPage},
     reading::{EventPage, From},
 };
@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) runtime_id: RuntimeId,
     pub(crate) display_name: String,
     pub(crate) owner: Owner,
+    /// Where repositories are looked at.
+    pub(crate) desk: Desk,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: Catalog,
     pub(crate) limits: RuntimeLimits,
@@ -168,66 +170,6 @@ impl Runtime {
     #[must_use]
     pub fn diagnostics(&self) -> Vec<RuntimeDiagnostic> {
         self.0.diagnostics.newest()
-    }
-
-    /// Creates a worker. A refused request leaves nothing behind and takes no id.
-    ///
-    /// # Errors
-    ///
-    /// When the request makes no sense, names what is not there, or the store fails.
-    pub async fn create_worker(&self, request: CreateWorker, by: Actor) -> Result<WorkerDetail, Error> {
-        self.check_running()?;
-        self.check_space()?;
-        check_actor(&by)?;
-        let worker = WorkerId::mint();
-        let spec = Arc::new(resolve(&self.0.catalog, request.clone(), &worker)?);
-        let first = first_inputs(&request, &worker, &by)?;
-        let name = &spec.profile.backend;
-        let backend =
-            self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
-        let missing = self.missing(&spec, &*backend).await;
-        if !missing.is_empty() {
-            return Err(Error::Unavailable { backend: name.clone(), missing });
-        }
-        if spec.workspaces.is_empty()
-            && let Err(source) = make_scratch(&spec.working_dir)
-        {
-            let missing = vec!["a scratch directory that can be made".to_owned()];
-            tracing::error!(error = &source as &dyn std::error::Error, "make scratch directory");
-            return Err(Error::Unavailable { backend: name.clone(), missing });
-        }
-        let scratch = spec.workspaces.is_empty().then(|| spec.working_dir.clone());
-        let created_at = now();
-        let place = Place {
-            fold: Fold::new(self.worker_ref(&worker), created_at),
-            head: Head::EMPTY,
-            last_event_id: None,
-            uncovered: 0,
-        };
-        let post = Post::of(&self.0.board, &spec);
-        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at, post));
-        let seat = Seat { worker: worker.clone(), spec, backend, epoch: Commit::FIRST_EPOCH, created_at };
-        let (task, live) = self.seat(seat, place, view);
-        self.0.workers().insert(worker.clone(), Slot::new(Some(Ok(live))));
-        // The worker's own task creates it, so that nothing is half-created when the caller goes away.
-        let (reply, created) = oneshot::channel();
-        let driven =
-            drive(task, Input::Created { by, first }, reply, Arc::downgrade(&self.0), worker.clone());
-        // Empty as it is; one that cannot be removed is one directory too many, and no fault of the caller's.
-        let tidy_up = move || drop(scratch.map(std::fs::remove_dir));
-        let tidies_up = tidy_up.clone();
-        let spawned = self.0.spawn(async move {
-            if driven.await == TaskEnd::NotBegun {
-                tidies_up();
-            }
-        });
-        if let Err(error) = spawned {
-            self.0.forget(&worker);
-            tidy_up();
-            return Err(error);
-        }
-        created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())))?;
-        self.worker_detail(&worker).await
     }
 
     /// Resolves when the runtime begins to end.

@@ -147,7 +147,7 @@ async fn equip(
         marker: launch.marker.clone(),
         working_dir: launch.working_dir.clone(),
         temporary: launch.temporary.clone(),
-        writable: Vec::new(),
+        writable: launch.writable.clone(),
         capabilities: launch.capabilities.clone(),
         sandbox,
     };

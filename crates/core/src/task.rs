@@ -28,6 +28,7 @@ use crate::{
     temporary::Temporary,
     tools::Tools,
     view::Shared,
+    workspace::Desk,
 };
 
 use self::answering::Reply;
@@ -70,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) temporary: Option<Arc<Temporary>>,
     /// Where the runtime reports what is no worker's own doing.
     pub(crate) diagnostics: Arc<Diagnostics>,
+    /// Where the worker's worktrees are found.
+    pub(crate) desk: Desk,
     /// What the runtime is about.
     pub(crate) phase: watch::Receiver<Phase>,
 }

@@ -241,7 +241,8 @@ pub(crate) async fn remove(directory: PathBuf) {
     }
 }
 
-fn remove_all(directory: &Path) -> io::Result<()> {
+/// Removes a directory with all in it; links are removed, not followed. One that is not there is removed. Blocks.
+pub(crate) fn remove_all(directory: &Path) -> io::Result<()> {
     let removed = fs::remove_dir_all(directory).or_else(|error| {
         if error.kind() != io::ErrorKind::PermissionDenied {
             return Err(error);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use musher_core::{CatalogChange, CatalogFeed, MemoryStore, Profile, Runtime, WorkerFilter};
+use musher_core::{CatalogChange, CatalogFeed, MemoryStore, Profile, Runtime, UnsavedWork, WorkerFilter};
 use musher_protocol::{
     Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent, Order, RunState, Until, WorkerId,
     WorkerStatus, WorkerSummary,
@@ -81,7 +81,7 @@ async fn a_feed_tells_what_a_list_shows_from_then_on() {
     // Many commits of two workers: who was away gets each of them once, as it is now.
     let all = listed(&runtime).await;
     assert_eq!(told(&mut feed).await, all);
-    runtime.delete_worker(&after).await.unwrap();
+    runtime.delete_worker(&after, UnsavedWork::Keep).await.unwrap();
     assert_eq!(told(&mut feed).await, [CatalogChange::Deleted(after)]);
     assert_eq!(told(&mut feed).await, []);
 }

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use musher_core::{
     AttentionFilter, CursorProblem, Error, From, MemoryStore, OnRestart, Profile, ReadError, Retention,
-    Runtime, Store,
+    Runtime, Store, UnsavedWork,
 };
 use musher_protocol::{
     Actor, CreateWorker, Cursor, Decision, Delivery, Envelope, InputKind, InputRequest, Intent, Payload,
@@ -223,9 +223,9 @@ async fn a_worker_that_has_ended_is_read_and_answers_as_before_then_is_deleted()
     let again = second.stop_worker(&worker, None, None, me()).await.unwrap();
     assert_eq!((again.event_id, again.status), (stopped.event_id, WorkerStatus::Stopped));
     let mut late = second.observe_worker(&worker, Some(before[0].cursor)).await.unwrap();
-    second.delete_worker(&worker).await.unwrap();
+    second.delete_worker(&worker, UnsavedWork::Keep).await.unwrap();
     assert!(!scratch.exists());
-    assert!(matches!(second.delete_worker(&worker).await, Err(Error::WorkerNotFound(_))));
+    assert!(matches!(second.delete_worker(&worker, UnsavedWork::Keep).await, Err(Error::WorkerNotFound(_))));
     assert!(matches!(second.worker_detail(&worker).await, Err(Error::WorkerNotFound(_))));
     late.next().await.unwrap().expect("the snapshot was taken before");
     let gone = late.next().await;
@@ -235,7 +235,7 @@ async fn a_worker_that_has_ended_is_read_and_answers_as_before_then_is_deleted()
 }
 
 async fn runtime_refuses_to_delete(runtime: &Runtime, worker: &WorkerId) -> Error {
-    runtime.delete_worker(worker).await.unwrap_err()
+    runtime.delete_worker(worker, UnsavedWork::Keep).await.unwrap_err()
 }
 
 #[tokio::test]

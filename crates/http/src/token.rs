@@ -124,6 +124,7 @@ impl Caller {
             Scope::Observe => "observe",
             Scope::Drive => "drive",
             Scope::Approve => "approve",
+            Scope::Admin => "admin",
         };
         Err(Fault::new(ErrorCode::Forbidden, format!("this needs a token with the scope `{scope}`")))
     }

@@ -124,6 +124,8 @@ codes! {
     WorkerRunning = 409,
     /// The approval takes no decision any more; it comes with the error.
     ApprovalNotPending = 409,
+    /// The worker's worktree holds work that is nowhere else.
+    WorkspaceDirty = 409,
     /// The store failed.
     StoreIo = 500,
     /// What is stored of the worker is damaged.

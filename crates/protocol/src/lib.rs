@@ -69,8 +69,8 @@ pub use self::{
     },
     limits::WorkerLimits,
     query::{
-        AttentionQuery, EventsQuery, ListWorkersQuery, ObserveQuery, Order, TranscriptQuery, Until,
-        WorkerQuery,
+        AttentionQuery, DeleteWorkerQuery, EventsQuery, ListWorkersQuery, ObserveQuery, Order,
+        TranscriptQuery, Until, WorkerQuery,
     },
     runtime::{
         DiagnosticsReply, RuntimeDiagnostic, RuntimeLimits, RuntimeReply, RuntimeStatus, RuntimeSummary,

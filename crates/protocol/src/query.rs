@@ -77,6 +77,15 @@ pub struct WorkerQuery {
     pub wait: Option<u64>,
 }
 
+/// Query of the deletion of a worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteWorkerQuery {
+    /// Whether work in the worker's worktrees that is nowhere else goes with it; needs the scope `admin`.
+    #[serde(default)]
+    pub discard: bool,
+}
+
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -4,9 +4,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AckReply, ApprovalsReply, AttentionQuery, AttentionReply, CommandRequest, CreateWorker, DecisionReply,
-    DecisionRequest, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply, InputAckReply, InputRequest,
-    ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply,
-    WorkerListReply, WorkerQuery, WorkerReply,
+    DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply, InputAckReply,
+    InputRequest, ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery,
+    TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -76,6 +76,8 @@ pub enum Scope {
     Drive,
     /// Decide what workers ask.
     Approve,
+    /// Everything.
+    Admin,
 }
 
 /// A type of the wire, by its schema.
@@ -351,10 +353,13 @@ pub const ROUTES: &[Route] = &[
     Route {
         method: Method::Delete,
         scope: Some(Scope::Drive),
+        query: Some(wire::<DeleteWorkerQuery>()),
         errors: &[
             ErrorCode::InvalidWorkerId,
             ErrorCode::WorkerNotFound,
             ErrorCode::WorkerRunning,
+            ErrorCode::WorkspaceDirty,
+            ErrorCode::Draining,
             ErrorCode::StoreIo,
             ErrorCode::StoreCorrupt,
             ErrorCode::StoreFull,

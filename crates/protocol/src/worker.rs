@@ -297,6 +297,12 @@ pub struct WorkerWorkspace {
     pub reference: String,
     /// How the worker is kept apart from others there.
     pub isolation: Isolation,
+    /// The branch of its worktree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commit that was checked out there when the worker was created, where the directory is in a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_commit: Option<String>,
 }
 
 /// How a worker's directory is kept apart from others.
@@ -305,6 +311,8 @@ pub struct WorkerWorkspace {
 pub enum Isolation {
     /// Not at all: it works in the directory itself.
     Direct,
+    /// It has a git worktree of its own, on a branch of its own.
+    Worktree,
     /// A value that this version does not know.
     #[serde(other)]
     Unknown,

@@ -333,7 +333,9 @@ fn detail() -> WorkerDetail {
         workspaces: vec![WorkerWorkspace {
             name: "main".into(),
             reference: "shop".into(),
-            isolation: Isolation::Direct,
+            isolation: Isolation::Worktree,
+            branch: Some("musher/wrk_1".into()),
+            base_commit: Some("5a02c169ab3944ffb4f12d7e85edbd1db8369d10".into()),
         }],
         status: WorkerStatus::Running,
         execution: execution(),

@@ -25,6 +25,9 @@ use crate::{
 /// Where recordings are in the scratch directory.
 const DESK: &str = "recordings";
 
+/// Where worktrees of workers are, beside a store that lasts.
+const WORKTREES: &str = "worktrees";
+
 /// Where sessions of Claude Code are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recording {
@@ -82,8 +85,14 @@ pub(crate) async fn compose(
     for (name, profile) in &config.profiles {
         builder = builder.profile(name.as_str(), profile.clone());
     }
-    for (name, path) in config.workspaces.clone().into_iter().chain(workspaces) {
+    for (name, workspace) in &config.workspaces {
+        builder = builder.workspace(name.as_str(), workspace.clone());
+    }
+    for (name, path) in workspaces {
         builder = builder.workspace(name, path);
+    }
+    if let Some(directory) = scratch.beside_lasting(WORKTREES) {
+        builder = builder.worktrees(directory);
     }
     match builder.start().await {
         Ok(runtime) => Ok(Composed { runtime, guard, scratch }),

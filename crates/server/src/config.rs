@@ -3,18 +3,14 @@
 mod backend;
 mod mcp;
 mod profile;
+mod workspace;
 
 mod place;
 mod variables;
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
-use musher_core::{Profile, Retention};
+use musher_core::{Profile, Retention, Workspace};
 use musher_http::TokenScope;
 use musher_protocol::RuntimeLimits;
 use musher_tools::McpServer;
@@ -83,7 +79,7 @@ pub(crate) struct Config {
     /// By their names; every kind has one of its own name.
     pub(crate) backends: BTreeMap<String, BackendOptions>,
     pub(crate) mcp: BTreeMap<String, McpServer>,
-    pub(crate) workspaces: BTreeMap<String, PathBuf>,
+    pub(crate) workspaces: BTreeMap<String, Workspace>,
     pub(crate) tokens: Vec<TokenTable>,
 }
 
@@ -103,7 +99,7 @@ struct File {
     #[serde(default)]
     mcp: BTreeMap<String, mcp::McpTable>,
     #[serde(default)]
-    workspaces: BTreeMap<String, WorkspaceTable>,
+    workspaces: BTreeMap<String, workspace::WorkspaceTable>,
     #[serde(default)]
     retention: RetentionTable,
     #[serde(default)]
@@ -138,22 +134,6 @@ struct RuntimeTable {
     default_profile: Option<String>,
     max_transcript_projection_items: Option<u64>,
     max_event_batch_items: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WorkspaceTable {
-    path: PathBuf,
-    #[serde(default)]
-    isolation: IsolationKey,
-}
-
-/// Written out so that a config says what it means; there is one value so far.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum IsolationKey {
-    #[default]
-    Direct,
 }
 
 /// A token besides the admin's.
@@ -267,13 +247,11 @@ impl Config {
             delete_terminal_after: delete_terminal_after_days.map(|days| DAY * days),
         };
         let mut workspaces = BTreeMap::new();
-        for (workspace, WorkspaceTable { path, isolation: IsolationKey::Direct }) in file.workspaces {
-            let path = directory.join(path);
-            let absolute = path.canonicalize().ok().filter(|path| path.is_dir());
-            let absolute = absolute.ok_or_else(|| {
-                wrong(&["workspaces", &workspace, "path"], format!("no directory {}", path.display()))
-            })?;
-            workspaces.insert(workspace, absolute);
+        for (workspace, table) in file.workspaces {
+            let resolved = table.resolve(directory);
+            let resolved =
+                resolved.map_err(|(key, message)| wrong(&["workspaces", &workspace, key], message))?;
+            workspaces.insert(workspace, resolved);
         }
         Ok(Self {
             listen: file.server.listen,
@@ -301,7 +279,9 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 #[cfg(test)]
 mod tests {
     use musher_backend::Sandbox;
-    use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart};
+    use musher_core::{
+        ApprovalMode, ApprovalPolicy, Limits, OnRestart, Workspace as WorkspaceConfig, WorkspaceIsolation,
+    };
     use musher_openai_api::Dialect;
     use musher_protocol::Capability;
 
@@ -397,7 +377,7 @@ mod tests {
             headers = { Authorization = "Bearer x" }
             [workspaces.here]
             path = "."
-            isolation = "direct"
+            isolation = "worktree"
             [[tokens]]
             name = "ci"
             sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -460,7 +440,8 @@ mod tests {
         );
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
         assert_eq!(config.profiles["local"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
-        assert!(config.workspaces["here"].is_absolute());
+        let WorkspaceConfig { path, children, isolation } = &config.workspaces["here"];
+        assert_eq!((path.is_absolute(), *children, *isolation), (true, false, WorkspaceIsolation::Worktree));
         assert!(
             claude
                 .record

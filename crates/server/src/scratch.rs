@@ -47,6 +47,14 @@ impl Scratch {
         }
     }
 
+    /// A directory beside one that lasts: what is in it may be worth more than the process.
+    pub(crate) fn beside_lasting(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Passing(_) => None,
+            Self::Lasting(directory) => Some(directory.with_file_name(name)),
+        }
+    }
+
     /// What tells a guard to remove the directory of a process that was killed.
     pub(crate) fn guard_arguments(&self) -> Vec<OsString> {
         match self {

@@ -25,4 +25,5 @@ pub mod backend_suite;
 pub mod cassette;
 pub mod fake_claude;
 pub mod messages_api;
+pub mod repository;
 pub mod store_suite;

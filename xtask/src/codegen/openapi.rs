@@ -277,6 +277,7 @@ fn scope_name(scope: Scope) -> &'static str {
         Scope::Observe => "observe",
         Scope::Drive => "drive",
         Scope::Approve => "approve",
+        Scope::Admin => "admin",
     }
 }
 

@@ -38,6 +38,7 @@ impl Bench {
             display_name: None,
             labels: BTreeMap::new(),
             workspaces: Vec::new(),
+            workplaces: Vec::new(),
             working_dir: "/".into(),
             on_idle,
             resume: None,

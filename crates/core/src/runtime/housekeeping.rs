@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use musher_protocol::{Order, WorkerId, WorkerStatus};
+use musher_protocol::{Order, WorkerStatus};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Phase, Runtime, Shared};
-use crate::{
-    error::Error,
-    store::{Health, StoreError},
-    task::now,
-};
+use super::{Phase, Runtime, Shared, UnsavedWork};
+use crate::{error::Error, store::Health, task::now};
 
 /// Retention is counted in days; an hour more or less does not matter.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -62,9 +58,18 @@ impl Runtime {
             after = Some(last.worker_id.clone());
             for row in rows.iter().filter(|row| row.updated_at < before) {
                 self.check_running()?;
-                match self.delete_worker(&row.worker_id).await {
+                match self.delete_worker(&row.worker_id, UnsavedWork::Keep).await {
                     // Somebody else was faster.
                     Ok(()) | Err(Error::WorkerNotFound(_)) => {}
+                    Err(error @ Error::WorkspaceDirty { .. }) => {
+                        let message = format!("it is kept beyond its time: {error}");
+                        self.0.diagnostics.report_once(
+                            "retention.worktree_kept",
+                            message,
+                            &row.worker_id,
+                            &error,
+                        );
+                    }
                     Err(error) => {
                         let worker = &row.worker_id;
                         tracing::error!(%worker, error = &error as &dyn std::error::Error, "delete an old worker");
@@ -72,52 +77,6 @@ impl Runtime {
                     }
                 }
             }
-        }
-    }
-
-    /// Deletes a worker that has ended: its log, its transcript, and the private directory that it worked in.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such worker, it still runs, or the store fails.
-    pub async fn delete_worker(&self, worker: &WorkerId) -> Result<(), Error> {
-        let not_found = || Error::WorkerNotFound(worker.clone());
-        let row = match self.0.store.worker(worker).await {
-            Ok(row) => Some(row.ok_or_else(not_found)?),
-            // What is damaged can be deleted: there is nothing else to be done with it.
-            Err(StoreError::Corrupt { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if row.as_ref().is_some_and(|row| !row.status().is_terminal()) && !self.is_damaged(worker).await? {
-            return Err(Error::StillRunning(worker.clone()));
-        }
-        if !self.0.store.delete(worker).await? {
-            return Err(not_found());
-        }
-        self.0.damaged().remove(worker);
-        self.0.board.remove(worker);
-        self.0.changes.note(worker);
-        let scratch = self.0.catalog.scratch.join(worker.as_str());
-        if row.is_none_or(|row| row.spec.workspaces.is_empty() && row.spec.working_dir == scratch) {
-            let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
-            if let Ok(Err(error)) = removed
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                let message = format!("the directory that it worked in could not be removed: {error}");
-                self.0.diagnostics.report("retention.scratch_left", message, Some(worker.clone()));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Runtime {
-    /// Whether the worker's log cannot be read to its end, so that nothing of it can run.
-    async fn is_damaged(&self, worker: &WorkerId) -> Result<bool, Error> {
-        match self.live(worker).await {
-            Ok(_) => Ok(false),
-            Err(Error::Store(error)) if matches!(*error, StoreError::Corrupt { .. }) => Ok(true),
-            Err(error) => Err(error),
         }
     }
 }

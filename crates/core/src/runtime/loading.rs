@@ -222,6 +222,7 @@ impl Runtime {
             retention: self.0.retention,
             temporary: self.0.temporary.clone(),
             diagnostics: Arc::clone(&self.0.diagnostics),
+            desk: self.0.desk.clone(),
             phase: self.0.phase.subscribe(),
         };
         (Task::new(parts, place), Arc::new(Live { asked: asked_in, view }))

@@ -1,5 +1,7 @@
 //! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
 
+use std::path::PathBuf;
+
 use musher_backend::{Launch, Resume};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
 use serde_json::json;
@@ -9,8 +11,10 @@ use crate::{
     create::make_scratch,
     fold::prefix,
     machine::Beginning,
+    profile::WorkerSpec,
     session::{Equipment, Session},
     store::{Start, Store, StoreError},
+    workspace::Desk,
 };
 
 /// The diagnostic of a session that could not have a temporary directory of its own.
@@ -33,7 +37,7 @@ impl Task {
         &mut self,
         Beginning { resume, entries, is_lost }: Beginning,
     ) -> Result<(), StoreError> {
-        let Parts { spec, backend, store, marker, .. } = &self.parts;
+        let Parts { spec, backend, store, marker, desk, .. } = &self.parts;
         let worker = &self.worker_ref.worker_id;
         let capabilities = backend.capabilities();
         let history = if capabilities.history {
@@ -67,6 +71,7 @@ impl Task {
             worker_id: worker.clone(),
             marker: marker.to_string(),
             working_dir: spec.working_dir.clone(),
+            writable: shared_parts(desk, worker, spec).await,
             temporary,
             instructions: spec.instructions(),
             model: spec.profile.model.clone(),
@@ -86,6 +91,23 @@ impl Task {
         self.session = Some(Session::start(backend.clone(), launch, marker.clone(), equipment));
         Ok(())
     }
+}
+
+/// The parts of repositories that belong to the worker's worktrees.
+async fn shared_parts(desk: &Desk, worker: &WorkerId, spec: &WorkerSpec) -> Vec<PathBuf> {
+    if spec.workplaces.iter().all(|workplace| workplace.worktree.is_none()) {
+        return Vec::new();
+    }
+    let worktrees = match desk.worktrees_of(worker).await {
+        Ok(worktrees) => worktrees,
+        Err(error) => {
+            // It can work there without committing anything.
+            tracing::error!(%error, "find the worktrees of a worker");
+            return Vec::new();
+        }
+    };
+    let parts = move || worktrees.iter().flat_map(|worktree| worktree.record.shared_parts()).collect();
+    tokio::task::spawn_blocking(parts).await.unwrap_or_default()
 }
 
 /// What the creator said to tell a new session, then the newest of so many entries.

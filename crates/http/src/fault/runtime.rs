@@ -30,6 +30,12 @@ impl From<Error> for Fault {
                 fault.0.missing = missing;
                 fault
             }
+            Error::WorkspaceUnavailable { missing, .. } => {
+                let mut fault = plain(ErrorCode::WorkerExecutionUnavailable).at("/workspace_refs");
+                fault.0.missing = vec![missing];
+                fault
+            }
+            Error::WorkspaceDirty { .. } => plain(ErrorCode::WorkspaceDirty),
             Error::ProcessesSurvived { .. } => plain(ErrorCode::ProcessesSurvived),
             Error::Draining => plain(ErrorCode::Draining),
             Error::Stopped => plain(ErrorCode::RuntimeStopped),
@@ -106,6 +112,7 @@ fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
 mod tests {
     use std::io;
 
+    use musher_core::Unsaved;
     use musher_protocol::{Approval, ApprovalState, Decision, Digest, Survivor, WorkerId};
     use serde_json::json;
 
@@ -227,6 +234,24 @@ mod tests {
                         "backend `b` cannot run here; missing: claude",
                     )
                 },
+            ),
+            (
+                Error::WorkspaceUnavailable { workspace: "shop".into(), missing: "program `git`".into() },
+                Parts {
+                    field: Some("/workspace_refs".into()),
+                    missing: vec!["program `git`".into()],
+                    ..parts(
+                        ErrorCode::WorkerExecutionUnavailable,
+                        "workspace `shop` cannot be had; missing: program `git`",
+                    )
+                },
+            ),
+            (
+                Error::WorkspaceDirty { workspace: "shop".into(), unsaved: Unsaved::Changes },
+                parts(
+                    ErrorCode::WorkspaceDirty,
+                    "the worktree of workspace `shop` has changes that are not committed",
+                ),
             ),
             (
                 Error::ProcessesSurvived {

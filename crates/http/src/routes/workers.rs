@@ -2,10 +2,10 @@
 
 use axum::response::Response;
 use http::{HeaderValue, header::LOCATION};
-use musher_core::{Start, WorkerFilter, WorkerPage};
+use musher_core::{Start, UnsavedWork, WorkerFilter, WorkerPage};
 use musher_protocol::{
-    CreateWorker, ListWorkersQuery, RunState, TranscriptQuery, TranscriptReply, TurnOutcome, WorkerListReply,
-    WorkerQuery, WorkerReply, WorkerStatus,
+    CreateWorker, DeleteWorkerQuery, ListWorkersQuery, RunState, TranscriptQuery, TranscriptReply,
+    TurnOutcome, WorkerListReply, WorkerQuery, WorkerReply, WorkerStatus, route::Scope,
 };
 
 use crate::{
@@ -56,8 +56,15 @@ pub(super) async fn create(mut call: Call) -> Result<Response, Fault> {
 
 pub(super) async fn delete(call: Call) -> Result<Response, Fault> {
     key::refuse(&call.head.headers)?;
+    let DeleteWorkerQuery { discard } = call.query()?;
+    let unsaved = if discard {
+        call.caller.check(Scope::Admin)?;
+        UnsavedWork::Discard
+    } else {
+        UnsavedWork::Keep
+    };
     let id = call.worker()?;
-    call.adapter.runtime.delete_worker(&id).await?;
+    call.adapter.runtime.delete_worker(&id, unsaved).await?;
     Ok(reply::nothing())
 }
 

@@ -17,6 +17,7 @@ use crate::{
 const ELSEWHERE: &[(ErrorCode, &str)] = &[
     (ErrorCode::ProcessesSurvived, "no scripted worker has processes; the mapping has a test beside it"),
     (ErrorCode::Internal, "there is no known defect to ask for; what a panic comes to has a test beside it"),
+    (ErrorCode::WorkspaceDirty, "needs a repository: the end-to-end tests have some"),
 ];
 
 const ASSISTANT: &str = r#"{"intent":{"kind":"assistant"}}"#;

@@ -1,0 +1,235 @@
+//! The program `git`, run so that nothing of a repository's own is ever executed.
+//!
+//! A repository's config names programs in more places than anybody can list: hooks, filters, diff drivers, watchers of
+//! files, and whatever a later version thinks of. So git never reads one. It works in a [`View`]: a git directory of
+//! ours, with a config of ours, that borrows the repository's objects and references.
+//!
+//! Invariant: the environment is built from empty, and no config of the host's is read either.
+//! Invariant: nothing is fetched, nobody is asked, and every run has a limit of time and of output.
+
+mod repository;
+mod view;
+
+use std::{ffi::OsString, io, path::Path, time::Duration};
+
+use musher_process::{Environment, Exit, Marker, Owner, PipeCommand, Program, Spawned};
+use musher_protocol::WorkerId;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    time,
+};
+use uuid::Uuid;
+
+pub(crate) use self::{
+    repository::{Head, Repository, ensure_plain},
+    view::View,
+};
+
+/// References are a matter of milliseconds; what takes longer hangs, and somebody may have meant it to.
+const LIMIT: Duration = Duration::from_secs(10);
+/// A checkout of the largest repositories that people have takes a minute.
+const LIMIT_FOR_FILES: Duration = Duration::from_secs(120);
+/// As much as lists of names need; more is somebody's attempt to fill the memory.
+const MOST: usize = 16 << 20;
+/// The last words that belong into an error message.
+const SAID: usize = 2048;
+
+/// What git finds in its environment: nothing of the host's, nothing that asks, nothing that fetches.
+const VARIABLES: [(&str, &str); 11] = [
+    ("LC_ALL", "C"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_SYSTEM", "/dev/null"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_PAGER", "cat"),
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    // No protocol at all.
+    ("GIT_ALLOW_PROTOCOL", ""),
+];
+
+/// Why git did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GitError {
+    #[error("find git")]
+    Missing(#[source] musher_process::Error),
+    #[error("run git to {attempt}")]
+    Run {
+        attempt: &'static str,
+        #[source]
+        source: musher_process::Error,
+    },
+    #[error("git took longer than {} s to {attempt}", limit.as_secs())]
+    Time { attempt: &'static str, limit: Duration },
+    #[error("git could not {attempt} ({exit}): {said}")]
+    Failed { attempt: &'static str, exit: Exit, said: String },
+    #[error("{attempt}")]
+    Io {
+        attempt: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    /// Its references are in a table, where no part of them can be given to a worker alone.
+    #[error("the repository keeps its references in a format that is not known here")]
+    Format,
+}
+
+impl GitError {
+    pub(crate) fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { attempt, source }
+    }
+}
+
+/// The program, for what is done about one worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Git {
+    program: Program,
+    environment: Environment,
+    marker: Marker,
+}
+
+/// What a run of git said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) stdout: Vec<u8>,
+    /// There was more.
+    pub(crate) is_cut: bool,
+    /// How it ended; a run whose output was cut was ended by that.
+    pub(crate) exit: Exit,
+    stderr: String,
+}
+
+/// One run of git.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    git: &'a Git,
+    attempt: &'static str,
+    args: Vec<OsString>,
+    variables: Vec<(&'static str, OsString)>,
+    directory: &'a Path,
+    limit: Duration,
+    most: usize,
+}
+
+impl Git {
+    /// Finds the program in the host's PATH. What it starts carries a marker beside the worker's own, so that the end of
+    /// a session is not its end, too.
+    pub(crate) fn find(owner: &Owner, worker: &WorkerId) -> Result<Self, GitError> {
+        let base = Environment::base();
+        let program = Program::find("git", &base).map_err(GitError::Missing)?;
+        let set_up = || {
+            let mut environment = Environment::empty();
+            if let Some(path) = base.get("PATH") {
+                environment.set("PATH", path)?;
+            }
+            for (name, value) in VARIABLES {
+                environment.set(name, value)?;
+            }
+            let marker = Marker::new(owner.clone(), format!("{worker}-git"))?;
+            Ok(Self { program, environment, marker })
+        };
+        set_up().map_err(|source| GitError::Run { attempt: "look at a repository", source })
+    }
+
+    /// A run in a directory, with nothing but these variables added.
+    fn call<'a>(
+        &'a self,
+        attempt: &'static str,
+        directory: &'a Path,
+        variables: Vec<(&'static str, OsString)>,
+        args: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Call<'a> {
+        let args = args.into_iter().map(Into::into).collect();
+        Call { git: self, attempt, args, variables, directory, limit: LIMIT, most: MOST }
+    }
+}
+
+impl Call<'_> {
+    /// With this index instead of the view's own.
+    pub(crate) fn with_index(mut self, index: &Path) -> Self {
+        self.variables.push(("GIT_INDEX_FILE", index.into()));
+        self
+    }
+
+    /// What it writes beyond so many bytes is cut.
+    pub(crate) fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// Runs it, and requires that it succeeds and is not cut.
+    pub(crate) async fn output(self) -> Result<Vec<u8>, GitError> {
+        let (attempt, most) = (self.attempt, self.most);
+        let said = self.run().await?;
+        if said.is_cut {
+            let said = format!("its answer is longer than {most} bytes");
+            return Err(GitError::Failed { attempt, exit: Exit { code: None, signal: None }, said });
+        }
+        match said.exit.code {
+            Some(0) => Ok(said.stdout),
+            _ => Err(GitError::Failed { attempt, exit: said.exit, said: said.stderr }),
+        }
+    }
+
+    /// Runs it, and requires that it succeeds unless it was cut.
+    pub(crate) async fn beginning(self) -> Result<Said, GitError> {
+        let attempt = self.attempt;
+        let said = self.run().await?;
+        if said.is_cut || said.exit.code == Some(0) {
+            return Ok(said);
+        }
+        Err(GitError::Failed { attempt, exit: said.exit, said: said.stderr })
+    }
+
+    /// Runs it; how it ended is for the caller to judge.
+    pub(crate) async fn run(self) -> Result<Said, GitError> {
+        let Self { git, attempt, args, variables, directory, limit, most } = self;
+        let failed = |source| GitError::Run { attempt, source };
+        let mut environment = git.environment.clone();
+        for (name, value) in variables {
+            environment.set(name, value).map_err(failed)?;
+        }
+        let command = PipeCommand {
+            program: git.program.clone(),
+            args,
+            environment,
+            directory: directory.to_owned(),
+            marker: git.marker.part(Uuid::new_v4().simple().to_string()).map_err(failed)?,
+            confinement: None,
+        };
+        let Spawned { mut child, stdin, stdout, stderr } = command.spawn().await.map_err(failed)?;
+        drop(stdin);
+        let talk = async {
+            let (stdout, stderr) = tokio::join!(beginning(stdout, most), ending(stderr));
+            (stdout, stderr, child.wait().await)
+        };
+        let talked = time::timeout(limit, talk).await;
+        let ended = child.kill_now().await;
+        let Ok((stdout, stderr, exit)) = talked else { return Err(GitError::Time { attempt, limit }) };
+        ended.map_err(failed)?;
+        let (stdout, is_cut) = stdout.map_err(GitError::io("read what git says"))?;
+        Ok(Said { stdout, is_cut, exit: exit.map_err(failed)?, stderr: stderr.trim().to_owned() })
+    }
+}
+
+/// The first bytes of what a program writes, and whether there were more; the pipe is closed then.
+async fn beginning(output: impl AsyncRead + Unpin, most: usize) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = Vec::new();
+    output.take(most as u64 + 1).read_to_end(&mut bytes).await?;
+    let is_cut = bytes.len() > most;
+    bytes.truncate(most);
+    Ok((bytes, is_cut))
+}
+
+/// The last words of what a program writes.
+async fn ending(mut output: impl AsyncRead + Unpin) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; SAID];
+    // What cannot be read is not said.
+    while let Ok(n @ 1..) = output.read(&mut buffer).await {
+        said.extend_from_slice(&buffer[..n]);
+        said.drain(..said.len().saturating_sub(SAID));
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}

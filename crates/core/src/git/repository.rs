@@ -1,0 +1,169 @@
+//! Where a repository keeps what, found by looking: its config is not read.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::OFlags;
+
+/// Files like `HEAD` hold one line.
+const SMALL: u64 = 4096;
+
+/// A repository that a directory is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repository {
+    /// What all its worktrees share: objects, branches.
+    pub(crate) common: PathBuf,
+    /// What the directory's worktree has of its own.
+    own: PathBuf,
+    /// The root of the worktree; none where the directory is a bare repository.
+    pub(crate) top: Option<PathBuf>,
+    /// The way from there to the directory.
+    pub(crate) prefix: PathBuf,
+}
+
+/// What is checked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// The full name of a branch.
+    Branch(String),
+    /// A commit, on no branch.
+    Commit(String),
+}
+
+impl Head {
+    /// What names the commit.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Branch(name) | Self::Commit(name) => name,
+        }
+    }
+}
+
+impl Repository {
+    /// The repository that a directory is in; none where it is in none. Blocks.
+    pub(crate) fn of(directory: &Path) -> io::Result<Option<Self>> {
+        for top in directory.ancestors() {
+            let found = match fs::metadata(top.join(".git")) {
+                Ok(metadata) if metadata.is_dir() => Some(top.join(".git")),
+                Ok(_) => linked(top)?,
+                Err(_) => None,
+            };
+            if let Some(own) = found
+                && let Some(common) = common(&own)?
+            {
+                let prefix = directory.strip_prefix(top).unwrap_or(Path::new("")).to_owned();
+                return Ok(Some(Self { common, own, top: Some(top.to_owned()), prefix }));
+            }
+        }
+        Ok(common(directory)?.map(|common| Self {
+            common,
+            own: directory.to_owned(),
+            top: None,
+            prefix: PathBuf::new(),
+        }))
+    }
+
+    /// What is checked out. Blocks.
+    pub(crate) fn head(&self) -> io::Result<Option<Head>> {
+        head_in(&self.own)
+    }
+
+    /// What is checked out in one of its worktrees. Blocks.
+    pub(crate) fn head_of(common: &Path, worktree: &str) -> io::Result<Option<Head>> {
+        head_in(&common.join("worktrees").join(worktree))
+    }
+
+    /// Whether a branch is checked out anywhere but in this worktree. Blocks.
+    pub(crate) fn is_checked_out(common: &Path, branch: &Head, but_in: &str) -> io::Result<bool> {
+        if head_in(common)?.as_ref() == Some(branch) {
+            return Ok(true);
+        }
+        let entries = match fs::read_dir(common.join("worktrees")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name() != but_in && head_in(&entry.path())?.as_ref() == Some(branch) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Where a file named `.git` leads.
+fn linked(top: &Path) -> io::Result<Option<PathBuf>> {
+    let text = read_small(&top.join(".git"))?.unwrap_or_default();
+    Ok(text.strip_prefix("gitdir: ").map(|path| top.join(path.trim_end_matches(['\n', '\r']))))
+}
+
+/// The part of a git directory that is shared; none when it is no git directory.
+fn common(own: &Path) -> io::Result<Option<PathBuf>> {
+    let common = match read_small(&own.join("commondir"))? {
+        Some(path) => own.join(path.trim_end_matches(['\n', '\r'])),
+        None => own.to_owned(),
+    };
+    let is_there = |name: &str| common.join(name).is_dir();
+    if !is_there("objects") || !is_there("refs") || !own.join("HEAD").exists() {
+        return Ok(None);
+    }
+    common.canonicalize().map(Some)
+}
+
+fn head_in(own: &Path) -> io::Result<Option<Head>> {
+    let Some(text) = read_small(&own.join("HEAD"))? else { return Ok(None) };
+    let text = text.trim_end();
+    Ok(match text.strip_prefix("ref:").map(str::trim_start) {
+        // Anything else could be an option, or lead out of the references.
+        Some(name) if name.starts_with("refs/") && !name.contains("..") => {
+            Some(Head::Branch(name.to_owned()))
+        }
+        None if matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            Some(Head::Commit(text.to_owned()))
+        }
+        Some(_) | None => None,
+    })
+}
+
+/// A small regular file, as text; none where there is none, or something else, which must not hold anybody up.
+fn read_small(path: &Path) -> io::Result<Option<String>> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(_) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    match file.take(SMALL).read_to_string(&mut text) {
+        Ok(_) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a directory below another one where it is not there, and requires that no part of the way is a link. Blocks.
+pub(crate) fn ensure_plain(root: &Path, way: &str) -> io::Result<PathBuf> {
+    let mut path = root.to_owned();
+    for part in way.split('/') {
+        path.push(part);
+        // As git makes them: whoever shares the repository may have to read it.
+        match DirBuilder::new().mode(0o777).create(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !fs::symlink_metadata(&path)?.is_dir() {
+                    return Err(io::Error::from(io::ErrorKind::NotADirectory));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path)
+}

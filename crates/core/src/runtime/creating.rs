@@ -1,0 +1,162 @@
+//! How workers are created.
+
+use std::sync::Arc;
+
+use musher_backend::Backend;
+use musher_protocol::{Actor, CreateWorker, WorkerDetail, WorkerId};
+use tokio::sync::oneshot;
+
+use super::{
+    Runtime, check_actor,
+    loading::{Seat, Slot, drive},
+};
+use crate::{
+    attention::Post,
+    create::{Resolved, first_inputs, make_scratch, resolve},
+    error::Error,
+    fold::Fold,
+    machine::{Input, NewInput},
+    profile::WorkerSpec,
+    store::{Commit, Head, StoreError},
+    task::{Place, now},
+    view,
+    workspace::{NotHad, Wanted},
+};
+
+/// A worker that is about to be.
+struct Creation {
+    worker: WorkerId,
+    resolved: Resolved,
+    backend: Arc<dyn Backend>,
+    by: Actor,
+    first: Vec<NewInput>,
+}
+
+impl Runtime {
+    /// Creates a worker. A refused request leaves nothing behind and takes no id.
+    ///
+    /// # Errors
+    ///
+    /// When the request makes no sense, names what is not there, or the store fails.
+    pub async fn create_worker(&self, request: CreateWorker, by: Actor) -> Result<WorkerDetail, Error> {
+        self.check_running()?;
+        self.check_space()?;
+        check_actor(&by)?;
+        let worker = WorkerId::mint();
+        let resolved = resolve(&self.0.catalog, request.clone(), &worker)?;
+        let first = first_inputs(&request, &worker, &by)?;
+        let backend = self.available(&resolved.spec).await?;
+        let creation = Creation { worker: worker.clone(), resolved, backend, by, first };
+        // In a task of its own, so that nothing is half-created when the caller goes away.
+        let (reply, created) = oneshot::channel();
+        self.0.spawn(self.clone().create(creation, reply))?;
+        created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())))?;
+        self.worker_detail(&worker).await
+    }
+
+    /// The backend of a worker, when it can run here with all that the worker needs.
+    async fn available(&self, spec: &WorkerSpec) -> Result<Arc<dyn Backend>, Error> {
+        let name = &spec.profile.backend;
+        let backend =
+            self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
+        let missing = self.missing(spec, &*backend).await;
+        if missing.is_empty() {
+            Ok(backend)
+        } else {
+            Err(Error::Unavailable { backend: name.clone(), missing })
+        }
+    }
+
+    /// Gets the worker what it works in, then drives it to its end: the first thing that its task does is to create it.
+    async fn create(self, creation: Creation, reply: oneshot::Sender<Result<(), Error>>) {
+        let Creation { worker, resolved: Resolved { mut spec, wanted }, backend, by, first } = creation;
+        let desk = self.0.desk.clone();
+        if let Err(error) = self.place(&worker, &mut spec, wanted).await {
+            desk.give_back(&worker).await;
+            // Whoever asked may have gone: then nobody misses it.
+            return drop(reply.send(Err(error)));
+        }
+        let scratch = spec.workspaces.is_empty().then(|| spec.working_dir.clone());
+        let has_worktrees = spec.workplaces.iter().any(|workplace| workplace.worktree.is_some());
+        let (created_at, spec) = (now(), Arc::new(spec));
+        let place = Place {
+            fold: Fold::new(self.worker_ref(&worker), created_at),
+            head: Head::EMPTY,
+            last_event_id: None,
+            uncovered: 0,
+        };
+        let post = Post::of(&self.0.board, &spec);
+        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at, post));
+        let seat = Seat { worker: worker.clone(), spec, backend, epoch: Commit::FIRST_EPOCH, created_at };
+        let (task, live) = self.seat(seat, place, view);
+        self.0.workers().insert(worker.clone(), Slot::new(Some(Ok(live))));
+        let shared = Arc::downgrade(&self.0);
+        // A worker's task must not keep the runtime from ending.
+        drop(self);
+        let (begins, begun) = oneshot::channel();
+        let driven = drive(task, Input::Created { by, first }, begins, shared, worker.clone());
+        let answered = async {
+            let result = begun.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())));
+            match &result {
+                Ok(()) if has_worktrees => {
+                    if let Err(error) = desk.keep(&worker).await {
+                        // The next life says so, too.
+                        tracing::error!(%worker, %error, "keep a worktree");
+                    }
+                }
+                Err(error) if is_not_written(error) => {
+                    desk.give_back(&worker).await;
+                    // Empty as it is; one that cannot be removed is one directory too many, and no fault of the
+                    // caller's.
+                    drop(scratch.map(std::fs::remove_dir));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            // As above; the worker is there all the same.
+            drop(reply.send(result));
+        };
+        tokio::join!(driven, answered);
+    }
+
+    /// Gets the worker its workspaces, or a directory of its own.
+    async fn place(
+        &self,
+        worker: &WorkerId,
+        spec: &mut WorkerSpec,
+        wanted: Vec<Wanted>,
+    ) -> Result<(), Error> {
+        for (n, wanted) in wanted.into_iter().enumerate() {
+            let workspace = wanted.reference.clone();
+            let had = self.0.desk.get(worker, n, wanted).await;
+            let had = had.map_err(|error| refused(worker, workspace, &error))?;
+            spec.workspaces.push(had.shown);
+            spec.workplaces.push(had.workplace);
+        }
+        if let Some(first) = spec.workplaces.first() {
+            spec.working_dir.clone_from(&first.directory);
+            return Ok(());
+        }
+        make_scratch(&spec.working_dir).map_err(|source| {
+            tracing::error!(error = &source as &dyn std::error::Error, "make scratch directory");
+            let missing = vec!["a scratch directory that can be made".to_owned()];
+            Error::Unavailable { backend: spec.profile.backend.clone(), missing }
+        })
+    }
+}
+
+fn refused(worker: &WorkerId, workspace: String, error: &NotHad) -> Error {
+    if let NotHad::NoChild(child) = error {
+        let message = format!("workspace `{workspace}`: there is no directory `{child}`, or it is a link");
+        return Error::InvalidRequest { field: "/workspace_refs", message };
+    }
+    tracing::error!(%worker, workspace, error = error as &dyn std::error::Error, "a workspace cannot be had");
+    Error::WorkspaceUnavailable { workspace, missing: error.missing().to_owned() }
+}
+
+/// Whether it is certain that nothing of the worker is in the store. Otherwise the next life finds out.
+fn is_not_written(error: &Error) -> bool {
+    matches!(error, Error::Store(error) if matches!(
+        **error,
+        StoreError::Full | StoreError::Conflict { .. } | StoreError::Fenced { .. } | StoreError::NoWorker(_)
+    ))
+}

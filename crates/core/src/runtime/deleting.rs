@@ -1,0 +1,216 @@
+//! How workers are deleted, and what they had in repositories goes or stays.
+
+use std::io;
+
+use musher_protocol::WorkerId;
+use tokio::sync::oneshot;
+
+use super::Runtime;
+use crate::{
+    error::Error,
+    git::View,
+    store::{StoreError, WorkerRow},
+    worktree::{Unsaved, Worktree},
+};
+
+/// The diagnostic of a worktree that stays without a worker.
+const KEPT: &str = "worktree.kept";
+/// The diagnostic of a worktree that cannot be looked at or removed.
+const LEFT: &str = "worktree.left";
+
+/// What becomes of work in a worker's worktrees that is nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnsavedWork {
+    /// It is kept, and with it the worker.
+    Keep,
+    /// It goes with the worker.
+    Discard,
+}
+
+impl Runtime {
+    /// Deletes a worker that has ended: its log, its transcript, the private directory that it worked in, and its
+    /// worktrees with their branches.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such worker, it still runs, work in its worktrees is nowhere else and not to be discarded, or the
+    /// store fails.
+    pub async fn delete_worker(&self, worker: &WorkerId, unsaved: UnsavedWork) -> Result<(), Error> {
+        let not_found = || Error::WorkerNotFound(worker.clone());
+        let row = match self.0.store.worker(worker).await {
+            Ok(row) => Some(row.ok_or_else(not_found)?),
+            // What is damaged can be deleted: there is nothing else to be done with it.
+            Err(StoreError::Corrupt { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if row.as_ref().is_some_and(|row| !row.status().is_terminal()) && !self.is_damaged(worker).await? {
+            return Err(Error::StillRunning(worker.clone()));
+        }
+        let worktrees = match self.0.desk.worktrees_of(worker).await {
+            Ok(worktrees) => worktrees,
+            Err(error) => {
+                self.report_left(worker, &error);
+                if unsaved == UnsavedWork::Keep {
+                    return Err(unknown(row.as_ref()));
+                }
+                Vec::new()
+            }
+        };
+        if worktrees.is_empty() {
+            self.delete_from_store(worker).await?;
+        } else {
+            // In a task of its own: whoever asked may go away between two of its steps.
+            let (reply, deleted) = oneshot::channel();
+            let (runtime, id) = (self.clone(), worker.clone());
+            self.0.spawn(async move {
+                drop(reply.send(runtime.delete_with(&id, worktrees, unsaved).await));
+            })?;
+            deleted.await.unwrap_or(Err(Error::Stopped))?;
+        }
+        let scratch = self.0.catalog.scratch.join(worker.as_str());
+        if row.is_none_or(|row| row.spec.workspaces.is_empty() && row.spec.working_dir == scratch) {
+            let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
+            if let Ok(Err(error)) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                let message = format!("the directory that it worked in could not be removed: {error}");
+                self.0.diagnostics.report("retention.scratch_left", message, Some(worker.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_from_store(&self, worker: &WorkerId) -> Result<(), Error> {
+        if !self.0.store.delete(worker).await? {
+            return Err(Error::WorkerNotFound(worker.clone()));
+        }
+        self.0.damaged().remove(worker);
+        self.0.board.remove(worker);
+        self.0.changes.note(worker);
+        Ok(())
+    }
+
+    /// Deletes a worker and removes its worktrees: whatever happens between two steps, the next life knows what to do.
+    async fn delete_with(
+        &self,
+        worker: &WorkerId,
+        worktrees: Vec<Worktree>,
+        unsaved: UnsavedWork,
+    ) -> Result<(), Error> {
+        let mut judged = Vec::new();
+        for worktree in worktrees {
+            let (view, found) = self.judge(&worktree).await;
+            if let (UnsavedWork::Keep, Some(unsaved)) = (unsaved, found) {
+                return Err(Error::WorkspaceDirty { workspace: worktree.record.reference, unsaved });
+            }
+            judged.push((worktree, view));
+        }
+        for (worktree, _) in &judged {
+            let goes = worktree.clone();
+            let marked = tokio::task::spawn_blocking(move || goes.mark_as_going()).await;
+            if let Err(error) = marked.unwrap_or_else(|error| Err(error.into())) {
+                tracing::error!(%worker, %error, "mark a worktree as going");
+                let workspace = worktree.record.reference.clone();
+                return Err(Error::WorkspaceDirty { workspace, unsaved: Unsaved::Unknown });
+            }
+        }
+        self.delete_from_store(worker).await?;
+        for (worktree, view) in judged {
+            if let Err(error) = worktree.remove(view.as_ref()).await {
+                self.report_left(worker, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// A look at a worktree's repository, where there is one, and what of the worktree is nowhere else.
+    async fn judge(&self, worktree: &Worktree) -> (Option<View>, Option<Unsaved>) {
+        match self.0.desk.view_of(&worktree.record).await {
+            Ok(view) => {
+                let unsaved = worktree.unsaved(view.as_ref()).await;
+                (view, unsaved)
+            }
+            Err(error) => {
+                let worker = &worktree.record.worker_id;
+                tracing::warn!(%worker, error = &error as &dyn std::error::Error, "look at a worktree");
+                (None, Some(Unsaved::Unknown))
+            }
+        }
+    }
+
+    /// Removes worktrees that an earlier life left without a worker: what was to be removed, and what holds no work.
+    /// Others stay, and are reported.
+    pub(crate) async fn tidy_worktrees(&self) -> Result<(), Error> {
+        let workers = match self.0.desk.workers_with_worktrees().await {
+            Ok(workers) => workers,
+            Err(error) => {
+                let message = format!("worktrees of an earlier life cannot be looked for: {error}");
+                self.0.diagnostics.report(LEFT, message, None);
+                return Ok(());
+            }
+        };
+        for worker in workers {
+            let is_known = match self.0.store.worker(&worker).await {
+                Ok(row) => row.is_some(),
+                Err(StoreError::Corrupt { .. }) => true,
+                Err(error) => return Err(error.into()),
+            };
+            let tidied = if is_known {
+                // A deletion that was begun did not come about.
+                self.0.desk.keep(&worker).await
+            } else {
+                self.tidy(&worker).await
+            };
+            if let Err(error) = tidied {
+                self.report_left(&worker, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the worktrees of a worker that is not there, as far as they hold no work.
+    async fn tidy(&self, worker: &WorkerId) -> io::Result<()> {
+        for worktree in self.0.desk.worktrees_of(worker).await? {
+            let (view, unsaved) = self.judge(&worktree).await;
+            match unsaved.filter(|_| !worktree.goes()) {
+                None => {
+                    if let Err(error) = worktree.remove(view.as_ref()).await {
+                        self.report_left(worker, &error);
+                    }
+                }
+                Some(unsaved) => {
+                    let message = format!(
+                        "a worktree of workspace `{}`, on branch `{}`, belongs to no worker and stays: it has {}",
+                        worktree.record.reference,
+                        worktree.record.branch(),
+                        unsaved.as_str()
+                    );
+                    self.0.diagnostics.report(KEPT, message, Some(worker.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn report_left(&self, worker: &WorkerId, error: &(dyn std::error::Error + 'static)) {
+        tracing::error!(%worker, error, "a worktree");
+        let message = "a worktree could not be looked at, or not be removed; the server's log says why";
+        self.0.diagnostics.report(LEFT, message, Some(worker.clone()));
+    }
+
+    /// Whether the worker's log cannot be read to its end, so that nothing of it can run.
+    async fn is_damaged(&self, worker: &WorkerId) -> Result<bool, Error> {
+        match self.live(worker).await {
+            Ok(_) => Ok(false),
+            Err(Error::Store(error)) if matches!(*error, StoreError::Corrupt { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Worktrees of a worker that cannot be looked at.
+fn unknown(row: Option<&WorkerRow>) -> Error {
+    let first = row.and_then(|row| row.spec.workspaces.first());
+    let workspace = first.map_or_else(String::new, |workspace| workspace.reference.clone());
+    Error::WorkspaceDirty { workspace, unsaved: Unsaved::Unknown }
+}

@@ -1,0 +1,360 @@
+//! Directories that workers may be created in, and what a worker gets of one.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use musher_process::Owner;
+use musher_protocol::{Isolation, WorkerId, WorkerWorkspace, WorkspaceRef};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    git::{Git, GitError, Repository, View},
+    temporary::Temporary,
+    worktree::{self, Record, Worktree},
+};
+
+/// A directory that workers may be created in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace {
+    /// The directory: absolute, and there.
+    pub path: PathBuf,
+    /// Whether a request may also name one directory directly below it.
+    pub children: bool,
+    /// How its workers are kept apart.
+    pub isolation: WorkspaceIsolation,
+}
+
+/// How workers of a workspace are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkspaceIsolation {
+    /// Not at all: they work in the directory itself.
+    Direct,
+    /// Each has a git worktree of its own, on a branch of its own, from what is checked out in the directory.
+    Worktree,
+}
+
+impl From<PathBuf> for Workspace {
+    /// A directory that workers work in themselves.
+    fn from(path: PathBuf) -> Self {
+        Self { path, children: false, isolation: WorkspaceIsolation::Direct }
+    }
+}
+
+/// What a request wants of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) reference: String,
+    /// The directory that is declared.
+    pub(crate) root: PathBuf,
+    /// The one directly below it that is meant.
+    pub(crate) child: Option<String>,
+    pub(crate) isolation: WorkspaceIsolation,
+}
+
+/// Where a worker works, of a workspace of its.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Workplace {
+    /// The directory: absolute.
+    pub(crate) directory: PathBuf,
+    /// Its worktree, by the number of its place among the worker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) worktree: Option<usize>,
+}
+
+/// Why a worker cannot have a workspace.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotHad {
+    #[error("{0}")]
+    Missing(&'static str),
+    #[error("no directory `{0}` directly below it")]
+    NoChild(String),
+    #[error("prepare a workspace")]
+    Git(#[from] GitError),
+    #[error("{attempt}")]
+    Io {
+        attempt: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl NotHad {
+    fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { attempt, source }
+    }
+
+    /// What is missing, by name, without a path.
+    pub(crate) fn missing(&self) -> &'static str {
+        match self {
+            Self::Missing(what) => what,
+            Self::NoChild(_) => "a directory directly below it",
+            Self::Git(GitError::Missing(_)) => "program `git`",
+            Self::Git(GitError::Format) => "a repository whose references are files",
+            Self::Git(GitError::Time { .. }) => "a repository that answers in time",
+            Self::Git(GitError::Run { .. } | GitError::Failed { .. } | GitError::Io { .. }) => {
+                "a repository that git can use; the server's log says more"
+            }
+            Self::Io { .. } => "a directory that can be used; the server's log says more",
+        }
+    }
+}
+
+/// What a request names, among the workspaces that there are.
+pub(crate) fn wanted<'a>(
+    known: impl Fn(&str) -> Option<&'a Workspace>,
+    WorkspaceRef { name, reference }: WorkspaceRef,
+) -> Result<Wanted, String> {
+    if let Some(Workspace { path, isolation, .. }) = known(&reference) {
+        return Ok(Wanted { name, root: path.clone(), child: None, isolation: *isolation, reference });
+    }
+    let parts = reference.rsplit_once('/').map(|(parent, child)| (known(parent), parent, child));
+    match parts {
+        Some((Some(Workspace { path, children: true, isolation }), _, child)) if is_child(child) => {
+            let child = Some(child.to_owned());
+            Ok(Wanted { name, root: path.clone(), child, isolation: *isolation, reference })
+        }
+        Some((Some(Workspace { children: true, .. }), parent, child)) => {
+            Err(format!("`{child}` is no name of a directory directly below workspace `{parent}`"))
+        }
+        Some((Some(_), parent, _)) => {
+            Err(format!("workspace `{parent}` is not declared with `children = true`"))
+        }
+        Some((None, ..)) | None => Err(format!("no workspace `{reference}` in the server's config")),
+    }
+}
+
+/// Whether a text names something in a directory. What git keeps there is no place to work in.
+fn is_child(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.eq_ignore_ascii_case(".git") && !name.contains(['/', '\0'])
+}
+
+/// What is needed to look at repositories in the name of a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    pub(crate) owner: Owner,
+    /// Where views are made; the host's place when absent.
+    pub(crate) temporary: Option<Arc<Temporary>>,
+    /// Where worktrees have their places; there are none when absent.
+    pub(crate) worktrees: Option<PathBuf>,
+}
+
+/// What a worker has of a workspace: what is shown of it, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Had {
+    pub(crate) shown: WorkerWorkspace,
+    pub(crate) workplace: Workplace,
+}
+
+impl Desk {
+    /// A look at the repository whose shared part this is, in the name of a worker.
+    pub(crate) async fn view(&self, worker: &WorkerId, common: &Path) -> Result<View, GitError> {
+        let git = Git::find(&self.owner, worker)?;
+        let directory = match &self.temporary {
+            Some(temporary) => {
+                let made = temporary.session().map_err(|not_made| not_made.source);
+                made.map_err(GitError::io("make a temporary directory"))?
+            }
+            None => std::env::temp_dir().join(format!("musher-view-{}", Uuid::new_v4().simple())),
+        };
+        View::of(git, common, directory).await
+    }
+
+    /// The same, when there still is such a repository.
+    pub(crate) async fn view_of(&self, record: &Record) -> Result<Option<View>, GitError> {
+        let common = record.repository.clone();
+        let is_there = tokio::task::spawn_blocking(move || common.join("objects").is_dir());
+        if !is_there.await.unwrap_or(true) {
+            return Ok(None);
+        }
+        self.view(&record.worker_id, &record.repository).await.map(Some)
+    }
+
+    /// Gets a worker what it wants. What was made before something failed is for [`Desk::give_back`].
+    pub(crate) async fn get(&self, worker: &WorkerId, n: usize, wanted: Wanted) -> Result<Had, NotHad> {
+        let Wanted { name, reference, root, child, isolation } = wanted;
+        let found = tokio::task::spawn_blocking(move || find(&root, child)).await;
+        let (path, repository) =
+            found.unwrap_or_else(|error| Err(NotHad::io("find a workspace")(error.into())))?;
+        match isolation {
+            WorkspaceIsolation::Direct => {
+                let base_commit = self.base(worker, repository.as_ref()).await.unwrap_or_else(|error| {
+                    // It can be worked in without.
+                    tracing::warn!(%worker, error = &error as &dyn std::error::Error, "find what is checked out");
+                    None
+                });
+                let shown = WorkerWorkspace {
+                    name,
+                    reference,
+                    isolation: Isolation::Direct,
+                    branch: None,
+                    base_commit,
+                };
+                Ok(Had { shown, workplace: Workplace { directory: path, worktree: None } })
+            }
+            WorkspaceIsolation::Worktree => {
+                let repository = repository.ok_or(NotHad::Missing("a git repository"))?;
+                let (worktree, directory) =
+                    self.grow(worker, n, reference.clone(), &path, &repository).await?;
+                let shown = WorkerWorkspace {
+                    name,
+                    reference,
+                    isolation: Isolation::Worktree,
+                    branch: Some(worktree.record.branch()),
+                    base_commit: Some(worktree.record.base_commit),
+                };
+                Ok(Had { shown, workplace: Workplace { directory, worktree: Some(n) } })
+            }
+        }
+    }
+
+    /// The commit that is checked out in a repository.
+    async fn base(
+        &self,
+        worker: &WorkerId,
+        repository: Option<&Repository>,
+    ) -> Result<Option<String>, GitError> {
+        let Some(repository) = repository.filter(|repository| repository.top.is_some()) else {
+            return Ok(None);
+        };
+        let view = self.view(worker, &repository.common).await?;
+        checked_out(&view, repository).await
+    }
+
+    /// Makes a worktree, and answers with it and the directory in it that the workspace's own stands for.
+    async fn grow(
+        &self,
+        worker: &WorkerId,
+        n: usize,
+        reference: String,
+        path: &Path,
+        repository: &Repository,
+    ) -> Result<(Worktree, PathBuf), NotHad> {
+        let root = self
+            .worktrees
+            .as_ref()
+            .ok_or(NotHad::Missing("a store that outlives the server, for worktrees do"))?;
+        let view = self.view(worker, &repository.common).await?;
+        let base_commit =
+            checked_out(&view, repository).await?.ok_or(NotHad::Missing("a repository with a commit"))?;
+        let place = worktree::places(root, worker).join(n.to_string());
+        let top = repository.top.as_deref().unwrap_or(path);
+        let directory = place.join(top.file_name().unwrap_or("worktree".as_ref()));
+        let record = Record {
+            worker_id: worker.clone(),
+            reference,
+            repository: repository.common.clone(),
+            base_commit,
+            directory: directory.clone(),
+        };
+        let planned = tokio::task::spawn_blocking(move || Worktree::plan(place, record)).await;
+        let worktree = planned
+            .unwrap_or_else(|error| Err(error.into()))
+            .map_err(NotHad::io("make a place for a worktree"))?;
+        worktree.make(&view).await?;
+        let directory = directory.join(&repository.prefix);
+        let works = directory.clone();
+        if !tokio::task::spawn_blocking(move || works.is_dir()).await.unwrap_or(false) {
+            return Err(NotHad::Missing("a directory that is in what is checked out"));
+        }
+        Ok((worktree, directory))
+    }
+
+    /// Removes what was made for a worker that is not there. What cannot be removed the next life finds.
+    pub(crate) async fn give_back(&self, worker: &WorkerId) {
+        let gone = async {
+            for worktree in self.worktrees_of(worker).await.map_err(GitError::io("find worktrees"))? {
+                worktree.remove(self.view_of(&worktree.record).await?.as_ref()).await?;
+            }
+            Ok::<(), GitError>(())
+        };
+        if let Err(error) = gone.await {
+            tracing::error!(%worker, error = &error as &dyn std::error::Error, "a worktree stays for now");
+        }
+    }
+
+    /// Says that a worker is there: from now on its worktrees go only when they hold no work.
+    pub(crate) async fn keep(&self, worker: &WorkerId) -> io::Result<()> {
+        let worktrees = self.worktrees_of(worker).await?;
+        let kept = move || worktrees.iter().try_for_each(Worktree::mark_as_staying);
+        tokio::task::spawn_blocking(kept).await?
+    }
+
+    /// Every worker that has a place for a worktree.
+    pub(crate) async fn workers_with_worktrees(&self) -> io::Result<Vec<WorkerId>> {
+        let Some(root) = self.worktrees.clone() else { return Ok(Vec::new()) };
+        tokio::task::spawn_blocking(move || workers_in(&root)).await?
+    }
+
+    /// The worktrees that a worker has. Places whose records were never whole are removed.
+    pub(crate) async fn worktrees_of(&self, worker: &WorkerId) -> io::Result<Vec<Worktree>> {
+        let Some(root) = &self.worktrees else { return Ok(Vec::new()) };
+        let places = worktree::places(root, worker);
+        tokio::task::spawn_blocking(move || worktrees_in(&places)).await?
+    }
+}
+
+fn workers_in(root: &Path) -> io::Result<Vec<WorkerId>> {
+    let entries = match std::fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut workers = Vec::new();
+    for entry in entries {
+        // What has another name is nobody's here.
+        workers.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+    }
+    Ok(workers)
+}
+
+fn worktrees_in(places: &Path) -> io::Result<Vec<Worktree>> {
+    let entries = match std::fs::read_dir(places) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let place = entry?.path();
+        match Worktree::at(place.clone())? {
+            Some(worktree) => found.push(worktree),
+            None => worktree::remove_place(&place)?,
+        }
+    }
+    Ok(found)
+}
+
+async fn checked_out(view: &View, repository: &Repository) -> Result<Option<String>, GitError> {
+    let own = repository.clone();
+    let head = tokio::task::spawn_blocking(move || own.head()).await;
+    let head =
+        head.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io("find what is checked out"))?;
+    match head {
+        Some(head) => view.commit(head.name()).await,
+        None => Ok(None),
+    }
+}
+
+/// The directory that is meant, by a path without links, and the repository that it is in. What is declared may be a
+/// link; what is below it may not.
+fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repository>), NotHad> {
+    let attempt = "find a workspace";
+    let root = root.canonicalize().map_err(NotHad::io(attempt))?;
+    let directory = match child {
+        None => root,
+        Some(child) => {
+            let below = root.join(&child);
+            match below.symlink_metadata() {
+                Ok(metadata) if metadata.is_dir() => below,
+                Ok(_) => return Err(NotHad::NoChild(child)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NotHad::NoChild(child)),
+                Err(error) => return Err(NotHad::io(attempt)(error)),
+            }
+        }
+    };
+    let repository = Repository::of(&directory).map_err(NotHad::io(attempt))?;
+    Ok((directory, repository))
+}

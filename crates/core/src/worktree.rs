@@ -1,0 +1,237 @@
+//! Worktrees of workers: a directory and a branch of a repository that belong to one worker, and to nobody else.
+//!
+//! Each has a place of the runtime's own, private to its user, in which a record is written before anything is changed in
+//! the repository. Whatever cuts a life off, the next one reads from the records what there may be.
+//!
+//! Invariant: what is in a repository because of a worker is named in a record, from before it is there until after it
+//! is gone.
+//! Invariant: work that is nowhere else is removed only when somebody with the right to said so.
+
+mod saved;
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use musher_protocol::WorkerId;
+use serde::{Deserialize, Serialize};
+
+pub use self::saved::Unsaved;
+use crate::{
+    git::{GitError, Head, Repository, View, ensure_plain},
+    temporary,
+};
+
+/// The record's file.
+const RECORD: &str = "worktree.json";
+/// The same while it is written.
+const WRITTEN: &str = "worktree.json.new";
+/// A file that says that it goes when it has no worker: from the beginning until its worker is there, and from when its
+/// removal was decided.
+const GOES: &str = "goes";
+/// Where branches of workers are, among a repository's references.
+const BRANCHES: &str = "refs/heads/musher";
+/// No value: what a reference is before it is created.
+const NOTHING: [&str; 2] = [
+    "0000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+];
+
+/// What a worktree is, for as long as it lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) worker_id: WorkerId,
+    /// The server's name for the workspace.
+    pub(crate) reference: String,
+    /// The part of the repository that all its worktrees share.
+    pub(crate) repository: PathBuf,
+    /// The commit that it began at.
+    pub(crate) base_commit: String,
+    /// Where the files are.
+    pub(crate) directory: PathBuf,
+}
+
+/// A worktree that has a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Worktree {
+    place: PathBuf,
+    pub(crate) record: Record,
+}
+
+impl Record {
+    /// The branch, by its short name.
+    pub(crate) fn branch(&self) -> String {
+        format!("musher/{}", self.worker_id)
+    }
+
+    fn full_branch(&self) -> String {
+        format!("{BRANCHES}/{}", self.worker_id)
+    }
+
+    /// What the repository keeps of the worktree.
+    fn entry(&self) -> PathBuf {
+        self.repository.join("worktrees").join(self.worker_id.as_str())
+    }
+
+    /// The parts of the repository that a worker's git writes to: objects, its branch, and what is of the worktree alone;
+    /// neither hooks nor config. Those of them that are links are left out, for nobody knows whose they are. Blocks.
+    pub(crate) fn shared_parts(&self) -> Vec<PathBuf> {
+        let entry = format!("worktrees/{}", self.worker_id);
+        let ways = ["objects", BRANCHES, &format!("logs/{BRANCHES}"), &entry];
+        let parts = ways.into_iter().filter_map(|way| match ensure_plain(&self.repository, way) {
+            Ok(part) => Some(part),
+            Err(error) => {
+                tracing::warn!(worker = %self.worker_id, part = way, %error, "a part of the repository is not the worker's to write");
+                None
+            }
+        });
+        parts.collect()
+    }
+}
+
+/// Where the worktrees of a worker have their places.
+pub(crate) fn places(root: &Path, worker: &WorkerId) -> PathBuf {
+    root.join(worker.as_str())
+}
+
+impl Worktree {
+    /// Writes down what will be, and makes the place for it. Nothing is in the repository yet. Blocks.
+    pub(crate) fn plan(place: PathBuf, record: Record) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
+        let worktree = Self { place, record };
+        worktree.mark_as_going()?;
+        // There is a whole record, or none.
+        let written = worktree.place.join(WRITTEN);
+        let mut file = File::create(&written)?;
+        file.write_all(&serde_json::to_vec(&worktree.record)?)?;
+        file.sync_all()?;
+        fs::rename(&written, worktree.place.join(RECORD))?;
+        // The names above it must last as well; a worker's directory is new with its first worktree.
+        for directory in worktree.place.ancestors().take(3) {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(worktree)
+    }
+
+    /// What a place holds; none when it has no record, and so nothing was in the repository. Blocks.
+    pub(crate) fn at(place: PathBuf) -> io::Result<Option<Self>> {
+        let text = match fs::read(place.join(RECORD)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let record: Record = serde_json::from_slice(&text)?;
+        if !record.directory.starts_with(&place) {
+            // Somebody moved it. Nothing is right any more of what git was told.
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the record of a worktree is another place's",
+            ));
+        }
+        Ok(Some(Self { place, record }))
+    }
+
+    /// Makes the branch and checks it out. What fails leaves what is there to [`Worktree::remove`].
+    pub(crate) async fn make(&self, view: &View) -> Result<(), GitError> {
+        let record = &self.record;
+        let this = self.clone();
+        let attempt = "make a worktree";
+        let laid_out = tokio::task::spawn_blocking(move || this.lay_out()).await;
+        laid_out.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io(attempt))?;
+        let nothing = NOTHING[usize::from(record.base_commit.len() > NOTHING[0].len())];
+        let branch = record.full_branch();
+        let args =
+            ["update-ref", "--create-reflog", "-m", "musher: created", &branch, &record.base_commit, nothing];
+        view.call("make a branch", args).output().await?;
+        let args = ["read-tree", "-m", "-u", "--no-recurse-submodules", &record.base_commit];
+        let index = record.entry().join("index");
+        let directory = &record.directory;
+        view.call_in("check out", directory, directory, args).with_index(&index).output().await?;
+        Ok(())
+    }
+
+    /// Everything but the branch and the files, as gitrepository-layout(5) says.
+    fn lay_out(&self) -> io::Result<()> {
+        let record = &self.record;
+        for way in [BRANCHES, &format!("logs/{BRANCHES}"), "worktrees"] {
+            ensure_plain(&record.repository, way)?;
+        }
+        let entry = record.entry();
+        fs::create_dir(&entry)?;
+        DirBuilder::new().mode(0o700).create(&record.directory)?;
+        let line = |start: &[u8], path: &Path| {
+            use std::os::unix::ffi::OsStrExt as _;
+            [start, path.as_os_str().as_bytes(), b"\n"].concat()
+        };
+        fs::write(entry.join("locked"), format!("worker {} of musher works here\n", record.worker_id))?;
+        fs::write(entry.join("HEAD"), format!("ref: {}\n", record.full_branch()))?;
+        fs::write(entry.join("commondir"), "../..\n")?;
+        fs::write(entry.join("gitdir"), line(b"", &record.directory.join(".git")))?;
+        fs::write(record.directory.join(".git"), line(b"gitdir: ", &entry))
+    }
+
+    /// Says, durably, that it goes: a life that finds it without a worker need not ask what is in it. Blocks.
+    pub(crate) fn mark_as_going(&self) -> io::Result<()> {
+        File::create(self.place.join(GOES))?.sync_all()?;
+        File::open(&self.place)?.sync_all()
+    }
+
+    /// Takes that back. Blocks.
+    pub(crate) fn mark_as_staying(&self) -> io::Result<()> {
+        match fs::remove_file(self.place.join(GOES)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Whether it goes when it has no worker. Blocks.
+    pub(crate) fn goes(&self) -> bool {
+        self.place.join(GOES).exists()
+    }
+
+    /// Removes all of it, whatever is in it: files, then what the repository has of it, then its record. A branch that
+    /// somebody else has checked out stays. What fails can be tried again.
+    pub(crate) async fn remove(&self, view: Option<&View>) -> Result<(), GitError> {
+        let this = self.clone();
+        let attempt = "remove a worktree";
+        let removed = tokio::task::spawn_blocking(move || this.remove_files()).await;
+        let is_used = removed.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io(attempt))?;
+        // Without a view there is no repository any more.
+        if let Some(view) = view.filter(|_| !is_used) {
+            let branch = self.record.full_branch();
+            view.call("remove a branch", ["update-ref", "--no-deref", "-d", &branch]).output().await?;
+        }
+        let place = self.place.clone();
+        let removed = tokio::task::spawn_blocking(move || remove_place(&place)).await;
+        removed.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io(attempt))
+    }
+
+    /// Whether the branch is in use elsewhere.
+    fn remove_files(&self) -> io::Result<bool> {
+        let record = &self.record;
+        temporary::remove_all(&record.directory)?;
+        temporary::remove_all(&record.entry())?;
+        // Refused while others have theirs in it.
+        let _in_use = fs::remove_dir(record.repository.join("worktrees"));
+        let branch = Head::Branch(record.full_branch());
+        Repository::is_checked_out(&record.repository, &branch, record.worker_id.as_str())
+    }
+}
+
+/// Removes a place that holds no worktree. Blocks.
+pub(crate) fn remove_place(place: &Path) -> io::Result<()> {
+    for name in [WRITTEN, RECORD, GOES] {
+        match fs::remove_file(place.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    fs::remove_dir(place)?;
+    if let Some(worker) = place.parent() {
+        // Refused while others are in it.
+        let _in_use = fs::remove_dir(worker);
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! Workspaces with real repositories, behind the built binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use hyper::Method;
+use musher_e2e::{Answer, Client, Home, PATIENCE};
+use musher_protocol::{Envelope, Payload};
+use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
+use musher_testkit::repository::{Repository, commit_in, git_in};
+use serde_json::{Value, json};
+
+const KEY: &str = "sk-test-0123456789abcdef";
+/// A token that may drive, and nothing else.
+const DRIVES: &str = "drives";
+
+/// A model that calls a shell with what it is told, then says what came of it.
+async fn obedient() -> ModelApi {
+    let script = |request: &Received, n: usize| {
+        let turn = chat::turn(request);
+        chat::answer(&match turn.results.last() {
+            Some(result) => Reply::text(result),
+            None => {
+                let arguments = json!({"command": turn.prompt}).to_string();
+                Reply::calls(&[(&format!("call_{n}"), "shell", &arguments)])
+            }
+        })
+    };
+    ModelApi::start(|request| chat::violations(request, KEY), script).await.unwrap()
+}
+
+/// A config with a model at this address; `workspace` are lines of the table of `shop`.
+fn config(url: &str, path: &Path, workspace: &str) -> String {
+    format!(
+        r#"
+        [store]
+        url = "sqlite:store"
+        [backends.local]
+        kind = "openai-api"
+        dialect = "chat"
+        base_url = "{url}/v1"
+        api_key_env = "LOCAL_KEY"
+        [profiles.coder]
+        backend = "local"
+        model = "qwen"
+        approval = {{ mode = "allow" }}
+        [[tokens]]
+        name = "drives"
+        sha256 = "d56a6928b3ed98a44f4ec9e8d50d19038e6a4f88437c2e03ab5e09eaa1e51f3d"
+        scopes = ["drive"]
+        [workspaces.shop]
+        path = "{}"
+        {workspace}
+        "#,
+        path.display(),
+    )
+}
+
+fn home(url: &str, path: &Path, workspace: &str) -> Home {
+    Home::new(&config(url, path, workspace)).env("LOCAL_KEY", KEY)
+}
+
+fn request() -> Value {
+    let workspace = json!([{"name": "main", "reference": "shop"}]);
+    json!({"intent": {"kind": "assistant"}, "profile": {"kind": "named", "value": "coder"}, "workspace_refs": workspace})
+}
+
+/// Where a worker's worktree is.
+fn directory(home: &Home, worker: &str) -> PathBuf {
+    home.path().join("store/worktrees").join(worker).join("0/shop")
+}
+
+async fn turn(client: &Client, worker: &str, command: &str) -> String {
+    client.say(worker, command).await;
+    let outcome = client.idle(worker).await["outcome"].clone();
+    assert_eq!(outcome["outcome"], "completed", "{outcome}");
+    outcome["text"].as_str().unwrap().to_owned()
+}
+
+async fn delete(client: &Client, worker: &str, query: &str) -> Answer {
+    client.send(Method::DELETE, &format!("/v1/workers/{worker}{query}"), &[], Bytes::new()).await
+}
+
+async fn stop(client: &Client, worker: &str) {
+    let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({})).await.good();
+    assert_eq!(stopped["ack"]["status"], "stopped");
+}
+
+#[tokio::test]
+async fn a_worker_commits_in_its_worktree_and_reaches_nothing_else_of_the_repository() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let base = repository.git(&["rev-parse", "HEAD"]);
+    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.post("/v1/workers", &request()).await.good()["worker"].clone();
+    let id = worker["worker_id"].as_str().unwrap();
+    let branch = format!("musher/{id}");
+    let expected = json!([{
+        "name": "main", "reference": "shop", "isolation": "worktree", "branch": branch, "base_commit": base,
+    }]);
+    assert_eq!(worker["workspaces"], expected);
+
+    let identity = "git -c user.name=model -c user.email=model@example.com";
+    let commit = format!(
+        "echo new > new && git add new && {identity} commit --quiet -m work 2>&1 | grep -v packed-refs; git log --format=%s"
+    );
+    assert_eq!(turn(&client, id, &commit).await, "work\nfirst\n");
+    let head = git_in(&directory(&home, id), &["rev-parse", "HEAD"]);
+    assert_eq!(repository.git(&["rev-parse", &branch]), head);
+    // Also when somebody has tidied up meanwhile.
+    repository.git(&["pack-refs", "--all"]);
+    assert_eq!(turn(&client, id, &commit.replace("new", "newer")).await, "work\nwork\nfirst\n");
+
+    if is_confined(&client, id).await {
+        let shared = repository.path().join(".git");
+        for attempt in
+            ["config --local alias.x '!evil'", "branch other", "tag other", "update-ref refs/heads/main HEAD"]
+        {
+            let told = turn(&client, id, &format!("git {attempt} 2>&1; echo")).await;
+            assert!(
+                told.contains("ermission denied") || told.contains("could not lock"),
+                "{attempt}: {told}"
+            );
+        }
+        for file in ["hooks/pre-commit", "config", "HEAD", "info/attributes"] {
+            let told =
+                turn(&client, id, &format!("echo evil >> {} ; echo", shared.join(file).display())).await;
+            assert!(told.contains("ermission denied"), "{file}: {told}");
+        }
+    }
+    assert_eq!(repository.branches(), ["main", &branch]);
+    assert_eq!(repository.git(&["rev-parse", "main"]), base);
+    assert_eq!(api.violations(), []);
+}
+
+/// Whether this kernel holds a worker's commands; where it does not, its log says so.
+async fn is_confined(client: &Client, worker: &str) -> bool {
+    let log: Vec<Envelope> = client.log(worker).await;
+    let sandbox = log.iter().find_map(|event| {
+        let Payload::SessionEnvironment(environment) = &event.payload else { return None };
+        Some(environment.sandbox.clone())
+    });
+    sandbox.unwrap() == "landlock"
+}
+
+#[tokio::test]
+async fn work_is_deleted_only_by_who_may_discard_it() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    assert_eq!(turn(&client, &worker, "echo new > new; ls").await, "README\nnew\nsrc\n");
+    stop(&client, &worker).await;
+
+    let kept = delete(&client, &worker, "").await;
+    assert_eq!(kept.error(), (409, "workspace_dirty"));
+    let message = "the worktree of workspace `shop` has changes that are not committed";
+    assert_eq!(kept.body["error"]["message"], message);
+    let drives = server.client_with(Some(DRIVES));
+    assert_eq!(delete(&drives, &worker, "").await.error(), (409, "workspace_dirty"));
+    assert_eq!(delete(&drives, &worker, "?discard=true").await.error(), (403, "forbidden"));
+    assert_eq!(delete(&client, &worker, "?discard=yes").await.error(), (400, "invalid_query"));
+    assert!(directory(&home, &worker).join("new").exists());
+
+    // It outlives the server that its worker was created by.
+    let finished = server.terminate().await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let server = home.start().await;
+    let client = server.client();
+    assert!(directory(&home, &worker).join("new").exists());
+    assert_eq!(delete(&client, &worker, "?discard=true").await.status, 204);
+    assert_eq!((repository.branches(), repository.n_worktrees()), (vec!["main".to_owned()], 0));
+    assert_eq!(fs::read_dir(home.path().join("store/worktrees")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_store_in_memory_has_no_worktrees_and_says_so() {
+    let repository = Repository::new();
+    let text = config("http://127.0.0.1:9", &repository.path(), "isolation = \"worktree\"");
+    let home = Home::new(&text.replace("sqlite:store", "memory")).env("LOCAL_KEY", KEY);
+    let server = home.start().await;
+    let refused = server.client().post("/v1/workers", &request()).await;
+    assert_eq!(refused.error(), (409, "worker_execution_unavailable"));
+    assert_eq!(refused.body["error"]["field"], "/workspace_refs");
+    assert_eq!(repository.branches(), ["main"]);
+}
+
+/// The commands of git that a creation runs, in their order.
+const STEPS: [&str; 5] = ["config", "rev-parse", "update-ref", "read-tree", "none"];
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_does_not_know() {
+    for step in STEPS {
+        let repository = Repository::new();
+        let home = home("http://127.0.0.1:9", &repository.path(), "isolation = \"worktree\"");
+        // A git that hangs behind this step.
+        let (bin, reached) = (home.path().join("bin"), home.path().join("reached"));
+        fs::create_dir(&bin).unwrap();
+        let script = format!(
+            "#!/bin/sh\nPATH={}\ngit \"$@\"; code=$?\nif [ $1 = {step} ]; then touch {}; exec sleep 600; fi\nexit $code\n",
+            std::env::var("PATH").unwrap(),
+            reached.display()
+        );
+        fs::write(bin.join("git"), script).unwrap();
+        fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let server = home.clone().env("PATH", path).start().await;
+        let client = server.client();
+        let body = request();
+        let created = client.try_post("/v1/workers", &body);
+        tokio::select! {
+            created = created => assert_eq!((step, created.unwrap().status), ("none", 200)),
+            () = is_there(&reached) => {}
+        }
+        server.kill().await;
+        fs::remove_dir_all(&bin).unwrap();
+
+        let server = home.start().await;
+        let client = server.client();
+        let known = client.get("/v1/workers").await.good()["workers"].as_array().unwrap().len();
+        assert_eq!(known, usize::from(step == "none"), "{step}");
+        let left = (repository.branches().len() - 1, repository.n_worktrees());
+        assert_eq!(left, (known, known), "{step}");
+        let n_places = fs::read_dir(home.path().join("store/worktrees")).map_or(0, Iterator::count);
+        assert_eq!(n_places, known, "{step}");
+    }
+}
+
+/// Waits until a file is there: nobody is told of that.
+async fn is_there(path: &Path) {
+    let looks = async {
+        while !path.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looks).await.expect("a file");
+}
+
+#[tokio::test]
+async fn what_was_merged_goes_with_its_worker() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    stop(&client, &worker).await;
+    fs::write(directory(&home, &worker).join("new"), "new\n").unwrap();
+    commit_in(&directory(&home, &worker), "work");
+    let kept = delete(&client, &worker, "").await;
+    let message = "the worktree of workspace `shop` has commits that are on no other branch";
+    assert_eq!(kept.body["error"]["message"], message);
+    repository.git(&["merge", "--quiet", &format!("musher/{worker}")]);
+    assert_eq!(delete(&client, &worker, "").await.status, 204);
+    assert_eq!((repository.branches(), repository.n_worktrees()), (vec!["main".to_owned()], 0));
+}
