@@ -18,7 +18,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// Whether a session could be started right now, and what is missing when it could not.
     ///
-    /// Must be cheap and must not start anything: it is asked at every create.
+    /// Must be cheap and must not start anything: it is asked at every create, and whenever somebody wants to know what
+    /// can run here. Whoever asks waits for 5 s, and is told then that there was no answer. Looks at files belong on a
+    /// thread for blocking work.
     async fn availability(&self) -> Availability;
 
     /// What is missing for sessions like this, by name: not on this host, which [`Backend::availability`] tells, but

@@ -102,7 +102,8 @@ impl Cancellation {
 #[async_trait]
 pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
     /// Whether tools of this capability could be given right now, held by this sandbox, and what is missing when not.
-    /// Cheap, and starts nothing: it is asked at every create.
+    /// Cheap, and starts nothing: it is asked at every create, on a thread for blocking work. Whoever asks waits for 5 s;
+    /// a look that takes longer is none.
     fn missing(&self, capability: &Capability, sandbox: Sandbox) -> Option<String>;
 
     /// The tools of a session, only those that its capabilities allow. What they start carries the marker.
@@ -116,7 +117,7 @@ pub trait Toolbox: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Where processes that a model commands through tools may write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sandbox {
     /// Only where they have to, where the host can hold them to it; otherwise anywhere, which the session's log says.

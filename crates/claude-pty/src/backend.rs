@@ -6,6 +6,7 @@ use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
 use musher_process::Program;
+use tokio::task;
 
 use crate::{
     ClaudeOptions, invocation,
@@ -52,17 +53,20 @@ impl Backend for ClaudePty {
     }
 
     async fn availability(&self) -> Availability {
-        let program = &self.options.program;
-        match invocation::environment(&self.options, None) {
-            Err(error) => Availability::Missing(vec![format!("{error}: see backends.claude-pty")]),
-            Ok(environment) => match Program::find(program, &environment) {
-                Ok(_) => Availability::Ready,
-                Err(_missing) => Availability::Missing(vec![format!(
-                    "program `{}`: install Claude Code or name it in backends.claude-pty.program",
-                    Program::shown(program)
-                )]),
-            },
+        let environment = match invocation::environment(&self.options, None) {
+            Ok(environment) => environment,
+            Err(error) => return Availability::Missing(vec![format!("{error}: see backends.claude-pty")]),
+        };
+        let program = self.options.program.clone();
+        // A directory of PATH may be on a disk that does not answer.
+        let found = task::spawn_blocking(move || Program::find(&program, &environment)).await;
+        if let Ok(Ok(_)) = found {
+            return Availability::Ready;
         }
+        let program = Program::shown(&self.options.program);
+        Availability::Missing(vec![format!(
+            "program `{program}`: install Claude Code or name it in backends.claude-pty.program"
+        )])
     }
 
     fn missing(&self, _: &Wanted<'_>) -> Vec<String> {

@@ -49,6 +49,7 @@ mod decision;
 mod diagnostics;
 mod git;
 mod load;
+mod looks;
 mod retention;
 
 mod batch;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use musher_backend::Sandbox;
-use musher_protocol::{Capability, Intent, OnIdle, ResumeRequest, WorkerLimits, WorkerWorkspace};
+use musher_protocol::{
+    Capability, Intent, OnIdle, ProfileApproval, ResumeRequest, WorkerLimits, WorkerWorkspace,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -80,6 +82,18 @@ pub struct ApprovalPolicy {
     pub mode: ApprovalMode,
     /// How long a person has; then it is denied.
     pub deadline: Duration,
+}
+
+impl ApprovalPolicy {
+    /// The policy as the wire shows it.
+    pub(crate) fn shown(self) -> ProfileApproval {
+        let mode = match self.mode {
+            ApprovalMode::Ask => musher_protocol::ApprovalMode::Ask,
+            ApprovalMode::Allow => musher_protocol::ApprovalMode::Allow,
+            ApprovalMode::Deny => musher_protocol::ApprovalMode::Deny,
+        };
+        ProfileApproval { mode, deadline_secs: self.deadline.as_secs() }
+    }
 }
 
 /// Who answers approvals.

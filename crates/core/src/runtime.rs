@@ -34,6 +34,7 @@ use crate::{
     create::check_line,
     diagnostics::Diagnostics,
     error::Error,
+    looks::Looks,
     retention::Retention,
     store::{Health, Store, StoreError},
     task::Asked,
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) left_behind: Option<Owner>,
     /// Where sessions have their temporary directories, where they can have any.
     pub(crate) temporary: Option<Arc<Temporary>>,
+    /// Who looks for what workers need.
+    pub(crate) looks: Looks,
     /// How the store is.
     pub(crate) health: watch::Receiver<Health>,
     /// Workers that were asked for in this life and have a task. Protects the map for single look-ups and inserts.

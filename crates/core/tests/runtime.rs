@@ -553,6 +553,8 @@ async fn every_call_can_be_made_from_a_task_of_its_own() {
     let runtime = runtime(json!("echo")).await;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
+        runtime.list_backends().await;
+        runtime.list_profiles().await;
         let worker = runtime.create_worker(task("hi"), me()).await.unwrap();
         let id = worker.worker_id;
         runtime.wait_worker(&id, Until::Idle, SOON).await.unwrap();

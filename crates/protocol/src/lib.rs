@@ -30,6 +30,7 @@ mod frame;
 mod id;
 mod input;
 mod limits;
+mod offer;
 mod query;
 pub mod route;
 mod runtime;
@@ -68,6 +69,10 @@ pub use self::{
         StopRequest,
     },
     limits::WorkerLimits,
+    offer::{
+        ApprovalMode, BackendCapabilities, BackendSummary, BackendsReply, ProfileApproval, ProfileSummary,
+        ProfilesReply, SandboxMode,
+    },
     query::{
         AttentionQuery, DeleteWorkerQuery, EventsQuery, ListWorkersQuery, ObserveQuery, Order,
         TranscriptQuery, Until, WorkerQuery,

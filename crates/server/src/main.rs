@@ -23,11 +23,15 @@ mod token;
 mod waiting;
 mod watch;
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
+
+/// By then everything that has to end has ended. A thread that still looks at a disk which does not answer must not keep
+/// the process.
+const BLOCKED_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -46,15 +50,19 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(async {
-            match command {
-                Command::Serve(arguments) => serve::serve(arguments).await,
-                Command::Run(arguments) => run::run(arguments).await,
-                Command::Record(arguments) => record::record(arguments).await,
-                Command::Sql(arguments) => sql::sql(&arguments),
-                Command::Guard { .. } => unreachable!("a guard never comes here"),
-            }
-        }),
+        Ok(runtime) => {
+            let result = runtime.block_on(async {
+                match command {
+                    Command::Serve(arguments) => serve::serve(arguments).await,
+                    Command::Run(arguments) => run::run(arguments).await,
+                    Command::Record(arguments) => record::record(arguments).await,
+                    Command::Sql(arguments) => sql::sql(&arguments),
+                    Command::Guard { .. } => unreachable!("a guard never comes here"),
+                }
+            });
+            runtime.shutdown_timeout(BLOCKED_LIMIT);
+            result
+        }
         Err(error) => Err(failure::Failure::other("start the async runtime", error)),
     };
     result.unwrap_or_else(|failure| failure::report(&failure))

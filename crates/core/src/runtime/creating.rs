@@ -59,7 +59,7 @@ impl Runtime {
         let name = &spec.profile.backend;
         let backend =
             self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
-        let missing = self.missing(spec, &*backend).await;
+        let missing = self.missing(spec).await;
         if missing.is_empty() {
             Ok(backend)
         } else {
