@@ -39,12 +39,21 @@ impl Terminal {
     /// Starts the built `musher` with nothing of the tester's own settings.
     #[must_use]
     pub fn musher<S: AsRef<OsStr>>(home: &Path, arguments: &[S]) -> Self {
+        Self::musher_with(home, arguments, &[])
+    }
+
+    /// The same with variables.
+    #[must_use]
+    pub fn musher_with<S: AsRef<OsStr>>(home: &Path, arguments: &[S], env: &[(&str, &OsStr)]) -> Self {
         let pair = portable_pty::native_pty_system().openpty(PtySize::default()).unwrap();
         let mut command = CommandBuilder::new(binary());
         command.args(arguments);
         command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", home);
+        for (name, value) in env {
+            command.env(name, value);
+        }
         command.cwd(home);
         let program = pair.slave.spawn_command(command).unwrap();
         let mut screen = pair.master.try_clone_reader().unwrap();

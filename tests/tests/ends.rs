@@ -175,7 +175,7 @@ async fn a_wrong_profile_is_a_usage_fault_and_a_cause_is_said_once() {
     let missing = Finished::of(run(home.path(), &["hi"]).env("PATH", home.path())).await;
     assert_eq!(missing.code, Some(1));
     assert_eq!(missing.stderr.matches("`claude`").count(), 1, "{}", missing.stderr);
-    let next = "\nto see Musher work without it: musher run --profile echo \"hello\"\n";
+    let next = "\nto see Musher work without it: musher demo\n";
     assert!(missing.stderr.ends_with(next), "{}", missing.stderr);
 }
 

@@ -174,7 +174,7 @@ fn permit(kind: ApprovalKind, line: &str) -> Option<DecisionRequest> {
     })
 }
 
-fn allow(remember: Option<Remember>) -> DecisionRequest {
+pub(crate) fn allow(remember: Option<Remember>) -> DecisionRequest {
     DecisionRequest {
         decision: Permission::Allow,
         message: None,

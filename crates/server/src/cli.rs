@@ -14,12 +14,19 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Shows Musher at work, without a key and without set-up.
+    ///
+    /// A scripted model server on the loopback interface speaks OpenAI's protocol. All else is real: the loop, tools,
+    /// approvals and the log, in a directory that goes with the demo. At a terminal you are asked whether a command may
+    /// run; elsewhere the demo decides and says so. The exit code is 0 when all went as scripted, 1 when it did not, 130
+    /// when it was interrupted.
+    Demo(DemoArguments),
     /// Runs one worker and streams it to the terminal.
     ///
     /// The worker works in the current directory. The exit code says how it ended: 0 done, 1 failed,
     /// 3 a limit was reached, 4 the model refused, 130 interrupted.
     #[command(
-        after_help = "Examples:\n  musher run \"fix the failing test\"\n  musher run --profile echo \"hello\"      needs neither a CLI nor a key"
+        after_help = "Examples:\n  musher run \"fix the failing test\"\n  musher run --profile echo \"hello\"      needs neither a CLI nor a key; musher demo shows more"
     )]
     Run(RunArguments),
     /// Runs one worker as `run` does, and records all that Claude Code is told and says, for a bug report.
@@ -47,6 +54,13 @@ pub(crate) enum Command {
         /// Whose processes.
         owner: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// The config file. Nothing of it runs: it says which commands are offered at the end.
+    #[arg(long, env = "MUSHER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,15 +3,18 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use musher_backend::{Availability, Backend, Wanted};
 use musher_claude_pty::ClaudePty;
-use musher_core::{Builder, Runtime, StartError};
+use musher_core::{Builder, Profile, Runtime, StartError, Store};
 use musher_gemini_api::GeminiApi;
 use musher_openai_api::OpenAiApi;
 use musher_process::{Exit, Owner};
 use musher_scripted::Scripted;
 use musher_tools::ToolSet;
+use musher_turn_loop::LineError;
 use uuid::Uuid;
 
 use crate::{
@@ -54,13 +57,24 @@ pub(crate) async fn compose(
     workspaces: impl IntoIterator<Item = (String, PathBuf)>,
     recording: Recording,
 ) -> Result<Composed, Failure> {
+    let store = url.open()?;
+    let scratch = Scratch::beside(url).map_err(|error| Failure::other("make a scratch directory", error))?;
+    compose_in(config, store, scratch, workspaces, recording).await
+}
+
+/// The same over a store and a scratch directory that are there.
+pub(crate) async fn compose_in(
+    config: &Config,
+    store: Arc<dyn Store>,
+    scratch: Scratch,
+    workspaces: impl IntoIterator<Item = (String, PathBuf)>,
+    recording: Recording,
+) -> Result<Composed, Failure> {
     let owner = Owner::new(Uuid::now_v7().simple().to_string()).map_err(Failure::usage)?;
     let program =
         env::current_exe().map_err(|error| Failure::other("find this program's own file", error))?;
-    let store = url.open()?;
     #[cfg(feature = "planted-bugs")]
     let store = crate::planted::around(store).map_err(Failure::usage)?;
-    let scratch = Scratch::beside(url).map_err(|error| Failure::other("make a scratch directory", error))?;
     let arguments = scratch.guard_arguments();
     let guard = Post { program, arguments, owner: owner.clone() }.start();
     let guard = guard.map_err(|error| Failure::other("start the guard", error))?;
@@ -113,20 +127,44 @@ fn toolbox(config: &Config, scratch: &Scratch) -> ToolSet {
     config.mcp.iter().fold(set, |set, (name, server)| set.with_server(name.as_str(), server.clone()))
 }
 
+/// What a backend lacks here for workers of a profile, by name.
+pub(crate) async fn missing(profile: &Profile, options: &BackendOptions) -> Result<Vec<String>, Failure> {
+    let backend: Box<dyn Backend> = match options.clone() {
+        BackendOptions::Claude(options) => Box::new(ClaudePty::new(options)),
+        BackendOptions::OpenAi(options) => Box::new(OpenAiApi::new(options).map_err(unprepared)?),
+        BackendOptions::Gemini(options) => Box::new(GeminiApi::new(options).map_err(unprepared)?),
+        BackendOptions::Scripted => Box::new(Scripted),
+    };
+    let wanted = Wanted { model: profile.model.as_deref(), cost_limit: profile.limits.cost_usd.is_some() };
+    let mut missing = backend.missing(&wanted);
+    match backend.availability().await {
+        Availability::Ready => {}
+        Availability::Missing(more) => missing.extend(more),
+    }
+    Ok(missing)
+}
+
+fn unprepared(error: LineError) -> Failure {
+    Failure::other("prepare an API backend", error)
+}
+
 fn add(
     builder: Builder,
     name: &str,
     options: &BackendOptions,
     recordings: Option<&Path>,
 ) -> Result<Builder, Failure> {
-    let failed = |error| Failure::other("prepare an API backend", error);
     Ok(match options.clone() {
         BackendOptions::Claude(mut options) => {
             options.record = recordings.map(Path::to_owned).or(options.record);
             builder.backend(name, ClaudePty::new(options))
         }
-        BackendOptions::OpenAi(options) => builder.backend(name, OpenAiApi::new(options).map_err(failed)?),
-        BackendOptions::Gemini(options) => builder.backend(name, GeminiApi::new(options).map_err(failed)?),
+        BackendOptions::OpenAi(options) => {
+            builder.backend(name, OpenAiApi::new(options).map_err(unprepared)?)
+        }
+        BackendOptions::Gemini(options) => {
+            builder.backend(name, GeminiApi::new(options).map_err(unprepared)?)
+        }
         BackendOptions::Scripted => builder.backend(name, Scripted),
     })
 }

@@ -12,8 +12,13 @@ const DIFF_LINES: usize = 40;
 const DIFF_CHARS: usize = 4000;
 
 /// Turns events into text, in the order in which they come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Display {
+    shows_thoughts: bool,
+    /// A thought stands on the line that has not ended.
+    in_thought: bool,
+    /// Deltas of the thought that is under way were shown.
+    thought_streamed: bool,
     /// The cursor stands behind text of the model that did not end its line.
     mid_line: bool,
     /// Deltas of the text that is under way were shown.
@@ -21,6 +26,11 @@ pub(crate) struct Display {
 }
 
 impl Display {
+    /// The same, with what a model thinks.
+    pub(crate) fn with_thoughts(self) -> Self {
+        Self { shows_thoughts: true, ..self }
+    }
+
     /// The text of an event; empty when a person need not see it.
     pub(crate) fn show(&mut self, event: &Envelope) -> String {
         match &event.payload {
@@ -32,11 +42,23 @@ impl Display {
             Payload::SystemItem { content, .. } => self.line(&format!("system: {content}")),
             Payload::TextDelta { text, .. } => {
                 self.streamed = true;
-                self.text(text)
+                let room = if self.in_thought { self.end_line() } else { String::new() };
+                room + &self.text(text)
             }
             Payload::TextDone { text, .. } => {
                 let all = if std::mem::take(&mut self.streamed) { String::new() } else { self.text(text) };
                 all + &self.end_line()
+            }
+            Payload::ThinkingDelta { text, .. } if self.shows_thoughts => {
+                self.thought_streamed = true;
+                self.thought(text)
+            }
+            Payload::ThinkingDone { text, .. } if self.shows_thoughts => {
+                // Its end may be told behind the words that it led to.
+                if std::mem::take(&mut self.thought_streamed) {
+                    return if self.in_thought { self.end_line() } else { String::new() };
+                }
+                self.thought(text) + &self.end_line()
             }
             Payload::ToolCallDone { name, input, .. } => {
                 self.line(&format!("* {name} {}", preview(&input.to_string())))
@@ -105,6 +127,12 @@ impl Display {
         self.mid_line
     }
 
+    fn thought(&mut self, text: &str) -> String {
+        let mark = if self.in_thought { String::new() } else { self.end_line() + "thinks: " };
+        self.in_thought = true;
+        mark + &self.text(text)
+    }
+
     fn text(&mut self, text: &str) -> String {
         let shown = harmless(text);
         if let Some(last) = shown.chars().last() {
@@ -119,6 +147,7 @@ impl Display {
 
     /// What ends the line that text of the model stands on.
     pub(crate) fn end_line(&mut self) -> String {
+        self.in_thought = false;
         if std::mem::take(&mut self.mid_line) { "\n".to_owned() } else { String::new() }
     }
 }
@@ -214,10 +243,43 @@ mod tests {
     }
 
     fn shown(payload: Payload) -> String {
+        Display::default().show(&envelope(payload))
+    }
+
+    fn envelope(payload: Payload) -> Envelope {
         let worker_id: musher_protocol::WorkerId = "wrk_1".parse().unwrap();
         let cursor = musher_protocol::Cursor::new(&worker_id, 1, 0);
         let (event_id, at) = ("evt_1".parse().unwrap(), "2026-01-01T00:00:00Z".parse().unwrap());
-        Display::default().show(&Envelope { cursor, seq: 1, event_id, worker_id, at, payload })
+        Envelope { cursor, seq: 1, event_id, worker_id, at, payload }
+    }
+
+    #[test]
+    fn thoughts_are_lines_of_their_own_where_somebody_wants_them() {
+        let event = |kind: &str, text: &str| {
+            let payload = serde_json::json!({"type": kind, "turn_id": "trn_1", "block": 0, "text": text});
+            envelope(serde_json::from_value(payload).unwrap())
+        };
+        let events = [
+            event("thinking_delta", "hm, "),
+            event("thinking_delta", "well"),
+            event("text_delta", "so "),
+            event("thinking_done", "hm, well"),
+            event("text_delta", "be it"),
+            event("text_done", "so be it"),
+            event("thinking_done", "at once"),
+            event("thinking_delta", "more"),
+            event("thinking_done", "more"),
+            event("text_done", "over"),
+        ];
+        let shown = |display: Display| {
+            let mut display = display;
+            events.iter().map(|event| display.show(event)).collect::<String>()
+        };
+        assert_eq!(shown(Display::default()), "so be it\nover\n");
+        assert_eq!(
+            shown(Display::default().with_thoughts()),
+            "thinks: hm, well\nso be it\nthinks: at once\nthinks: more\nover\n"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     display::{Display, ending},
     failure::Failure,
     person::{CLEAR_LINE, Person},
+    rule::Decider,
     terminal::{self, Printer},
     waiting::Waiting,
 };
@@ -28,7 +29,7 @@ const ASIDE: Duration = Duration::from_millis(200);
 
 /// Why a worker cannot be followed any further.
 #[derive(Debug, thiserror::Error)]
-enum FollowError {
+pub(crate) enum FollowError {
     #[error("the event log is not what this program wrote")]
     Event(#[source] serde_json::Error),
     #[error("the worker's task ended without a last event")]
@@ -48,7 +49,7 @@ impl Signals {
     }
 
     /// Waits for the next one. Cancel safe.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupts.recv() => {}
             _ = self.terminate.recv() => {}
@@ -62,8 +63,9 @@ pub(crate) struct Following {
     pub(crate) worker: WorkerId,
     /// In whose name the person at the terminal decides and ends the worker.
     pub(crate) by: Actor,
-    /// The person at the terminal decides what the worker asks.
-    pub(crate) asks: bool,
+    pub(crate) decider: Decider,
+    /// What is shown of it; nothing where the events themselves are printed.
+    pub(crate) display: Display,
     pub(crate) json: bool,
 }
 
@@ -124,10 +126,15 @@ impl Following {
         max_wait: Duration,
         printer: &Printer,
     ) -> Result<Printed, Failure> {
-        let mut display = Display::default();
+        let mut display = self.display.clone();
         let mut printed = Printed { outcome: None, gave_up: false };
         let mut waiting = Waiting::new();
-        let mut person = Person::new(self.by.clone());
+        let (asks, rule) = match self.decider {
+            Decider::Profile => (false, None),
+            Decider::Person => (true, None),
+            Decider::Ruled(rule) => (true, Some(rule)),
+        };
+        let mut person = Person::new(self.by.clone(), rule);
         loop {
             let frames = tokio::select! {
                 frames = observation.next() => frames.map_err(|error| Failure::other("read the log", error))?,
@@ -156,7 +163,7 @@ impl Following {
                     display.show(&event)
                 };
                 let was_asked = person.is_asked();
-                let aside = if self.asks { person.follow(&event.payload) } else { None };
+                let aside = if asks { person.follow(&event.payload) } else { None };
                 if !text.is_empty() || aside.is_some() {
                     if let Some(room) = waiting.clear() {
                         printer.err(room).await;
@@ -171,7 +178,9 @@ impl Following {
                     printer.out(text).await;
                 }
                 if let Some(aside) = aside {
-                    printer.err(display.end_line() + &aside).await;
+                    printer.err(display.end_line() + &aside.said).await;
+                    let decided = aside.decide(&self.runtime, &self.worker).await;
+                    decided.map_err(|error| Failure::other("decide what the worker asks", error))?;
                 }
                 if let Payload::WorkerStopped(ended) | Payload::WorkerCancelled(ended) = event.payload {
                     printed.outcome = ended.outcome;
@@ -270,7 +279,8 @@ fn last_line(outcome: Option<&Outcome>) -> String {
     format!(r#"{{"outcome":{outcome}}}"#)
 }
 
-fn event(frame: &musher_core::Frame) -> Result<Envelope, FollowError> {
+/// The event of a frame.
+pub(crate) fn event(frame: &musher_core::Frame) -> Result<Envelope, FollowError> {
     match serde_json::from_slice(&frame.text()).map_err(FollowError::Event)? {
         Frame::Event { envelope } => Ok(*envelope),
         Frame::Catalog { .. }

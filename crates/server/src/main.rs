@@ -4,6 +4,7 @@ mod asking;
 mod cli;
 mod compose;
 mod config;
+mod demo;
 mod display;
 mod failure;
 mod following;
@@ -13,6 +14,7 @@ mod person;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod record;
+mod rule;
 mod run;
 mod scratch;
 mod serve;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
             let result = runtime.block_on(async {
                 match command {
                     Command::Serve(arguments) => serve::serve(arguments).await,
+                    Command::Demo(arguments) => demo::demo(arguments).await,
                     Command::Run(arguments) => run::run(arguments).await,
                     Command::Record(arguments) => record::record(arguments).await,
                     Command::Sql(arguments) => sql::sql(&arguments),

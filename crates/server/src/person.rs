@@ -3,22 +3,44 @@
 use std::{future::pending, io};
 
 use musher_core::{Error, Runtime};
-use musher_protocol::{Actor, Payload, WorkerId};
+use musher_protocol::{Actor, Approval, ApprovalId, DecisionRequest, Payload, WorkerId};
 
 use crate::{
     asking::{Asking, nobody_here},
     keyboard::Keyboard,
+    rule::{Presence, Rule, Ruling},
     terminal::Printer,
 };
 
 /// What takes a prompt off the last line of the terminal.
 pub(crate) const CLEAR_LINE: &str = "\r\x1b[2K";
 
+/// What is said where the person is not asked, and what is decided then.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    pub(crate) said: String,
+    ruled: Option<(ApprovalId, DecisionRequest, Actor)>,
+}
+
+impl Aside {
+    /// Decides what is to be decided.
+    pub(crate) async fn decide(self, runtime: &Runtime, worker: &WorkerId) -> Result<(), Error> {
+        let Some((approval_id, request, by)) = self.ruled else { return Ok(()) };
+        match runtime.decide(worker, &approval_id, request, by).await {
+            // The log says how it was decided, and by whom.
+            Ok(_) | Err(Error::ApprovalNotPending(_) | Error::TurnEnding(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// The person who may be asked, and what they are asked.
 #[derive(Debug)]
 pub(crate) struct Person {
     /// In whose name the person decides.
     by: Actor,
+    /// What the person is not asked.
+    rule: Option<Rule>,
     asking: Asking,
     is_there: bool,
     keyboard: Option<Keyboard>,
@@ -27,16 +49,17 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(by: Actor) -> Self {
+    pub(crate) fn new(by: Actor, rule: Option<Rule>) -> Self {
         let is_there = Keyboard::is_there();
-        Self { by, asking: Asking::default(), is_there, keyboard: None, is_asked: false }
+        Self { by, rule, asking: Asking::default(), is_there, keyboard: None, is_asked: false }
     }
 
-    /// Takes in what the log says of approvals. What is to be said about it at once, where nobody can be asked.
-    pub(crate) fn follow(&mut self, payload: &Payload) -> Option<String> {
+    /// Takes in what the log says of approvals. What is to be done about it at once, where the person is not asked.
+    pub(crate) fn follow(&mut self, payload: &Payload) -> Option<Aside> {
         if let Payload::ApprovalRequested(approval) = payload {
-            if !self.is_there {
-                return Some(nobody_here(approval));
+            let aside = self.aside(approval);
+            if aside.is_some() {
+                return aside;
             }
             self.asking.ask((**approval).clone());
         }
@@ -46,6 +69,16 @@ impl Person {
             self.is_asked = false;
         }
         None
+    }
+
+    /// What becomes of a question that is not put to the person.
+    fn aside(&self, approval: &Approval) -> Option<Aside> {
+        let presence = if self.is_there { Presence::Here } else { Presence::Gone };
+        if let Some(Ruling { request, by, said }) = self.rule.and_then(|rule| rule(approval, presence)) {
+            return Some(Aside { said, ruled: Some((approval.approval_id.clone(), request, by)) });
+        }
+        let gone = presence == Presence::Gone;
+        gone.then(|| Aside { said: nobody_here(approval), ruled: None })
     }
 
     /// Whether something is about to be asked anew.
@@ -103,7 +136,9 @@ impl Person {
         let Some(line) = line else {
             self.is_there = false;
             for left in self.asking.give_up() {
-                printer.err(format!("\n{}", nobody_here(&left))).await;
+                let Some(aside) = self.aside(&left) else { continue };
+                printer.err(format!("\n{}", aside.said)).await;
+                aside.decide(runtime, worker).await?;
             }
             return Ok(());
         };

@@ -9,9 +9,11 @@ use crate::{
     cli::RunArguments,
     compose::{Composed, Recording, compose},
     config::{Config, backticked},
+    display::Display,
     failure::Failure,
     following::{Following, Signals},
     paths,
+    rule::Decider,
     store::StoreUrl,
 };
 
@@ -51,7 +53,10 @@ pub(crate) async fn run_as(
     arguments: &RunArguments,
     recording: Recording,
 ) -> Result<(Composed, Result<ExitCode, Failure>), Failure> {
-    let asks = config.profiles[&profile].approval.mode == ApprovalMode::Ask;
+    let decider = match config.profiles[&profile].approval.mode {
+        ApprovalMode::Ask => Decider::Person,
+        ApprovalMode::Allow | ApprovalMode::Deny => Decider::Profile,
+    };
     let here = env::current_dir().map_err(|error| Failure::other("find the current directory", error))?;
     let mut signals = Signals::catch().map_err(|error| Failure::other("catch signals", error))?;
 
@@ -66,12 +71,20 @@ pub(crate) async fn run_as(
     let ran = match composed.runtime.create_worker(request, by.clone()).await {
         Ok(worker) => {
             let (runtime, json) = (composed.runtime.clone(), arguments.json);
-            let following = Following { runtime, worker: worker.worker_id, by, asks, json };
+            let following = Following {
+                runtime,
+                worker: worker.worker_id,
+                by,
+                decider,
+                display: Display::default(),
+                json,
+            };
             let max_wait = Duration::from_secs(arguments.max_wait);
             following.follow(&mut signals, max_wait).await.map(ExitCode::from)
         }
-        Err(error @ Error::Unavailable { .. }) => Err(Failure::other("run", error)
-            .next("to see Musher work without it: musher run --profile echo \"hello\"")),
+        Err(error @ Error::Unavailable { .. }) => {
+            Err(Failure::other("run", error).next("to see Musher work without it: musher demo"))
+        }
         Err(error) => Err(Failure::other("run", error)),
     };
     Ok((composed, ran))

@@ -26,15 +26,20 @@ pub(crate) enum ScratchError {
 /// Where workers without a workspace work.
 #[derive(Debug)]
 pub(crate) enum Scratch {
-    /// It goes with the process, as a store in memory does.
+    /// It goes with the process.
     Passing(TempDir),
     /// It stays beside a store that does.
     Lasting(PathBuf),
 }
 
 impl Scratch {
+    /// One that goes with the process, whatever store there is.
+    pub(crate) fn passing() -> io::Result<Self> {
+        make().map(Self::Passing)
+    }
+
     pub(crate) fn beside(store: &StoreUrl) -> io::Result<Self> {
-        let Some(directory) = store.directory() else { return make().map(Self::Passing) };
+        let Some(directory) = store.directory() else { return Self::passing() };
         let scratch = std::path::absolute(directory)?.join("scratch");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch)?;
         Ok(Self::Lasting(scratch))
