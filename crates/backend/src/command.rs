@@ -11,7 +11,9 @@ pub enum Command {
     /// Begins a turn. After [`crate::Event::RateLimited`] the same input goes on with the turn that was refused;
     /// another one means that the runtime has ended that turn, and begins a new one.
     Input(Input),
-    /// Joins the running turn; only for a backend that can ([`crate::Capabilities::steer`]).
+    /// Joins the running turn; only for a backend that can ([`crate::Capabilities::steer`]). One that comes too late for
+    /// it, or that it has no place for, is left out: what was not taken when the turn ends comes again as an
+    /// [`Command::Input`].
     Steer(Input),
     /// Asks for the open turn's end; the session stays.
     Interrupt,

@@ -6,7 +6,7 @@ mod restart;
 mod turn;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -201,6 +201,13 @@ impl Fold {
         self.queue.iter_mut().chain(delivered)
     }
 
+    /// The places in the transcript of what the worker's next session is told now or later: no part of what was said
+    /// before.
+    pub(crate) fn untold(&self) -> BTreeSet<u64> {
+        let queued = self.queue.iter().filter_map(|queued| queued.said);
+        queued.chain(self.turn.iter().flat_map(Turn::untold)).collect()
+    }
+
     /// Applies an event, and answers with the transcript entries that it makes or changes.
     pub(crate) fn apply(&mut self, event: Decided<'_>) -> Vec<TranscriptEntry> {
         let entries = self.apply_payload(event);
@@ -388,7 +395,8 @@ impl Fold {
     fn delivered(&mut self, input_id: &InputId, turn_id: &TurnId) {
         let Some(place) = self.queue.iter().position(|queued| queued.input_id == *input_id) else { return };
         let input = self.queue.remove(place).expect("the place was just found");
-        self.open_turn(turn_id).inputs.push(TurnInput { input, taken: false });
+        let joined = self.turn.as_ref().is_some_and(|turn| turn.id == *turn_id);
+        self.open_turn(turn_id).inputs.push(TurnInput { input, taken: false, joined });
     }
 
     fn taken(&mut self, input_id: &InputId) {
@@ -453,8 +461,15 @@ impl Fold {
         let was_ending = self.end.is_some()
             || turn.as_ref().is_some_and(|turn| turn.interrupt.is_some() || turn.limit.is_some());
         let inputs = turn.map(|turn| turn.inputs).unwrap_or_default();
-        if self.restarted(finished, inputs) || was_ending {
+        let is_cut_off = self.restarted(finished, &inputs);
+        if is_cut_off || was_ending {
             self.stop_time(self.last_at);
+        }
+        // What came too late for its turn, and all that one had not taken up which was cut off, is pending again, in
+        // its old order. What a turn began with ends with it otherwise.
+        let is_pending = |input: &TurnInput| !input.taken && (is_cut_off || input.joined);
+        for pending in inputs.into_iter().rev().filter(is_pending) {
+            self.queue.push_front(pending.input);
         }
         self.last_result = Some(LastResult { operation: Operation::Turn, outcome: finished.outcome });
         self.outcome = Some(Outcome {

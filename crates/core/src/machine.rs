@@ -15,7 +15,7 @@ mod turn;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use musher_backend as backend;
@@ -143,8 +143,10 @@ pub(crate) enum Effect {
 pub(crate) struct Beginning {
     /// The session that it continues.
     pub(crate) resume: Option<SessionId>,
-    /// How many entries of the transcript come before what the session is told now.
+    /// How many entries the transcript has.
     pub(crate) entries: u64,
+    /// Those of them that are no past for it: it is told them now, or later.
+    pub(crate) untold: BTreeSet<u64>,
     /// The vendor no longer has the session that held them: this one is told.
     pub(crate) is_lost: bool,
 }

@@ -31,9 +31,8 @@ pub(crate) struct Restart {
 }
 
 impl Fold {
-    /// What the backend had not taken up of a turn that was cut off is pending again, in its old order.
-    /// Whether it was cut off.
-    pub(super) fn restarted(&mut self, finished: &TurnFinished, inputs: Vec<TurnInput>) -> bool {
+    /// Remembers what is left to do of a turn that was cut off. Whether it was.
+    pub(super) fn restarted(&mut self, finished: &TurnFinished, inputs: &[TurnInput]) -> bool {
         if finished.error.as_ref().is_none_or(|error| error.code != RESTARTED) {
             self.restart = None;
             return false;
@@ -47,9 +46,6 @@ impl Fold {
             asked: false,
             told: false,
         });
-        for untaken in inputs.into_iter().rev().filter(|input| !input.taken) {
-            self.queue.push_front(untaken.input);
-        }
         true
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Turn {
 pub(crate) struct TurnInput {
     pub(crate) input: QueuedInput,
     pub(crate) taken: bool,
+    /// It was said into the turn, which had begun without it.
+    #[serde(default)]
+    pub(crate) joined: bool,
 }
 
 /// An accepted input that waits for its turn.
@@ -110,6 +113,13 @@ impl Turn {
             self.calls.len() - 1
         });
         &mut self.calls[place]
+    }
+
+    /// The places in the transcript of what the session that goes on with the turn is told now, or is not told until
+    /// the turn is over.
+    pub(super) fn untold(&self) -> impl Iterator<Item = u64> {
+        let untold = |input: &&TurnInput| !self.has_run || (input.joined && !input.taken);
+        self.inputs.iter().filter(untold).filter_map(|input| input.input.said)
     }
 
     /// The assistant's text that is not complete.

@@ -106,12 +106,8 @@ impl State {
         let created_in = self.spec.resume.as_ref().filter(|_| !self.fold.has_begun);
         let session = self.fold.last_session.as_ref().or(created_in.map(|resume| &resume.session_id));
         let resume = session.filter(|_| self.capabilities.resume).cloned();
-        // What a turn says that has run already came before what the session is told now.
-        let turn = self.fold.turn.as_ref().filter(|turn| !turn.has_run);
-        let inputs = turn.iter().flat_map(|turn| &turn.inputs);
-        let first_of_turn = inputs.filter_map(|input| input.input.said).min();
-        let entries = first_of_turn.map_or(self.fold.transcript_len, |said| said - 1);
-        Beginning { is_lost: resume.is_none() && self.fold.lost_session, resume, entries }
+        let (entries, untold) = (self.fold.transcript_len, self.fold.untold());
+        Beginning { is_lost: resume.is_none() && self.fold.lost_session, resume, entries, untold }
     }
 
     /// Whether a new session may take the place of one that the vendor does not have: it is told what was said. A

@@ -2,6 +2,7 @@ mod limits;
 mod lost;
 mod property;
 mod restart;
+mod steering;
 
 use std::collections::BTreeMap;
 
@@ -311,7 +312,9 @@ fn show(effect: &Effect) -> String {
         },
         Effect::Start(Beginning { resume: Some(_), .. }) => ">resume".to_owned(),
         Effect::Start(Beginning { is_lost: false, .. }) => ">start".to_owned(),
-        Effect::Start(Beginning { entries, .. }) => format!(">start_anew({entries})"),
+        Effect::Start(Beginning { entries, untold, .. }) => {
+            format!(">start_anew({})", entries - untold.len() as u64)
+        }
         Effect::Tell(command) => match command {
             backend::Command::Input(input) => format!(">input({})", input.input_id),
             backend::Command::Steer(input) => format!(">steer({})", input.input_id),
@@ -417,15 +420,6 @@ fn inputs_are_refused_without_a_trace() {
     check(BUSY, "other a", "no:OtherContent");
     check(BUSY, "again a", "ok:duplicate");
     check(&format!("{BUSY}; stop"), "send b", "no:NotRunning");
-}
-
-#[test]
-fn a_steered_input_joins_the_turn_where_the_backend_can() {
-    let steers = || {
-        Bench::new(ApprovalMode::Ask, OnIdle::Wait, Capabilities { steer: true, ..Capabilities::default() })
-    };
-    check_with(steers(), BUSY, "steer b", "input_accepted input_delivered(b) user_message >steer(b) ok");
-    check(BUSY, "steer b", "input_accepted ok");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What was said and done before, for a backend whose vendor remembers nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use musher_backend::HistoryEntry;
@@ -47,7 +47,13 @@ fn of_entry(sequence: u64) -> String {
 
 impl History {
     /// Reads the newest of a worker's first `entries` entries, whole and with what stands beside them, and its files.
-    pub(super) async fn read(store: &dyn Store, worker: &WorkerId, entries: u64) -> Result<Self, StoreError> {
+    /// The `untold` ones are left out.
+    pub(super) async fn read(
+        store: &dyn Store,
+        worker: &WorkerId,
+        entries: u64,
+        untold: &BTreeSet<u64>,
+    ) -> Result<Self, StoreError> {
         let mut newest = VecDeque::new();
         let mut n_bytes = 0;
         let mut passed = entries.saturating_sub(MAX_ENTRIES);
@@ -58,7 +64,7 @@ impl History {
                 break;
             }
             passed += page.len() as u64;
-            for mut entry in page {
+            for mut entry in page.into_iter().filter(|entry| !untold.contains(&entry.sequence)) {
                 complete(store, worker, &mut entry).await?;
                 n_bytes += size(&entry);
                 newest.push_back(entry);
@@ -202,13 +208,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn entries_come_whole_and_with_what_stands_beside_them_up_to_the_one_that_is_told_now() {
+    async fn entries_come_whole_and_with_what_stands_beside_them_but_for_those_that_are_still_to_be_told() {
         let (store, worker) = store(1200, |sequence| format!("said {sequence}")).await;
-        let history = History::read(&store, &worker, 1100).await.unwrap();
+        let history = History::read(&store, &worker, 1101, &[1101].into()).await.unwrap();
         assert_eq!(sequences(&history), (1..=1100).collect::<Vec<_>>());
         assert_eq!(history.entries[0].entry.content, "the whole of it");
         assert_eq!(history.files, [("shortened".to_owned(), b"what was before".to_vec())].into());
-        let nothing = History::read(&store, &worker, 0).await.unwrap();
+        let nothing = History::read(&store, &worker, 0, &BTreeSet::new()).await.unwrap();
         assert_eq!((nothing.entries.len(), nothing.files.len()), (0, 1));
     }
 
@@ -226,7 +232,7 @@ mod tests {
         (commit.entries, commit.blobs) = (Vec::new(), Vec::new());
         commit.kept = (2..=4).map(|sequence| beside_entry(sequence, &large)).collect();
         store.append(commit).await.unwrap();
-        let history = History::read(&store, &worker, 4).await.unwrap();
+        let history = History::read(&store, &worker, 4, &BTreeSet::new()).await.unwrap();
         let kept: Vec<_> = history.entries.iter().map(|entry| entry.entry.sequence).collect();
         assert_eq!(kept, [3, 4]);
     }
@@ -234,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn the_newest_are_kept_of_more_than_any_model_takes() {
         let (store, worker) = store(40, |_| "x".repeat(1 << 20)).await;
-        let history = History::read(&store, &worker, 40).await.unwrap();
+        let history = History::read(&store, &worker, 40, &BTreeSet::new()).await.unwrap();
         assert_eq!(sequences(&history), (25..=40).collect::<Vec<_>>());
         assert_eq!(history.files.len(), 1);
     }

@@ -1,6 +1,6 @@
 //! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use musher_backend::{Launch, Resume};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
@@ -35,19 +35,19 @@ impl Task {
     /// When what was said so far cannot be read: a session that was not told it would be worse than none.
     pub(super) async fn start_session(
         &mut self,
-        Beginning { resume, entries, is_lost }: Beginning,
+        Beginning { resume, entries, untold, is_lost }: Beginning,
     ) -> Result<(), StoreError> {
         let Parts { spec, backend, store, marker, desk, .. } = &self.parts;
         let worker = &self.worker_ref.worker_id;
         let capabilities = backend.capabilities();
         let history = if capabilities.history {
-            History::read(&**store, worker, entries).await?
+            History::read(&**store, worker, entries, &untold).await?
         } else {
             History::default()
         };
         let preface = if is_lost && !capabilities.history {
             let given = spec.resume.as_ref().and_then(|resume| resume.fresh_prompt.clone());
-            what_was_said(&**store, worker, given, entries).await?
+            what_was_said(&**store, worker, given, (entries, &untold)).await?
         } else {
             None
         };
@@ -110,16 +110,18 @@ async fn shared_parts(desk: &Desk, worker: &WorkerId, spec: &WorkerSpec) -> Vec<
     tokio::task::spawn_blocking(parts).await.unwrap_or_default()
 }
 
-/// What the creator said to tell a new session, then the newest of so many entries.
+/// What the creator said to tell a new session, then the newest of so many entries but for those that are told it
+/// otherwise.
 async fn what_was_said(
     store: &dyn Store,
     worker: &WorkerId,
     given: Option<String>,
-    entries: u64,
+    (entries, untold): (u64, &BTreeSet<u64>),
 ) -> Result<Option<String>, StoreError> {
     let start = Start::Behind(entries.saturating_sub(MAX_ENTRIES));
     let limit = usize::try_from(entries.min(MAX_ENTRIES)).expect("a bounded number");
-    let slice = store.transcript(worker, start, limit).await?;
+    let mut slice = store.transcript(worker, start, limit).await?;
+    slice.entries.retain(|entry| !untold.contains(&entry.sequence));
     let parts: Vec<_> = given.into_iter().chain(conversation(&slice.entries, slice.start > 0)).collect();
     Ok((!parts.is_empty()).then(|| parts.join("\n\n")))
 }

@@ -157,6 +157,17 @@ fn check_log(bench: &Bench, drained: bool) {
     let set = |name| ids(&payloads, name, "input_id").into_iter().collect::<BTreeSet<_>>();
     let reached: BTreeSet<_> = set("input_delivered").union(&set("input_dropped")).cloned().collect();
     assert_eq!(set("input_accepted"), reached, "every input is delivered or dropped");
+    let began: BTreeSet<_> =
+        payloads
+            .iter()
+            .filter_map(|payload| {
+                if let Payload::TurnStarted { input_ids, .. } = payload { Some(input_ids) } else { None }
+            })
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
+    let settled = &(&began | &set("input_taken")) | &set("input_dropped");
+    assert_eq!(set("input_accepted"), settled, "every input begins a turn, is taken or dropped");
     // What a rate limit refused was not taken up, and is sent and taken again.
     let refused = payloads.iter().any(|payload| matches!(payload, Payload::RateLimited { .. }));
     let taken = if refused { "input_accepted" } else { "input_taken" };
