@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const KEY: &str = "sk-test-0123456789abcdef";
 
-/// A model that does what it is told: `call NAME ARGUMENTS` or `say WORDS`.
+/// A model that does what it is told, `call NAME ARGUMENTS` or `hang WORDS`, and else says that again.
 async fn obedient() -> ModelApi {
     let script = |request: &Received, n: usize| {
         let last = request.body["messages"].as_array().unwrap().last().unwrap();
@@ -23,6 +23,7 @@ async fn obedient() -> ModelApi {
                 let (name, arguments) = call.split_once(' ').unwrap();
                 chat::answer(&Reply::calls(&[(&format!("call_{n}"), name, arguments)]))
             }
+            Some(("hang", words)) if last["role"] == "user" => chat::begun(&Reply::text(words)).hang(),
             _ => chat::answer(&Reply::text(content)),
         }
     };
@@ -334,6 +335,50 @@ async fn what_was_said_outlives_the_server() {
         .map(|message| message["content"].clone())
         .collect();
     assert_eq!(said, ["the word is husky", "the word is husky", "which word?"]);
+    assert_eq!(api.violations(), []);
+}
+
+#[tokio::test]
+async fn a_steer_that_came_too_late_for_its_turn_begins_the_next_and_is_said_once() {
+    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = worker(&client).await;
+    let mut stream = client.observe(&worker).await;
+    stream.snapshot().await;
+    client.say(&worker, "hang on a moment").await;
+    stream.until(|payload| matches!(payload, Payload::TextDelta { .. })).await;
+    let steer = json!({"kind": "user", "content": "gee", "input_id": "gee", "delivery": "steer"});
+    let ack = client.post(&format!("/v1/workers/{worker}/input"), &steer).await.good();
+    assert_eq!(ack["ack"]["transcript_sequence"], 2, "it joined the running turn");
+    let ack = client.post(&format!("/v1/workers/{worker}/interrupt"), &json!({})).await.good();
+    assert_eq!(ack["ack"]["status"], "running");
+    assert_eq!(client.idle(&worker).await["outcome"]["text"], "gee");
+    let log = client.log(&worker).await;
+    let of_gee = log.iter().filter(|event| {
+        let payload = serde_json::to_value(&event.payload).unwrap();
+        payload["input_id"] == "gee" || payload["input_ids"] == json!(["gee"])
+    });
+    let expected = [
+        "input_accepted",
+        "input_delivered",
+        "user_message",
+        "input_delivered",
+        "turn_started",
+        "input_taken",
+    ];
+    assert_eq!(of_gee.map(|event| event.payload.type_name()).collect::<Vec<_>>(), expected);
+
+    server.kill().await;
+    let server = home.start().await;
+    turn(&server.client(), &worker, "haw").await;
+    let n_gees = |at: usize| {
+        let body = &api.requests()[at].body;
+        let messages = body["messages"].as_array().unwrap().iter();
+        messages.filter(|message| message["role"] == "user" && message["content"] == "gee").count()
+    };
+    assert_eq!([n_gees(0), n_gees(1), n_gees(2)], [0, 1, 1]);
     assert_eq!(api.violations(), []);
 }
 

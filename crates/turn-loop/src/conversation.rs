@@ -165,6 +165,14 @@ impl Conversation {
         self.places.push(None);
     }
 
+    /// Takes back what the model has given no sign of having got, and what will be told again.
+    pub(crate) fn take_back(&mut self, told: &Item) {
+        let Some(place) = self.items.iter().rposition(|item| item == told) else { return };
+        self.items.remove(place);
+        self.places.remove(place);
+        self.measured = self.measured.filter(|(n_items, _)| *n_items <= place);
+    }
+
     /// Begins an answer; its parts follow.
     pub(crate) fn begin_answer(&mut self) {
         self.last_answer += 1;

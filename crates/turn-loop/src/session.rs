@@ -158,8 +158,8 @@ impl Session {
                     After::Ended => return Ok(()),
                 },
                 Command::End { .. } => return Ok(()),
-                // Late words to a turn that has just ended by itself. A steer among them was never taken, and the
-                // runtime knows that.
+                // Late words to a turn that has just ended by itself. A steer among them was not taken, and comes again
+                // as an input.
                 Command::Steer(_) | Command::Interrupt | Command::Decision(_) => {}
             }
         }

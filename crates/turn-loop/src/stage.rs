@@ -12,7 +12,7 @@ use musher_protocol::ApprovalId;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-/// More than anybody says to a running turn; what comes beyond stays untaken, and the runtime knows that.
+/// More than anybody says to a running turn; what comes beyond is not taken, and gets a turn of its own.
 const MAX_STEERS: usize = 64;
 
 /// A wait that a server asked for may be longer than the runtime bears silence.
@@ -61,7 +61,7 @@ impl Stage {
         }
     }
 
-    /// Forgets what belonged to the turn that has ended. Steers that are left were never taken.
+    /// Forgets what belonged to the turn that has ended. Steers that are left were not taken, and come again.
     pub(crate) fn clear(&mut self) {
         self.steers.clear();
         self.decisions.clear();
@@ -174,8 +174,10 @@ impl Stage {
                 Ok(())
             }
             Command::Steer(input) => {
-                let message =
-                    format!("input {} came behind {MAX_STEERS} others and was not taken", input.input_id);
+                let message = format!(
+                    "input {} came behind {MAX_STEERS} others; it waits for the turn's end",
+                    input.input_id
+                );
                 self.diagnose("steer.not_taken", message).await
             }
         }

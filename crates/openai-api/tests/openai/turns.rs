@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use musher_backend::{Event, ToolOutput, Verdict};
-use musher_scripted::model_api::responses::turn;
-use serde_json::json;
+use musher_protocol::Usage;
+use musher_scripted::model_api::{
+    Answer,
+    responses::{completed, message, turn},
+};
+use serde_json::{Value, json};
 
 use crate::stage::{
     Scene, api,
@@ -23,7 +27,7 @@ async fn an_interrupt_closes_the_connection_and_keeps_what_was_said() {
     session.interrupt().await;
     let turn = session.turn_end(input_id).await;
     check(&turn, "taken 0+half Interrupted");
-    assert!(turn.events.contains(&Event::Usage(musher_protocol::Usage::default())), "unknown, not nothing");
+    assert!(turn.events.contains(&Event::Usage(Usage::default())), "unknown, not nothing");
     api.abandoned(1).await;
     session.completed_turn("and now").await;
     let input = &api.requests()[1].body["input"];
@@ -127,4 +131,56 @@ async fn steers_join_before_the_next_call_of_the_model() {
     let taken =
         turn.events.iter().filter(|event| **event == Event::InputTaken { input_id: steer_id.clone() });
     assert_eq!(taken.count(), 1);
+}
+
+#[tokio::test]
+async fn steers_that_the_model_gave_no_sign_of_are_told_once_when_they_come_again() {
+    let api = Arc::new(
+        api(RESPONSES, |received, number| match number {
+            0 => calls(RESPONSES, &[("a", "act", "{}")]),
+            1 => Answer::never(),
+            _ => text(RESPONSES, &format!("heard {}", turn(received).prompt)),
+        })
+        .await,
+    );
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    let (approval_id, _) = session.approval().await;
+    let steers = [session.steer("more").await, session.steer("much more").await];
+    session.decide(approval_id, Verdict::allow()).await;
+    api.requested(2).await;
+    session.interrupt().await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "taken start(act) act({}) ok(ran with {}) Interrupted");
+    for (steer, words) in steers.into_iter().zip(["more", "much more"]) {
+        session.again(&steer, words).await;
+        session.turn_end(steer).await;
+    }
+    let told = |at: usize| -> Vec<Value> {
+        let body = &api.requests()[at].body;
+        body["input"].as_array().unwrap().iter().map(|item| item["content"].clone()).collect()
+    };
+    assert_eq!(told(1)[4..], [json!("more"), json!("much more")]);
+    assert_eq!(told(2)[4..], [json!("more")]);
+    assert_eq!(told(3)[4..], [json!("more"), message("heard more")["content"].clone(), json!("much more")]);
+}
+
+#[tokio::test]
+async fn a_refusal_takes_back_all_that_nothing_was_said_to() {
+    let nothing = Answer::stream().event(&completed(&Usage::zero()));
+    let later =
+        json!({"error": {"type": "usage_limit_reached", "message": "later", "resets_in_seconds": 7200}});
+    let answers = vec![nothing, Answer::stream().event(&later)];
+    let api = Arc::new(api(RESPONSES, in_order(answers)).await);
+    let mut session = Scene::responses().start(&api).await;
+    let input_id = session.input("go").await;
+    session.steer("more").await;
+    session.until("the limit", |event| matches!(event, Event::RateLimited { .. })).await;
+    session.again(&input_id, "go").await;
+    let turn = session.turn_end(input_id).await;
+    let expected =
+        "taken again(2/3 without []) taken limited(usage_limit_reached) taken taken 0+fine 0=fine EndTurn";
+    check(&turn, expected);
+    let bodies: Vec<_> = api.requests().into_iter().map(|request| request.body["input"].clone()).collect();
+    assert_eq!((bodies[1].as_array().unwrap().len(), &bodies[1]), (2, &bodies[2]));
 }

@@ -178,10 +178,7 @@ impl Session {
         if input.content != turn.input.content {
             self.conversation.push(item(&input));
         }
-        // The refusal took the first one back.
-        if !turn.untaken.contains(&input.input_id) {
-            turn.untaken.push(input.input_id);
-        }
+        turn.refused();
         Ok(())
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Turn {
     pub(super) input: Input,
     /// Inputs that the model has given no sign of having got.
     pub(super) untaken: Vec<InputId>,
+    /// What was said into it and may have to be taken back.
+    steers: Vec<Input>,
     /// Counts on over attempts and answers.
     pub(super) next_block: Block,
     pub(super) repetition: Repetition,
@@ -62,11 +64,24 @@ impl Turn {
     pub(super) fn new(input: Input) -> Self {
         Self {
             untaken: vec![input.input_id.clone()],
+            steers: Vec::new(),
             input,
             next_block: 0,
             repetition: Repetition::default(),
             malformed: 0,
             rounds: 0,
+        }
+    }
+
+    /// The vendor refused, for a limit: the input comes again, and is then taken again, with all that was said into the
+    /// turn unless something was already said to that.
+    pub(super) fn refused(&mut self) {
+        let has_run = self.next_block > 0 || self.rounds > 0;
+        let steers = self.steers.iter().filter(|_| !has_run);
+        for input in std::iter::once(&self.input).chain(steers) {
+            if !self.untaken.contains(&input.input_id) {
+                self.untaken.push(input.input_id.clone());
+            }
         }
     }
 }
@@ -76,6 +91,10 @@ impl Session {
     pub(super) async fn turn(&mut self, input: Input) -> Result<After, LinkClosed> {
         let mut turn = Turn::new(input);
         let played = self.play(&mut turn).await;
+        // The runtime gives them turns of their own.
+        for steer in turn.steers.iter().filter(|steer| turn.untaken.contains(&steer.input_id)) {
+            self.conversation.take_back(&item(steer));
+        }
         self.stage.clear();
         let (end, after) = match played {
             Ok(end) | Err(Halt::End(end)) => (end, After::Idle),
@@ -104,7 +123,8 @@ impl Session {
         loop {
             for steer in self.stage.take_steers() {
                 self.conversation.push(item(&steer));
-                turn.untaken.push(steer.input_id);
+                turn.untaken.push(steer.input_id.clone());
+                turn.steers.push(steer);
             }
             let answer = self.answer(turn).await?;
             if is_empty(&answer) {
