@@ -147,7 +147,8 @@ impl Builder {
 
     /// A tool of this program, for workers that have its capability and whose backend calls tools of ours: beside what
     /// the toolbox gives, and in place of a tool of the toolbox with the same name, which the session's log then says.
-    /// Leave is asked before each call as for every tool, unless it only looks. All sessions share it.
+    /// Leave is asked before each call as for every tool, unless it only looks. All sessions share it. It runs in the
+    /// program, so a profile's sandbox does not hold it.
     ///
     /// A capability `mcp:<name>` is there when a tool has it: no MCP server of that name is needed.
     ///
