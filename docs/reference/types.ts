@@ -81,6 +81,17 @@ export type ApprovalKind =
   /** A kind that this version does not know. */
   | "unknown";
 
+/** Who answers approvals. */
+export type ApprovalMode =
+  /** A person. */
+  | "ask"
+  /** The profile: everything is allowed. */
+  | "allow"
+  /** The profile: everything is denied. */
+  | "deny"
+  /** A mode that this version does not know. */
+  | "unknown";
+
 /** Whether an approval is still open. */
 export type ApprovalState =
   /** It waits for a decision. */
@@ -157,6 +168,40 @@ export interface AttentionReply {
   next: Digest;
   /** How many are left out above these bounds. */
   omitted?: number;
+}
+
+/** What a backend can do. */
+export interface BackendCapabilities {
+  /** Asks for leave before it acts. */
+  approvals: boolean;
+  /** Ends a turn and keeps the session. */
+  interrupt: boolean;
+  /** Continues a session of an earlier life. */
+  resume: boolean;
+  /** Takes an input into the running turn. Without it, such an input waits for the next one. */
+  steer: boolean;
+  /** Calls the server's tools: files, a shell, MCP servers. One without brings its own, or has none. */
+  tools: boolean;
+}
+
+/** A backend of the server. */
+export interface BackendSummary {
+  /** Whether a session could be started right now. */
+  available: boolean;
+  /** What it can do. */
+  capabilities: BackendCapabilities;
+  /** Its kind, e.g. `claude-pty`; several may be of one. */
+  kind: string;
+  /** What is missing for that, by name. */
+  missing: Array<string>;
+  /** Its name, by which profiles know it. */
+  name: string;
+}
+
+/** Answer to the list of backends. */
+export interface BackendsReply {
+  /** All of them, by name. */
+  backends: Array<BackendSummary>;
 }
 
 /**
@@ -1110,6 +1155,14 @@ export type Permission =
   /** The tool may not run; a question stays without an answer. */
   | "deny";
 
+/** How approvals of a profile's workers are answered. */
+export interface ProfileApproval {
+  /** Seconds that a person has; then it is denied. */
+  deadline_secs: number;
+  /** By whom. */
+  mode: ApprovalMode;
+}
+
 /** Which profile answers what runs. */
 export type ProfileSelector =
   /** The server's default profile. */
@@ -1128,6 +1181,36 @@ export type ProfileSelector =
     /** The name. */
     value: string;
   };
+
+/** A profile of the server. */
+export interface ProfileSummary {
+  /** How approvals are answered. */
+  approval: ProfileApproval;
+  /** The backend that executes its workers. */
+  backend: string;
+  /** What its workers may do at most. */
+  capabilities: Array<Capability>;
+  /** Whether it is the profile of requests that name none, and `builtin:coder`. */
+  default: boolean;
+  /** What ends its workers' turns, or keeps them from beginning another. */
+  limits: WorkerLimits;
+  /** What is missing for that, by name. */
+  missing: Array<string>;
+  /** The model; the backend's default when absent. */
+  model?: string | null;
+  /** Its name. */
+  name: string;
+  /** Whether a worker that asks for no less than the profile gives would be created right now. */
+  ready: boolean;
+  /** What is asked to hold the processes of the server's tools; what a session got is in its environment. */
+  sandbox: SandboxMode;
+}
+
+/** Answer to the list of profiles. */
+export interface ProfilesReply {
+  /** All of them, by name. */
+  profiles: Array<ProfileSummary>;
+}
 
 /** A question to a person, with the answers that the worker offers. */
 export interface Question {
@@ -1284,6 +1367,17 @@ export interface RuntimeSummary {
   /** Whether a create would be taken. */
   worker_creation_available: boolean;
 }
+
+/** What is asked to hold the processes of the server's tools. */
+export type SandboxMode =
+  /** What the host has. */
+  | "auto"
+  /** Landlock, or nothing is created. */
+  | "landlock"
+  /** Nothing. */
+  | "none"
+  /** A sandbox that this version does not know. */
+  | "unknown";
 
 /** A session is over, and this is all that is known of its end. */
 export interface SessionEnded {

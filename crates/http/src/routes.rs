@@ -10,7 +10,7 @@ mod workers;
 
 use axum::response::Response;
 use bytes::Bytes;
-use musher_protocol::{DiagnosticsReply, RuntimeReply, route::RouteId};
+use musher_protocol::{BackendsReply, DiagnosticsReply, ProfilesReply, RuntimeReply, route::RouteId};
 
 use crate::{call::Call, fault::Fault, reply};
 
@@ -24,6 +24,8 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Readyz => ready(call).await,
         RouteId::OpenApi => Ok(reply::raw(Bytes::from_static(OPEN_API))),
         RouteId::Runtime => runtime(call).await,
+        RouteId::Backends => Ok(backends(call).await),
+        RouteId::Profiles => Ok(profiles(call).await),
         RouteId::Diagnostics => Ok(diagnostics(&call)),
         RouteId::Attention => attention::list(call).await,
         RouteId::ListWorkers => workers::list(call).await,
@@ -54,6 +56,14 @@ async fn ready(call: Call) -> Result<Response, Fault> {
 async fn runtime(call: Call) -> Result<Response, Fault> {
     let runtime = call.adapter.runtime.summary().await?;
     Ok(reply::json(&RuntimeReply { runtime }))
+}
+
+async fn backends(call: Call) -> Response {
+    reply::json(&BackendsReply { backends: call.adapter.runtime.list_backends().await })
+}
+
+async fn profiles(call: Call) -> Response {
+    reply::json(&ProfilesReply { profiles: call.adapter.runtime.list_profiles().await })
 }
 
 fn diagnostics(call: &Call) -> Response {

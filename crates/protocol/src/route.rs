@@ -3,10 +3,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AckReply, ApprovalsReply, AttentionQuery, AttentionReply, CommandRequest, CreateWorker, DecisionReply,
-    DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply, InputAckReply,
-    InputRequest, ListWorkersQuery, ObserveQuery, RuntimeReply, StopRequest, TranscriptQuery,
-    TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
+    AckReply, ApprovalsReply, AttentionQuery, AttentionReply, BackendsReply, CommandRequest, CreateWorker,
+    DecisionReply, DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply,
+    InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfilesReply, RuntimeReply, StopRequest,
+    TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -20,6 +20,10 @@ pub enum RouteId {
     OpenApi,
     /// The runtime's summary.
     Runtime,
+    /// The backends.
+    Backends,
+    /// The profiles.
+    Profiles,
     /// What the runtime itself has to report.
     Diagnostics,
     /// What waits for a person.
@@ -306,6 +310,18 @@ pub const ROUTES: &[Route] = &[
             ReplyBody::Json(wire::<RuntimeReply>()),
         )
     },
+    get(
+        RouteId::Backends,
+        "/v1/backends",
+        "Lists backends, and what is missing where one cannot run here.",
+        ReplyBody::Json(wire::<BackendsReply>()),
+    ),
+    get(
+        RouteId::Profiles,
+        "/v1/profiles",
+        "Lists profiles, and what is missing where a worker of one cannot be created.",
+        ReplyBody::Json(wire::<ProfilesReply>()),
+    ),
     get(
         RouteId::Diagnostics,
         "/v1/diagnostics",

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// A key for a vendor. Nobody sees its value: not in logs, errors or events, and not in `Debug`.
 #[derive(Clone)]
 pub struct ApiKey {
+    /// As it stands between backticks.
     name: String,
     value: Option<SecretString>,
 }
@@ -25,7 +26,7 @@ impl ApiKey {
             let value = env::var(name).ok().filter(|value| !value.trim().is_empty())?;
             Some(Self::new(name, value.trim().to_owned().into()))
         });
-        found.unwrap_or_else(|| Self { name: names.join(" or "), value: None })
+        found.unwrap_or_else(|| Self { name: names.join("` or `"), value: None })
     }
 
     /// What is missing, for a person.
@@ -86,7 +87,7 @@ mod tests {
         let header = key.header("Bearer ").unwrap();
         assert_eq!(header.expose_secret(), "Bearer sk-secret");
         let absent = ApiKey::from_environment(&["MUSHER_NO_SUCH_KEY", "MUSHER_NOR_THIS"]);
-        assert_eq!(absent.missing().as_deref(), Some("variable `MUSHER_NO_SUCH_KEY or MUSHER_NOR_THIS`"));
+        assert_eq!(absent.missing().as_deref(), Some("variable `MUSHER_NO_SUCH_KEY` or `MUSHER_NOR_THIS`"));
         assert!(absent.header("").is_none());
     }
 }

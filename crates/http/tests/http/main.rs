@@ -10,6 +10,7 @@ mod embedded;
 mod errors;
 mod many;
 mod observe;
+mod offering;
 mod pages;
 mod sse;
 mod walls;
