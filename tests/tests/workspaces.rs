@@ -1,6 +1,7 @@
 //! Workspaces with real repositories, behind the built binary.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 
 use std::{
     fs,
@@ -10,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Answer, Client, Home, PATIENCE};
+use musher_e2e::{Answer, Client, Fleet, Home, PATIENCE};
 use musher_protocol::{Envelope, Payload};
 use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
 use musher_testkit::repository::{Repository, commit_in, git_in};
@@ -260,4 +261,105 @@ async fn what_was_merged_goes_with_its_worker() {
     repository.git(&["merge", "--quiet", &format!("musher/{worker}")]);
     assert_eq!(delete(&client, &worker, "").await.status, 204);
     assert_eq!((repository.branches(), repository.n_worktrees()), (vec!["main".to_owned()], 0));
+}
+
+/// What the log says of setups.
+fn setups(log: &[Envelope]) -> Vec<(String, String)> {
+    let told = log.iter().filter_map(|event| {
+        let Payload::Diagnostic { code, message } = &event.payload else { return None };
+        code.starts_with("workspace.").then(|| (code.clone(), message.clone()))
+    });
+    told.collect()
+}
+
+/// Without the time that it took.
+fn timeless(message: &str) -> String {
+    let (before, after) = message.split_once(", after ").unwrap();
+    format!("{before}:{}", after.split_once(" s").unwrap().1)
+}
+
+#[tokio::test]
+async fn a_new_worktree_is_set_up_once() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let workspace = r#"
+        isolation = "worktree"
+        setup = "echo $GREETING; basename $PWD; (echo x >> ../outside) 2>/dev/null; echo built > built; echo once >> src/lib.txt"
+        pass_env = ["GREETING"]
+        "#;
+    let home = home(api.url(), &repository.path(), workspace).env("GREETING", "hello");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    assert_eq!(setups(&client.log(&worker).await), [], "before the first session");
+    assert_eq!(turn(&client, &worker, "cat built; echo $GREETING").await, "built\nhello\n");
+    let told = setups(&client.log(&worker).await);
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "workspace.set_up"));
+    let outside = directory(&home, &worker).with_file_name("outside");
+    let expected = "the setup of workspace `shop` ended with exit code 0:\nhello\nshop\n";
+    assert_eq!(timeless(&told[0].1), expected);
+    assert_ne!(outside.exists(), is_confined(&client, &worker).await);
+
+    server.kill().await;
+    let server = home.start().await;
+    let client = server.client();
+    assert_eq!(turn(&client, &worker, "grep -c once src/lib.txt").await, "1\n");
+    assert_eq!(setups(&client.log(&worker).await).len(), 1);
+}
+
+#[tokio::test]
+async fn a_setup_that_fails_fails_the_turn_and_is_tried_again() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let fixed = repository.path().join("fixed");
+    let workspace =
+        format!("isolation = \"worktree\"\nsetup = \"echo installing; test -e {}\"", fixed.display());
+    let home = home(api.url(), &repository.path(), &workspace);
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    client.say(&worker, "true").await;
+    let outcome = client.idle(&worker).await["outcome"].clone();
+    let error = json!({
+        "code": "setup_failed",
+        "message": "the setup of workspace `shop` ended with exit code 1; its output is in the log",
+    });
+    assert_eq!((&outcome["outcome"], &outcome["error"]), (&json!("failed"), &error));
+    let told = setups(&client.log(&worker).await);
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "workspace.setup_failed"));
+    assert!(told[0].1.ends_with(" s\ninstalling\n"), "{told:?}");
+    assert_eq!(api.requests().len(), 0, "no model was asked");
+
+    fs::write(fixed, "").unwrap();
+    assert_eq!(turn(&client, &worker, "echo works").await, "works\n");
+}
+
+#[tokio::test]
+async fn a_setup_that_is_cut_off_leaves_nothing_and_runs_again() {
+    let (api, repository, fleet) = (obedient().await, Repository::new(), Fleet::new());
+    let begun = repository.path().join("begun");
+    let workspace = format!(
+        "isolation = \"worktree\"\nsetup = \"export {}; test -e {} || exec sleep 600\"",
+        fleet.env().replace(" = ", "=").replace('"', "'"),
+        begun.display()
+    );
+    let home = home(api.url(), &repository.path(), &workspace);
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    client.say(&worker, "true").await;
+    fleet.shows("sleep 600").await;
+    let interrupted = client.post(&format!("/v1/workers/{worker}/interrupt"), &json!({})).await.good();
+    assert_eq!(interrupted["ack"]["status"], "running");
+    assert_eq!(client.idle(&worker).await["outcome"]["outcome"], "interrupted");
+    assert_eq!(fleet.alive(), Vec::<String>::new());
+
+    client.say(&worker, "echo works").await;
+    fleet.shows("sleep 600").await;
+    server.kill().await;
+    fs::write(begun, "").unwrap();
+    let server = home.start().await;
+    let client = server.client();
+    // The input that was not taken up is delivered again.
+    assert_eq!(client.idle(&worker).await["outcome"]["text"], "works\n");
+    assert_eq!(fleet.alive(), Vec::<String>::new());
+    assert_eq!(setups(&client.log(&worker).await).len(), 1);
 }

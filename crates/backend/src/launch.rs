@@ -22,6 +22,8 @@ pub struct Launch {
     pub working_dir: PathBuf,
     /// Where processes of the worker's tools may write besides ([`crate::Workbench::writable`]).
     pub writable: Vec<PathBuf>,
+    /// Variables of the host's that the worker's processes get, too, where the host has them.
+    pub pass_env: Vec<String>,
     /// A private directory for temporary files, removed when nothing of the session runs any more; the host's is
     /// used when absent.
     pub temporary: Option<PathBuf>,
@@ -77,6 +79,7 @@ impl Launch {
             marker,
             working_dir,
             writable: Vec::new(),
+            pass_env: Vec::new(),
             temporary: None,
             instructions: None,
             model: None,

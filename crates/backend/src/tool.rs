@@ -166,6 +166,8 @@ pub struct Workbench {
     /// Where processes of tools may write besides, such as the parts of a repository that belong to its worktree: absolute,
     /// without links, and there; one that goes is made again.
     pub writable: Vec<PathBuf>,
+    /// Variables of the host's that processes of tools get, too, where the host has them.
+    pub pass_env: Vec<String>,
     /// What the worker may do.
     pub capabilities: BTreeSet<Capability>,
     /// What is to hold processes that a model commands.

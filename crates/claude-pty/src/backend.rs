@@ -53,7 +53,7 @@ impl Backend for ClaudePty {
     }
 
     async fn availability(&self) -> Availability {
-        let environment = match invocation::environment(&self.options, None) {
+        let environment = match invocation::environment(&self.options, None, &[]) {
             Ok(environment) => environment,
             Err(error) => return Availability::Missing(vec![format!("{error}: see backends.claude-pty")]),
         };

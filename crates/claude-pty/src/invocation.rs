@@ -55,7 +55,8 @@ impl Invocation {
     /// program's.
     pub(crate) fn new(options: &ClaudeOptions, launch: &Launch) -> Result<Self, BackendError> {
         let invalid = |error| BackendError::new("options_invalid", "read the options of claude-pty", error);
-        let mut environment = environment(options, launch.temporary.as_deref()).map_err(invalid)?;
+        let mut environment =
+            environment(options, launch.temporary.as_deref(), &launch.pass_env).map_err(invalid)?;
         if !launch.background {
             environment.set(NO_BACKGROUND, "1").map_err(invalid)?;
         }
@@ -94,7 +95,11 @@ impl Invocation {
 
 /// The program's environment, built from empty: later layers replace earlier ones. The program puts its sockets and
 /// what its tools print into `TMPDIR`, and hands that on to them.
-pub(crate) fn environment(options: &ClaudeOptions, temporary: Option<&Path>) -> Result<Environment, Error> {
+pub(crate) fn environment(
+    options: &ClaudeOptions,
+    temporary: Option<&Path>,
+    pass_env: &[String],
+) -> Result<Environment, Error> {
     let mut environment = Environment::base();
     if let Some(directory) = temporary {
         environment.set("TMPDIR", directory)?;
@@ -107,7 +112,7 @@ pub(crate) fn environment(options: &ClaudeOptions, temporary: Option<&Path>) -> 
             environment.set(name, limit.as_millis().to_string())?;
         }
     }
-    for name in &options.pass_env {
+    for name in options.pass_env.iter().chain(pass_env) {
         environment.pass(name)?;
     }
     for (name, value) in &options.env {

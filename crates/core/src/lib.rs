@@ -57,6 +57,7 @@ mod body;
 mod frame;
 mod ring;
 mod session;
+mod setup;
 mod task;
 mod temporary;
 mod tools;

@@ -1,19 +1,23 @@
 //! A running session, as the worker's task drives it: reports first, then its end, then a look for what is left.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{
-    Backend, BackendError, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, Sandbox, SessionOutcome,
-    ToolDiagnostic, Toolkit, Workbench,
+    Backend, BackendError, Cancellation, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, Sandbox,
+    SessionOutcome, ToolDiagnostic, Toolkit, Workbench,
 };
 use musher_process::{Marker, Scope, Sweep};
 use musher_protocol::{Survivor, TurnError};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, watch},
     task::{JoinError, JoinSet},
 };
 
-use crate::{temporary, tools::Tools};
+use crate::{
+    setup::{Prepared, Setup},
+    temporary,
+    tools::Tools,
+};
 
 /// How long processes that a backend left behind may resist before they count as survivors.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
@@ -24,8 +28,8 @@ pub(crate) struct Session {
     commands: mpsc::Sender<Command>,
     reports: mpsc::Receiver<Report>,
     reports_are_over: bool,
-    /// Dropped, it ends a session whose tools are still being prepared; later nobody hears it.
-    preparation: Option<oneshot::Sender<Infallible>>,
+    /// Ends what comes before the backend runs; it listens to no commands.
+    canceled: watch::Sender<bool>,
     run: JoinSet<Result<SessionOutcome, BackendError>>,
     outcome: Option<Result<SessionOutcome, TurnError>>,
     marker: Marker,
@@ -55,16 +59,23 @@ impl Session {
         launch: Launch,
         marker: Marker,
         equipment: Option<Equipment>,
+        setups: Vec<Setup>,
     ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
-        let (preparation, unwanted) = oneshot::channel();
         let mut run = JoinSet::new();
+        let (canceled, mut cancellation) = Cancellation::pair();
         run.spawn(async move {
+            for setup in setups {
+                match setup.run(&launch, &link, cancellation.clone()).await? {
+                    Prepared::Ready => {}
+                    Prepared::Canceled => return Ok(SessionOutcome::ended()),
+                }
+            }
             let launch = match equipment {
                 Some(equipment) => tokio::select! {
                     biased;
-                    _ = unwanted => return Ok(SessionOutcome::ended()),
+                    () = cancellation.comes() => return Ok(SessionOutcome::ended()),
                     launch = equip(launch, equipment, &link) => launch?,
                 },
                 None => launch,
@@ -75,7 +86,7 @@ impl Session {
             commands,
             reports,
             reports_are_over: false,
-            preparation: Some(preparation),
+            canceled,
             run,
             outcome: None,
             marker,
@@ -90,8 +101,10 @@ impl Session {
     /// ends a turn or a session ends one whose tools are still being prepared: it has no other turn, and the next input
     /// begins a session that knows what was said to this one.
     pub(crate) fn tell(&mut self, command: Command) {
-        match command {
-            Command::Interrupt | Command::End { .. } => self.preparation = None,
+        match &command {
+            Command::Interrupt | Command::End { .. } => {
+                self.canceled.send_replace(true);
+            }
             Command::Input(_) | Command::Steer(_) | Command::Decision(_) => {}
         }
         match self.commands.try_send(command) {
@@ -148,6 +161,7 @@ async fn equip(
         working_dir: launch.working_dir.clone(),
         temporary: launch.temporary.clone(),
         writable: launch.writable.clone(),
+        pass_env: launch.pass_env.clone(),
         capabilities: launch.capabilities.clone(),
         sandbox,
     };

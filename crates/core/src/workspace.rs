@@ -26,21 +26,26 @@ pub struct Workspace {
     pub children: bool,
     /// How its workers are kept apart.
     pub isolation: WorkspaceIsolation,
+    /// Variables of the host's that processes of its workers get, too; one that the host does not have is left out.
+    pub pass_env: Vec<String>,
 }
 
 /// How workers of a workspace are kept apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkspaceIsolation {
     /// Not at all: they work in the directory itself.
     Direct,
     /// Each has a git worktree of its own, on a branch of its own, from what is checked out in the directory.
-    Worktree,
+    Worktree {
+        /// What a shell does in a new worktree before its worker's first session, until it has succeeded once.
+        setup: Option<String>,
+    },
 }
 
 impl From<PathBuf> for Workspace {
     /// A directory that workers work in themselves.
     fn from(path: PathBuf) -> Self {
-        Self { path, children: false, isolation: WorkspaceIsolation::Direct }
+        Self { path, children: false, isolation: WorkspaceIsolation::Direct, pass_env: Vec::new() }
     }
 }
 
@@ -54,6 +59,7 @@ pub(crate) struct Wanted {
     /// The one directly below it that is meant.
     pub(crate) child: Option<String>,
     pub(crate) isolation: WorkspaceIsolation,
+    pub(crate) pass_env: Vec<String>,
 }
 
 /// Where a worker works, of a workspace of its.
@@ -64,6 +70,12 @@ pub(crate) struct Workplace {
     /// Its worktree, by the number of its place among the worker's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) worktree: Option<usize>,
+    /// What is to be done in the worktree first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) setup: Option<String>,
+    /// Variables of the host's that processes of the worker get, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pass_env: Vec<String>,
 }
 
 /// Why a worker cannot have a workspace.
@@ -109,14 +121,18 @@ pub(crate) fn wanted<'a>(
     known: impl Fn(&str) -> Option<&'a Workspace>,
     WorkspaceRef { name, reference }: WorkspaceRef,
 ) -> Result<Wanted, String> {
-    if let Some(Workspace { path, isolation, .. }) = known(&reference) {
-        return Ok(Wanted { name, root: path.clone(), child: None, isolation: *isolation, reference });
+    let meant = |workspace: &Workspace, child, name, reference| {
+        let Workspace { path, isolation, pass_env, .. } = workspace.clone();
+        Wanted { name, reference, root: path, child, isolation, pass_env }
+    };
+    if let Some(workspace) = known(&reference) {
+        return Ok(meant(workspace, None, name, reference));
     }
     let parts = reference.rsplit_once('/').map(|(parent, child)| (known(parent), parent, child));
     match parts {
-        Some((Some(Workspace { path, children: true, isolation }), _, child)) if is_child(child) => {
+        Some((Some(workspace), _, child)) if workspace.children && is_child(child) => {
             let child = Some(child.to_owned());
-            Ok(Wanted { name, root: path.clone(), child, isolation: *isolation, reference })
+            Ok(meant(workspace, child, name, reference))
         }
         Some((Some(Workspace { children: true, .. }), parent, child)) => {
             Err(format!("`{child}` is no name of a directory directly below workspace `{parent}`"))
@@ -176,7 +192,7 @@ impl Desk {
 
     /// Gets a worker what it wants. What was made before something failed is for [`Desk::give_back`].
     pub(crate) async fn get(&self, worker: &WorkerId, n: usize, wanted: Wanted) -> Result<Had, NotHad> {
-        let Wanted { name, reference, root, child, isolation } = wanted;
+        let Wanted { name, reference, root, child, isolation, pass_env } = wanted;
         let found = tokio::task::spawn_blocking(move || find(&root, child)).await;
         let (path, repository) =
             found.unwrap_or_else(|error| Err(NotHad::io("find a workspace")(error.into())))?;
@@ -194,9 +210,10 @@ impl Desk {
                     branch: None,
                     base_commit,
                 };
-                Ok(Had { shown, workplace: Workplace { directory: path, worktree: None } })
+                let workplace = Workplace { directory: path, worktree: None, setup: None, pass_env };
+                Ok(Had { shown, workplace })
             }
-            WorkspaceIsolation::Worktree => {
+            WorkspaceIsolation::Worktree { setup } => {
                 let repository = repository.ok_or(NotHad::Missing("a git repository"))?;
                 let (worktree, directory) =
                     self.grow(worker, n, reference.clone(), &path, &repository).await?;
@@ -207,7 +224,8 @@ impl Desk {
                     branch: Some(worktree.record.branch()),
                     base_commit: Some(worktree.record.base_commit),
                 };
-                Ok(Had { shown, workplace: Workplace { directory, worktree: Some(n) } })
+                let workplace = Workplace { directory, worktree: Some(n), setup, pass_env };
+                Ok(Had { shown, workplace })
             }
         }
     }

@@ -32,6 +32,10 @@ const WRITTEN: &str = "worktree.json.new";
 /// A file that says that it goes when it has no worker: from the beginning until its worker is there, and from when its
 /// removal was decided.
 const GOES: &str = "goes";
+/// A file that says that the workspace's setup has succeeded in it.
+const SET_UP: &str = "set-up";
+/// A directory for temporary files of the setup.
+const TEMPORARY: &str = "tmp";
 /// Where branches of workers are, among a repository's references.
 const BRANCHES: &str = "refs/heads/musher";
 /// No value: what a reference is before it is created.
@@ -191,6 +195,27 @@ impl Worktree {
         self.place.join(GOES).exists()
     }
 
+    /// Says, durably, that the workspace's setup has succeeded. Blocks.
+    pub(crate) fn mark_as_set_up(&self) -> io::Result<()> {
+        File::create(self.place.join(SET_UP))?.sync_all()?;
+        File::open(&self.place)?.sync_all()
+    }
+
+    /// Whether the workspace's setup has succeeded. Blocks.
+    pub(crate) fn is_set_up(&self) -> bool {
+        self.place.join(SET_UP).exists()
+    }
+
+    /// Whether it is the one of this number among its worker's.
+    pub(crate) fn is_number(&self, n: usize) -> bool {
+        self.place.file_name() == Some(n.to_string().as_ref())
+    }
+
+    /// Where a setup without a directory for temporary files may have one.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.place.join(TEMPORARY)
+    }
+
     /// Removes all of it, whatever is in it: files, then what the repository has of it, then its record. A branch that
     /// somebody else has checked out stays. What fails can be tried again.
     pub(crate) async fn remove(&self, view: Option<&View>) -> Result<(), GitError> {
@@ -222,7 +247,8 @@ impl Worktree {
 
 /// Removes a place that holds no worktree. Blocks.
 pub(crate) fn remove_place(place: &Path) -> io::Result<()> {
-    for name in [WRITTEN, RECORD, GOES] {
+    temporary::remove_all(&place.join(TEMPORARY))?;
+    for name in [WRITTEN, SET_UP, RECORD, GOES] {
         match fs::remove_file(place.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,

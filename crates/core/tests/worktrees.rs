@@ -44,7 +44,8 @@ impl World {
     }
 
     async fn runtime_with(&self, path: PathBuf, has_place: bool) -> Runtime {
-        let shop = Workspace { path, children: false, isolation: WorkspaceIsolation::Worktree };
+        let isolation = WorkspaceIsolation::Worktree { setup: None };
+        let shop = Workspace { path, children: false, isolation, pass_env: Vec::new() };
         let builder = Runtime::builder(MemoryStore::new())
             .backend("scripted", Scripted)
             .profile("echo", Profile::of("scripted"))

@@ -279,9 +279,7 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 #[cfg(test)]
 mod tests {
     use musher_backend::Sandbox;
-    use musher_core::{
-        ApprovalMode, ApprovalPolicy, Limits, OnRestart, Workspace as WorkspaceConfig, WorkspaceIsolation,
-    };
+    use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, WorkspaceIsolation};
     use musher_openai_api::Dialect;
     use musher_protocol::Capability;
 
@@ -378,6 +376,8 @@ mod tests {
             [workspaces.here]
             path = "."
             isolation = "worktree"
+            setup = "npm ci"
+            pass_env = ["NPM_TOKEN"]
             [[tokens]]
             name = "ci"
             sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -440,8 +440,15 @@ mod tests {
         );
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
         assert_eq!(config.profiles["local"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
-        let WorkspaceConfig { path, children, isolation } = &config.workspaces["here"];
-        assert_eq!((path.is_absolute(), *children, *isolation), (true, false, WorkspaceIsolation::Worktree));
+        let here = &config.workspaces["here"];
+        let setup = Some("npm ci".to_owned());
+        let expected = Workspace {
+            path: here.path.clone(),
+            children: false,
+            isolation: WorkspaceIsolation::Worktree { setup },
+            pass_env: vec!["NPM_TOKEN".to_owned()],
+        };
+        assert_eq!((here, here.path.is_absolute()), (&expected, true));
         assert!(
             claude
                 .record
@@ -605,6 +612,14 @@ mod tests {
             (
                 "[workspaces.w]\npath = \"nowhere\"\n",
                 "config DIR/musher.toml: line 2: workspaces.w.path: no directory DIR/nowhere",
+            ),
+            (
+                "[workspaces.w]\npath = \".\"\nsetup = \"make\"\n",
+                "config DIR/musher.toml: line 3: workspaces.w.setup: only a new worktree is set up: `isolation = \"worktree\"`",
+            ),
+            (
+                "[workspaces.w]\npath = \".\"\npass_env = [\"A-B\"]\n",
+                "config DIR/musher.toml: line 3: workspaces.w.pass_env: `A-B` is not a portable variable name",
             ),
             (
                 "[[tokens]]\nname = \"ci\"\nsha256 = \"AB\"\nscopes = []\n",

@@ -42,6 +42,7 @@
 //!     working_dir: directory.path().to_owned(),
 //!     temporary: None,
 //!     writable: vec![],
+//!     pass_env: vec![],
 //!     capabilities: [Capability::Read, Capability::Write].into(),
 //!     sandbox: Sandbox::Auto,
 //! };

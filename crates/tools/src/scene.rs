@@ -46,19 +46,24 @@ impl Scene {
         Self::with(set, capabilities, writable, None).await
     }
 
-    /// The same with a directory for temporary files, which is there.
+    /// A session whose workspace declares variables.
+    pub(crate) async fn passing(pass_env: &[&str]) -> Self {
+        Self::open(ToolSet::workspace(), &["shell"], &[], None, Sandbox::Auto, pass_env).await
+    }
+
+    /// One with a directory for temporary files, which is there.
     pub(crate) async fn with(
         set: ToolSet,
         capabilities: &[&str],
         writable: &[&str],
         temporary: Option<PathBuf>,
     ) -> Self {
-        Self::open(set, capabilities, writable, temporary, Sandbox::Auto).await
+        Self::open(set, capabilities, writable, temporary, Sandbox::Auto, &[]).await
     }
 
     /// A session with a shell in this sandbox.
     pub(crate) async fn held_by(sandbox: Sandbox) -> Self {
-        Self::open(ToolSet::workspace(), &["shell"], &[], None, sandbox).await
+        Self::open(ToolSet::workspace(), &["shell"], &[], None, sandbox, &[]).await
     }
 
     async fn open(
@@ -67,6 +72,7 @@ impl Scene {
         writable: &[&str],
         temporary: Option<PathBuf>,
         sandbox: Sandbox,
+        pass_env: &[&str],
     ) -> Self {
         let outside = tempfile::tempdir().unwrap();
         fs::create_dir(outside.path().join("workspace")).unwrap();
@@ -81,6 +87,7 @@ impl Scene {
             working_dir: outside.path().join("workspace"),
             temporary,
             writable,
+            pass_env: pass_env.iter().map(|name| (*name).to_owned()).collect(),
             capabilities: capabilities
                 .iter()
                 .map(|name| name.parse::<Capability>().unwrap())

@@ -102,7 +102,12 @@ impl ToolSet {
         writable.extend(bench.writable.iter().cloned());
         let level = Level::of(bench.sandbox, writable).map_err(failed("set up the shell"))?;
         let given = bench.writable.clone();
-        Shell::new(self.environment.clone(), bench.working_dir.clone(), marker, level, given, scratch)
+        let mut environment = self.environment.clone();
+        for name in &bench.pass_env {
+            // What the host does not have the command does not get.
+            let _is_there = environment.pass(name).map_err(failed("set up the shell"))?;
+        }
+        Shell::new(environment, bench.working_dir.clone(), marker, level, given, scratch)
             .map_err(failed("set up the shell"))
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use musher_backend::Resume;
 use musher_protocol::WorkerId;
 
@@ -61,13 +63,27 @@ fn what_cannot_be_used_is_named() {
 fn the_options_have_the_last_word_about_the_environment() {
     let env = [("DISABLE_TELEMETRY".to_owned(), "0".to_owned()), ("KEY".to_owned(), "k".to_owned())].into();
     let pass_env = vec!["CARGO_MANIFEST_DIR".to_owned(), "MUSHER_NO_SUCH_VARIABLE".to_owned()];
-    let environment = environment(&ClaudeOptions { env, pass_env, ..options() }, None).unwrap();
+    let environment = environment(&ClaudeOptions { env, pass_env, ..options() }, None, &[]).unwrap();
     let value = |name| environment.get(name).map(|value| value.to_str().unwrap());
     assert_eq!(value("DISABLE_TELEMETRY"), Some("0"));
     assert_eq!(value("DISABLE_AUTOUPDATER"), Some("1"));
     assert_eq!(value("KEY"), Some("k"));
     assert_eq!(value("CARGO_MANIFEST_DIR"), Some(env!("CARGO_MANIFEST_DIR")));
     assert_eq!(value("CARGO_PKG_NAME"), None);
+}
+
+#[test]
+fn the_workspace_declares_variables_that_the_options_may_replace() {
+    let given = |env: BTreeMap<String, String>| {
+        let pass_env = vec!["CARGO_PKG_NAME".to_owned(), "MUSHER_NO_SUCH_VARIABLE".to_owned()];
+        let launch = Launch { pass_env, ..launch() };
+        let invocation = Invocation::new(&ClaudeOptions { env, ..options() }, &launch).unwrap();
+        let environment = invocation.command.environment;
+        environment.get("CARGO_PKG_NAME").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(given(BTreeMap::new()).as_deref(), Some(env!("CARGO_PKG_NAME")));
+    let env = BTreeMap::from([("CARGO_PKG_NAME".to_owned(), "mine".to_owned())]);
+    assert_eq!(given(env).as_deref(), Some("mine"));
 }
 
 #[test]

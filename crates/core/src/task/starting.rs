@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use musher_backend::{Launch, Resume};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
 use serde_json::json;
+use tokio::task;
 
 use super::{Parts, Task, history::History};
 use crate::{
@@ -13,8 +14,10 @@ use crate::{
     machine::Beginning,
     profile::WorkerSpec,
     session::{Equipment, Session},
+    setup::Setup,
     store::{Start, Store, StoreError},
-    workspace::Desk,
+    workspace::{Desk, Workplace},
+    worktree::Worktree,
 };
 
 /// The diagnostic of a session that could not have a temporary directory of its own.
@@ -67,11 +70,14 @@ impl Task {
                 None
             }
         });
+        let Grounds { writable, setups } = Grounds::of(desk, worker, spec).await;
+        let pass_env = spec.workplaces.iter().flat_map(|workplace| workplace.pass_env.clone()).collect();
         let launch = Launch {
             worker_id: worker.clone(),
             marker: marker.to_string(),
             working_dir: spec.working_dir.clone(),
-            writable: shared_parts(desk, worker, spec).await,
+            writable,
+            pass_env,
             temporary,
             instructions: spec.instructions(),
             model: spec.profile.model.clone(),
@@ -88,26 +94,48 @@ impl Task {
         let equipment = capabilities
             .tools
             .then(|| Equipment { tools: self.parts.tools.clone(), sandbox: spec.profile.sandbox });
-        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), equipment));
+        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), equipment, setups));
         Ok(())
     }
 }
 
-/// The parts of repositories that belong to the worker's worktrees.
-async fn shared_parts(desk: &Desk, worker: &WorkerId, spec: &WorkerSpec) -> Vec<PathBuf> {
-    if spec.workplaces.iter().all(|workplace| workplace.worktree.is_none()) {
-        return Vec::new();
-    }
-    let worktrees = match desk.worktrees_of(worker).await {
-        Ok(worktrees) => worktrees,
-        Err(error) => {
-            // It can work there without committing anything.
-            tracing::error!(%error, "find the worktrees of a worker");
-            return Vec::new();
+/// What a session needs of the worker's worktrees.
+#[derive(Default)]
+struct Grounds {
+    /// The parts of repositories that belong to them.
+    writable: Vec<PathBuf>,
+    /// What is still to be done in them.
+    setups: Vec<Setup>,
+}
+
+impl Grounds {
+    async fn of(desk: &Desk, worker: &WorkerId, spec: &WorkerSpec) -> Self {
+        if spec.workplaces.iter().all(|workplace| workplace.worktree.is_none()) {
+            return Self::default();
         }
-    };
-    let parts = move || worktrees.iter().flat_map(|worktree| worktree.record.shared_parts()).collect();
-    tokio::task::spawn_blocking(parts).await.unwrap_or_default()
+        let worktrees = match desk.worktrees_of(worker).await {
+            Ok(worktrees) => worktrees,
+            Err(error) => {
+                // The session finds out what of them is there.
+                tracing::error!(%error, "find the worktrees of a worker");
+                return Self::default();
+            }
+        };
+        let workplaces = spec.workplaces.clone();
+        task::spawn_blocking(move || Self::in_worktrees(&worktrees, &workplaces)).await.unwrap_or_default()
+    }
+
+    fn in_worktrees(worktrees: &[Worktree], workplaces: &[Workplace]) -> Self {
+        let writable = worktrees.iter().flat_map(|worktree| worktree.record.shared_parts()).collect();
+        let setup = |workplace: &Workplace| {
+            let worktree =
+                worktrees.iter().find(|found| workplace.worktree.is_some_and(|n| found.is_number(n)))?;
+            let command = workplace.setup.clone().filter(|_| !worktree.is_set_up())?;
+            let (pass_env, directory) = (workplace.pass_env.clone(), workplace.directory.clone());
+            Some(Setup { command, pass_env, worktree: worktree.clone(), directory })
+        };
+        Self { writable, setups: workplaces.iter().filter_map(setup).collect() }
+    }
 }
 
 /// What the creator said to tell a new session, then the newest of so many entries but for those that are told it

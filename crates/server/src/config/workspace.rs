@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use musher_core::{Workspace, WorkspaceIsolation};
+use musher_process::Environment;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -11,6 +12,11 @@ pub(super) struct WorkspaceTable {
     path: PathBuf,
     #[serde(default)]
     isolation: IsolationKey,
+    /// A command for a new worktree.
+    setup: Option<String>,
+    /// Variables of the server that processes in it get, too.
+    #[serde(default)]
+    pass_env: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -24,11 +30,26 @@ enum IsolationKey {
 impl WorkspaceTable {
     /// The workspace; what is wrong comes with its key.
     pub(super) fn resolve(self, directory: &Path) -> Result<Workspace, (&'static str, String)> {
-        let isolation = match self.isolation {
-            IsolationKey::Direct => WorkspaceIsolation::Direct,
-            IsolationKey::Worktree => WorkspaceIsolation::Worktree,
+        let isolation = match (self.isolation, self.setup) {
+            (IsolationKey::Direct, None) => WorkspaceIsolation::Direct,
+            (IsolationKey::Direct, Some(_)) => {
+                return Err((
+                    "setup",
+                    "only a new worktree is set up: `isolation = \"worktree\"`".to_owned(),
+                ));
+            }
+            (IsolationKey::Worktree, Some(setup)) if setup.trim().is_empty() => {
+                return Err(("setup", "a command needs words".to_owned()));
+            }
+            (IsolationKey::Worktree, setup) => WorkspaceIsolation::Worktree { setup },
         };
-        Ok(Workspace { path: existing(directory, &self.path)?, children: false, isolation })
+        let mut environment = Environment::empty();
+        for name in &self.pass_env {
+            // One that the server does not have is one that the processes do not get.
+            let _is_there = environment.pass(name).map_err(|error| ("pass_env", error.to_string()))?;
+        }
+        let path = existing(directory, &self.path)?;
+        Ok(Workspace { path, children: false, isolation, pass_env: self.pass_env })
     }
 }
 

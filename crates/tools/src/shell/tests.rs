@@ -213,6 +213,14 @@ async fn the_sandbox_holds_and_says_its_name() {
 }
 
 #[tokio::test]
+async fn a_command_has_the_variables_that_its_workspace_declares() {
+    let scene = Scene::passing(&["CARGO_MANIFEST_DIR", "MUSHER_NO_SUCH_VARIABLE"]).await;
+    let told = scene.ok("shell", json!({"command": "echo $CARGO_MANIFEST_DIR; env"})).await;
+    let expected = env!("CARGO_MANIFEST_DIR");
+    assert!(told.starts_with(expected) && !told.contains("MUSHER_NO_SUCH"), "{told}");
+}
+
+#[tokio::test]
 async fn what_a_worktree_needs_of_its_repository_may_be_written() {
     let scene = Scene::beside(ToolSet::workspace(), &["shell"], &["objects"]).await;
     scene.ok("shell", json!({"command": "echo x > ../objects/a"})).await;
