@@ -1,7 +1,6 @@
 //! Workspaces with real repositories, behind the built binary.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 
 use std::{
     fs,
@@ -362,4 +361,45 @@ async fn a_setup_that_is_cut_off_leaves_nothing_and_runs_again() {
     assert_eq!(client.idle(&worker).await["outcome"]["text"], "works\n");
     assert_eq!(fleet.alive(), Vec::<String>::new());
     assert_eq!(setups(&client.log(&worker).await).len(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_works_in_a_directory_below_and_in_no_other() {
+    let (api, stories) = (obedient().await, tempfile::tempdir().unwrap());
+    for name in ["story-1", "story-2"] {
+        fs::create_dir(stories.path().join(name)).unwrap();
+        fs::write(stories.path().join(name).join("name"), name).unwrap();
+    }
+    fs::write(stories.path().join("file"), "").unwrap();
+    std::os::unix::fs::symlink(stories.path().join("story-1"), stories.path().join("link")).unwrap();
+    let home = home(api.url(), stories.path(), "children = true");
+    let server = home.start().await;
+    let client = server.client();
+    let create = |reference: &str| {
+        let mut body = request();
+        body["workspace_refs"][0]["reference"] = json!(reference);
+        body
+    };
+    for reference in ["shop/story-3", "shop/file", "shop/link", "shop/..", "shop/story-1/..", "other/story-1"]
+    {
+        let refused = client.post("/v1/workers", &create(reference)).await;
+        assert_eq!(refused.error(), (400, "invalid_request"), "{reference}");
+        assert_eq!(refused.body["error"]["field"], "/workspace_refs");
+        assert!(!refused.body.to_string().contains(stories.path().to_str().unwrap()), "{}", refused.body);
+    }
+    let worker = client.create(&create("shop/story-2")).await;
+    assert_eq!(turn(&client, &worker, "cat name").await, "story-2");
+    if is_confined(&client, &worker).await {
+        let told = turn(&client, &worker, "echo x > ../story-1/name; echo").await;
+        assert!(told.contains("ermission denied"), "{told}");
+    }
+
+    // Somebody who may write beside it puts another one in its place.
+    let second = client.create(&create("shop/story-1")).await;
+    fs::rename(stories.path().join("story-1"), stories.path().join("gone")).unwrap();
+    std::os::unix::fs::symlink("/etc", stories.path().join("story-1")).unwrap();
+    client.say(&second, "cat passwd").await;
+    let outcome = client.idle(&second).await["outcome"].clone();
+    let error = json!({"code": "workspace_gone", "message": "a directory of the worker is gone, or has become a link"});
+    assert_eq!((&outcome["outcome"], &outcome["error"]), (&json!("failed"), &error));
 }

@@ -17,6 +17,7 @@ use crate::{
     setup::{Prepared, Setup},
     temporary,
     tools::Tools,
+    workspace::Workplace,
 };
 
 /// How long processes that a backend left behind may resist before they count as survivors.
@@ -59,6 +60,7 @@ impl Session {
         launch: Launch,
         marker: Marker,
         equipment: Option<Equipment>,
+        workplaces: Vec<Workplace>,
         setups: Vec<Setup>,
     ) -> Self {
         let temporary = launch.temporary.clone();
@@ -66,6 +68,7 @@ impl Session {
         let mut run = JoinSet::new();
         let (canceled, mut cancellation) = Cancellation::pair();
         run.spawn(async move {
+            require(workplaces).await?;
             for setup in setups {
                 match setup.run(&launch, &link, cancellation.clone()).await? {
                     Prepared::Ready => {}
@@ -147,6 +150,16 @@ impl Session {
         let outcome = self.outcome.take().expect("the session has ended");
         News::Ended { outcome, survivors }
     }
+}
+
+/// Requires that the worker's directories are those that it was created with.
+async fn require(workplaces: Vec<Workplace>) -> Result<(), BackendError> {
+    let are_there = move || workplaces.iter().all(Workplace::is_there);
+    if tokio::task::spawn_blocking(are_there).await.unwrap_or(false) {
+        return Ok(());
+    }
+    let message = "a directory of the worker is gone, or has become a link".to_owned();
+    Err(BackendError { code: "workspace_gone", message, source: None })
 }
 
 /// Adds the tools that the worker may use, and tells what they had to do without.

@@ -70,12 +70,23 @@ pub(crate) struct Workplace {
     /// Its worktree, by the number of its place among the worker's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) worktree: Option<usize>,
+    /// It is below what is declared, where others may write: whether it is still there, and no link, is looked at again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_child: bool,
     /// What is to be done in the worktree first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) setup: Option<String>,
     /// Variables of the host's that processes of the worker get, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pass_env: Vec<String>,
+}
+
+impl Workplace {
+    /// Whether the directory is the one that it was when its worker was created, as far as its path tells. Blocks.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.is_child
+            || self.directory.canonicalize().is_ok_and(|path| path == self.directory && path.is_dir())
+    }
 }
 
 /// Why a worker cannot have a workspace.
@@ -193,6 +204,7 @@ impl Desk {
     /// Gets a worker what it wants. What was made before something failed is for [`Desk::give_back`].
     pub(crate) async fn get(&self, worker: &WorkerId, n: usize, wanted: Wanted) -> Result<Had, NotHad> {
         let Wanted { name, reference, root, child, isolation, pass_env } = wanted;
+        let is_child = child.is_some();
         let found = tokio::task::spawn_blocking(move || find(&root, child)).await;
         let (path, repository) =
             found.unwrap_or_else(|error| Err(NotHad::io("find a workspace")(error.into())))?;
@@ -210,7 +222,8 @@ impl Desk {
                     branch: None,
                     base_commit,
                 };
-                let workplace = Workplace { directory: path, worktree: None, setup: None, pass_env };
+                let workplace =
+                    Workplace { directory: path, worktree: None, is_child, setup: None, pass_env };
                 Ok(Had { shown, workplace })
             }
             WorkspaceIsolation::Worktree { setup } => {
@@ -224,7 +237,7 @@ impl Desk {
                     branch: Some(worktree.record.branch()),
                     base_commit: Some(worktree.record.base_commit),
                 };
-                let workplace = Workplace { directory, worktree: Some(n), setup, pass_env };
+                let workplace = Workplace { directory, worktree: Some(n), is_child: false, setup, pass_env };
                 Ok(Had { shown, workplace })
             }
         }
@@ -375,4 +388,50 @@ fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repositor
     };
     let repository = Repository::of(&directory).map_err(NotHad::io(attempt))?;
     Ok((directory, repository))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn meant(reference: &str) -> Result<(PathBuf, Option<String>), String> {
+        let workspace = |path: &str, children| Workspace { children, ..PathBuf::from(path).into() };
+        let known = BTreeMap::from([
+            ("shop", workspace("/srv/shop", false)),
+            ("stories", workspace("/srv/stories", true)),
+            ("stories/own", workspace("/srv/own", false)),
+        ]);
+        let wanted_ref = WorkspaceRef { name: "main".to_owned(), reference: reference.to_owned() };
+        wanted(|name| known.get(name), wanted_ref).map(|wanted| (wanted.root, wanted.child))
+    }
+
+    #[test]
+    fn a_reference_names_what_is_declared_or_one_directory_directly_below() {
+        let child = |name: &str| Ok((PathBuf::from("/srv/stories"), Some(name.to_owned())));
+        let no_name = |name: &str| {
+            Err(format!("`{name}` is no name of a directory directly below workspace `stories`"))
+        };
+        let unknown = |name: &str| Err(format!("no workspace `{name}` in the server's config"));
+        for (reference, expected) in [
+            ("shop", Ok(("/srv/shop".into(), None))),
+            ("stories", Ok(("/srv/stories".into(), None))),
+            ("stories/42", child("42")),
+            ("stories/.hidden", child(".hidden")),
+            ("stories/own", Ok(("/srv/own".into(), None))),
+            ("shop/42", Err("workspace `shop` is not declared with `children = true`".to_owned())),
+            ("stories/", no_name("")),
+            ("stories/.", no_name(".")),
+            ("stories/..", no_name("..")),
+            ("stories/.GIT", no_name(".GIT")),
+            ("stories/a\0b", no_name("a\0b")),
+            ("stories/42/..", unknown("stories/42/..")),
+            ("stories//42", unknown("stories//42")),
+            ("/srv/shop", unknown("/srv/shop")),
+            ("", unknown("")),
+        ] {
+            assert_eq!(meant(reference), expected, "{reference:?}");
+        }
+    }
 }

@@ -376,6 +376,7 @@ mod tests {
             [workspaces.here]
             path = "."
             isolation = "worktree"
+            children = true
             setup = "npm ci"
             pass_env = ["NPM_TOKEN"]
             [[tokens]]
@@ -444,7 +445,7 @@ mod tests {
         let setup = Some("npm ci".to_owned());
         let expected = Workspace {
             path: here.path.clone(),
-            children: false,
+            children: true,
             isolation: WorkspaceIsolation::Worktree { setup },
             pass_env: vec!["NPM_TOKEN".to_owned()],
         };

@@ -94,7 +94,9 @@ impl Task {
         let equipment = capabilities
             .tools
             .then(|| Equipment { tools: self.parts.tools.clone(), sandbox: spec.profile.sandbox });
-        self.session = Some(Session::start(backend.clone(), launch, marker.clone(), equipment, setups));
+        let workplaces = spec.workplaces.clone();
+        self.session =
+            Some(Session::start(backend.clone(), launch, marker.clone(), equipment, workplaces, setups));
         Ok(())
     }
 }

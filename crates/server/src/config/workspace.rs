@@ -12,6 +12,9 @@ pub(super) struct WorkspaceTable {
     path: PathBuf,
     #[serde(default)]
     isolation: IsolationKey,
+    /// Whether a request may name a directory directly below it.
+    #[serde(default)]
+    children: bool,
     /// A command for a new worktree.
     setup: Option<String>,
     /// Variables of the server that processes in it get, too.
@@ -49,7 +52,7 @@ impl WorkspaceTable {
             let _is_there = environment.pass(name).map_err(|error| ("pass_env", error.to_string()))?;
         }
         let path = existing(directory, &self.path)?;
-        Ok(Workspace { path, children: false, isolation, pass_env: self.pass_env })
+        Ok(Workspace { path, children: self.children, isolation, pass_env: self.pass_env })
     }
 }
 
