@@ -6,15 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use musher_backend::{Availability, Backend, Wanted};
 use musher_claude_pty::ClaudePty;
-use musher_core::{Builder, Profile, Runtime, StartError, Store};
+use musher_core::{Builder, MemoryStore, Runtime, StartError, Store};
 use musher_gemini_api::GeminiApi;
 use musher_openai_api::OpenAiApi;
 use musher_process::{Exit, Owner};
+use musher_protocol::ProfileSummary;
 use musher_scripted::Scripted;
 use musher_tools::ToolSet;
-use musher_turn_loop::LineError;
 use uuid::Uuid;
 
 use crate::{
@@ -83,21 +82,13 @@ pub(crate) async fn compose_in(
         Recording::AsConfigured => None,
         Recording::Passing => Some(scratch.path().join(DESK)),
     };
-    let mut builder = Runtime::builder_on(store)
+    let mut builder = builder(config, store, &scratch, recordings.as_deref())?
         .owner(owner)
         .limits(config.limits)
         .retention(config.retention)
-        .scratch(scratch.path().to_owned())
-        .default_profile(config.default_profile.as_str());
+        .scratch(scratch.path().to_owned());
     if let Some(name) = &config.display_name {
         builder = builder.display_name(name.as_str());
-    }
-    builder = builder.toolbox(toolbox(config, &scratch));
-    for (name, options) in &config.backends {
-        builder = add(builder, name, options, recordings.as_deref())?;
-    }
-    for (name, profile) in &config.profiles {
-        builder = builder.profile(name.as_str(), profile.clone());
     }
     for (name, workspace) in &config.workspaces {
         builder = builder.workspace(name.as_str(), workspace.clone());
@@ -112,13 +103,47 @@ pub(crate) async fn compose_in(
         Ok(runtime) => Ok(Composed { runtime, guard, scratch }),
         Err(error) => {
             end(guard, scratch).await;
-            Err(match error {
-                StartError::Begin(_) | StartError::Recover(_) => Failure::other("start the runtime", error),
-                // The config's names do not fit together.
-                StartError::NoDefaultProfile(_) | StartError::NoBackend { .. } | _ => Failure::usage(error),
-            })
+            Err(not_started(error))
         }
     }
+}
+
+/// What can run of a config, here and now.
+pub(crate) async fn profiles(config: &Config) -> Result<Vec<ProfileSummary>, Failure> {
+    let scratch = Scratch::passing().map_err(|error| Failure::other("make a scratch directory", error))?;
+    let builder = builder(config, Arc::new(MemoryStore::new()), &scratch, None)?;
+    let runtime = builder.start().await.map_err(not_started)?;
+    let profiles = runtime.list_profiles().await;
+    runtime.shutdown().await;
+    scratch.close();
+    Ok(profiles)
+}
+
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Begin(_) | StartError::Recover(_) => Failure::other("start the runtime", error),
+        // The config's names do not fit together.
+        StartError::NoDefaultProfile(_) | StartError::NoBackend { .. } | _ => Failure::usage(error),
+    }
+}
+
+/// A runtime with a config's backends, tools and profiles.
+fn builder(
+    config: &Config,
+    store: Arc<dyn Store>,
+    scratch: &Scratch,
+    recordings: Option<&Path>,
+) -> Result<Builder, Failure> {
+    let mut builder = Runtime::builder_on(store)
+        .default_profile(config.default_profile.as_str())
+        .toolbox(toolbox(config, scratch));
+    for (name, options) in &config.backends {
+        builder = add(builder, name, options, recordings)?;
+    }
+    for (name, profile) in &config.profiles {
+        builder = builder.profile(name.as_str(), profile.clone());
+    }
+    Ok(builder)
 }
 
 /// Tools for the models of API backends.
@@ -127,44 +152,20 @@ fn toolbox(config: &Config, scratch: &Scratch) -> ToolSet {
     config.mcp.iter().fold(set, |set, (name, server)| set.with_server(name.as_str(), server.clone()))
 }
 
-/// What a backend lacks here for workers of a profile, by name.
-pub(crate) async fn missing(profile: &Profile, options: &BackendOptions) -> Result<Vec<String>, Failure> {
-    let backend: Box<dyn Backend> = match options.clone() {
-        BackendOptions::Claude(options) => Box::new(ClaudePty::new(options)),
-        BackendOptions::OpenAi(options) => Box::new(OpenAiApi::new(options).map_err(unprepared)?),
-        BackendOptions::Gemini(options) => Box::new(GeminiApi::new(options).map_err(unprepared)?),
-        BackendOptions::Scripted => Box::new(Scripted),
-    };
-    let wanted = Wanted { model: profile.model.as_deref(), cost_limit: profile.limits.cost_usd.is_some() };
-    let mut missing = backend.missing(&wanted);
-    match backend.availability().await {
-        Availability::Ready => {}
-        Availability::Missing(more) => missing.extend(more),
-    }
-    Ok(missing)
-}
-
-fn unprepared(error: LineError) -> Failure {
-    Failure::other("prepare an API backend", error)
-}
-
 fn add(
     builder: Builder,
     name: &str,
     options: &BackendOptions,
     recordings: Option<&Path>,
 ) -> Result<Builder, Failure> {
+    let failed = |error| Failure::other("prepare an API backend", error);
     Ok(match options.clone() {
         BackendOptions::Claude(mut options) => {
             options.record = recordings.map(Path::to_owned).or(options.record);
             builder.backend(name, ClaudePty::new(options))
         }
-        BackendOptions::OpenAi(options) => {
-            builder.backend(name, OpenAiApi::new(options).map_err(unprepared)?)
-        }
-        BackendOptions::Gemini(options) => {
-            builder.backend(name, GeminiApi::new(options).map_err(unprepared)?)
-        }
+        BackendOptions::OpenAi(options) => builder.backend(name, OpenAiApi::new(options).map_err(failed)?),
+        BackendOptions::Gemini(options) => builder.backend(name, GeminiApi::new(options).map_err(failed)?),
         BackendOptions::Scripted => builder.backend(name, Scripted),
     })
 }

@@ -56,6 +56,8 @@ pub(crate) async fn demo(arguments: DemoArguments) -> Result<ExitCode, Failure> 
     let file = arguments.config.clone().or_else(paths::default_config);
     let own = Config::load(file.as_deref()).map_err(Failure::usage)?;
     let mut signals = Signals::catch().map_err(failed("catch signals"))?;
+    // What is wrong with a config is told before anything is shown.
+    let offer = Offer::of(&own).await?;
     let scratch = Scratch::passing().map_err(failed("make a scratch directory"))?;
     let place = scratch.path().to_owned();
     let workspace = place.join("work");
@@ -78,7 +80,7 @@ pub(crate) async fn demo(arguments: DemoArguments) -> Result<ExitCode, Failure> 
         return Err(Failure::other("demo", DemoError::Remains(place)));
     }
     let program = env::args_os().next().unwrap_or_else(|| DEFAULT_PROGRAM.into());
-    let commands = Offer::of(&own).await.commands(&program.to_string_lossy(), arguments.config.as_deref());
+    let commands = offer.commands(&program.to_string_lossy(), arguments.config.as_deref());
     let printer = Printer::start().map_err(failed("start the printer"))?;
     printer.out(epilogue(&log, &place, &commands)).await;
     tokio::select! {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use musher_core::Profile;
+use musher_protocol::ProfileSummary;
 
 use crate::{
-    compose::missing,
+    compose::profiles,
     config::{BackendOptions, Config},
+    failure::Failure,
 };
 
 /// A word for a shell that needs no quotes.
@@ -23,20 +24,15 @@ pub(super) struct Offer {
 
 impl Offer {
     /// Looks which of a config's profiles can run here.
-    pub(super) async fn of(config: &Config) -> Self {
-        let backend = |profile: &Profile| config.backends.get(&profile.backend);
-        let is_scripted = |profile: &Profile| matches!(backend(profile), Some(BackendOptions::Scripted));
-        let scripted = config.profiles.iter().find(|(_, profile)| is_scripted(profile));
-        let name = &config.default_profile;
-        let is_ready = match config.profiles.get(name).and_then(|profile| Some((profile, backend(profile)?)))
-        {
-            // What cannot even be prepared does not run.
-            Some((profile, options)) => {
-                missing(profile, options).await.is_ok_and(|missing| missing.is_empty())
-            }
-            None => false,
+    pub(super) async fn of(config: &Config) -> Result<Self, Failure> {
+        let profiles = profiles(config).await?;
+        let is_scripted = |profile: &&ProfileSummary| {
+            matches!(config.backends.get(&profile.backend), Some(BackendOptions::Scripted))
         };
-        Self { scripted: scripted.map(|(name, _)| name.clone()), default: is_ready.then(|| name.clone()) }
+        let mut ready = profiles.iter().filter(|profile| profile.ready);
+        let default = ready.clone().find(|profile| profile.default);
+        let name = |profile: &ProfileSummary| profile.name.clone();
+        Ok(Self { scripted: ready.find(is_scripted).map(name), default: default.map(name) })
     }
 
     /// The commands, each with what it is for, as this program was called and with the config that was named.
@@ -100,11 +96,11 @@ mod tests {
         let mut config = Config::load(None).unwrap();
         config.default_profile = "echo".to_owned();
         let echo = || Some("echo".to_owned());
-        assert_eq!(Offer::of(&config).await, Offer { scripted: echo(), default: echo() });
+        assert_eq!(Offer::of(&config).await.unwrap(), Offer { scripted: echo(), default: echo() });
         let api = config.profiles.get_mut("coder").unwrap();
         api.backend = "gemini-api".to_owned();
         config.default_profile = "coder".to_owned();
         // Without a model there is no turn, whether or not there is a key.
-        assert_eq!(Offer::of(&config).await, Offer { scripted: echo(), default: None });
+        assert_eq!(Offer::of(&config).await.unwrap(), Offer { scripted: echo(), default: None });
     }
 }
