@@ -465,8 +465,8 @@ impl Fold {
         if is_cut_off || was_ending {
             self.stop_time(self.last_at);
         }
-        // What came too late for its turn, and all that one had not taken up which was cut off, is pending again, in
-        // its old order. What a turn began with ends with it otherwise.
+        // Pending again, in the old order: what came too late for its turn, and all that was not taken up of one that was
+        // cut off. Otherwise what a turn began with ends with it.
         let is_pending = |input: &TurnInput| !input.taken && (is_cut_off || input.joined);
         for pending in inputs.into_iter().rev().filter(is_pending) {
             self.queue.push_front(pending.input);

@@ -76,12 +76,18 @@ impl Turn {
     /// The vendor refused, for a limit: the input comes again, and is then taken again, with all that was said into the
     /// turn unless something was already said to that.
     pub(super) fn refused(&mut self) {
-        let has_run = self.next_block > 0 || self.rounds > 0;
-        let steers = self.steers.iter().filter(|_| !has_run);
-        for input in std::iter::once(&self.input).chain(steers) {
+        self.forget_answered();
+        for input in std::iter::once(&self.input).chain(&self.steers) {
             if !self.untaken.contains(&input.input_id) {
                 self.untaken.push(input.input_id.clone());
             }
+        }
+    }
+
+    /// What something was said or done to is never taken back.
+    fn forget_answered(&mut self) {
+        if self.next_block > 0 || self.rounds > 0 {
+            self.steers.retain(|steer| self.untaken.contains(&steer.input_id));
         }
     }
 }
@@ -121,6 +127,7 @@ impl Session {
         self.conversation.push_input(&item(&turn.input), item(&input));
         let mut n_empty = 0;
         loop {
+            turn.forget_answered();
             for steer in self.stage.take_steers() {
                 self.conversation.push(item(&steer));
                 turn.untaken.push(steer.input_id.clone());
