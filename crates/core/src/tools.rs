@@ -135,6 +135,7 @@ mod tests {
             writable: Vec::new(),
             capabilities: capabilities.iter().map(|name| name.parse().unwrap()).collect(),
             sandbox: Sandbox::Auto,
+            pass_env: Vec::new(),
         };
         let kit = tools.prepare(bench).await.unwrap();
         let tool = |tool: &Arc<dyn Tool>| format!("{} {}", tool.spec().description, tool.spec().name);
