@@ -286,7 +286,7 @@ async fn wrong_words_and_wrong_configs_end_with_two() {
     let missing = Finished::of(musher(home.path()).args(["run", "hello"]).env("PATH", home.path())).await;
     assert_eq!(missing.code, Some(1));
     assert!(
-        missing.stderr.contains("program `claude`") && missing.stderr.contains("--profile echo"),
+        missing.stderr.contains("program `claude`") && missing.stderr.contains("without it: musher demo"),
         "{}",
         missing.stderr
     );
