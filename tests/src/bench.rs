@@ -3,7 +3,10 @@
 //! Invariant: a figure is the best of its rounds, and so is its limit; rounds of both take turns.
 //! Invariant: a missed target is said and ends nothing: a bench is no test.
 
+mod api;
 mod append;
+mod arrivals;
+mod bare;
 mod connection;
 mod crowded;
 mod disk;
@@ -21,6 +24,7 @@ mod sealing;
 mod stalled;
 mod starting;
 mod usage;
+pub mod vendor;
 
 use std::{fmt, fs, path::PathBuf, time::Instant};
 
@@ -80,6 +84,8 @@ enum Part {
     Resume,
     /// From the start of the program to a server that listens.
     Start,
+    /// What a vendor's answer takes on its way through a worker.
+    Api,
 }
 
 /// How much of everything.
@@ -101,7 +107,7 @@ pub struct Figures {
 }
 
 impl Part {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Append,
         Self::Rest,
         Self::Workers,
@@ -110,6 +116,7 @@ impl Part {
         Self::Readers,
         Self::Resume,
         Self::Start,
+        Self::Api,
     ];
 }
 
@@ -145,6 +152,7 @@ pub async fn run(arguments: Arguments) -> Figures {
             Part::Readers => stalled::run(&plan).await,
             Part::Resume => resume::run(&plan).await,
             Part::Start => starting::run(&plan).await,
+            Part::Api => api::run(&plan).await,
         });
         eprintln!("{part:?}: {:.0} s", begun.elapsed().as_secs_f64());
     }

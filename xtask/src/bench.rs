@@ -32,7 +32,7 @@ pub(crate) enum Error {
 /// What is measured, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only these parts: append, rest, workers, fan-out, sealing, readers, resume, start; all without any.
+    /// Only these parts: append, rest, workers, fan-out, sealing, readers, resume, start, api; all without any.
     parts: Vec<String>,
     /// Fewer of everything: shows that it runs, not how fast.
     #[arg(long)]

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
 };
@@ -118,25 +117,14 @@ async fn sample(address: &Address, worker: &str) -> Burst {
 
 /// Reads a burst up to the event that ends it.
 async fn burst(observer: &mut Observer) -> Burst {
-    let (mut burst, mut is_over) = (Burst::default(), false);
+    let mut burst = Burst::default();
     observer
-        .read(|whole, body| {
+        .turn(|whole, _| {
             burst.bytes.extend_from_slice(whole);
             burst.frames += 1;
-            is_over |= says(body, br#""type":"turn_finished""#);
-            // The worker's new state is the last thing that a turn leaves.
-            if is_over && says(body, br#""type":"status""#) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
         })
         .await;
     burst
-}
-
-fn says(body: &[u8], what: &[u8]) -> bool {
-    body.windows(what.len()).any(|window| window == what)
 }
 
 async fn say(connection: &mut Connection, worker: &str) {

@@ -86,6 +86,21 @@ impl Observer {
         }
     }
 
+    /// Looks at each frame of a turn, up to the worker's new state, which is the last thing that a turn leaves.
+    pub(super) async fn turn(&mut self, mut look: impl FnMut(&[u8], &[u8])) {
+        let mut is_over = false;
+        self.read(|whole, body| {
+            look(whole, body);
+            is_over |= says(body, br#""type":"turn_finished""#);
+            if is_over && says(body, br#""type":"status""#) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+        .await;
+    }
+
     /// Reads the snapshot, or whatever is first.
     pub(super) async fn first(&mut self) {
         self.read(|_, _| ControlFlow::Break(())).await;
@@ -95,8 +110,7 @@ impl Observer {
     pub(super) async fn until(&mut self, seq: u64) {
         let seq = format!(r#","seq":{seq},"#);
         self.read(|_, body| {
-            let is_it = body.windows(seq.len()).any(|window| window == seq.as_bytes());
-            if is_it { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if says(body, seq.as_bytes()) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await;
     }
@@ -105,6 +119,11 @@ impl Observer {
     pub(super) fn into_stream(self) -> TcpStream {
         self.stream
     }
+}
+
+/// Whether these bytes are in a body.
+pub(super) fn says(body: &[u8], what: &[u8]) -> bool {
+    body.windows(what.len()).any(|window| window == what)
 }
 
 impl Crowd {

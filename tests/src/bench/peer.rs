@@ -4,6 +4,7 @@
 //! line on stdin, and ends when stdin does.
 
 use std::{
+    ffi::OsStr,
     io::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -64,10 +65,21 @@ impl Peer {
     /// Starts one.
     pub(super) async fn start(way: Way, bytes: &Path, times: u64) -> Self {
         let way = clap::ValueEnum::to_possible_value(&way).expect("no way is hidden");
+        let times = times.to_string();
+        Self::spawn(&[
+            "peer".as_ref(),
+            way.get_name().as_ref(),
+            bytes.as_ref(),
+            "--times".as_ref(),
+            times.as_ref(),
+        ])
+        .await
+    }
+
+    /// Starts this program with these words; it says its port first.
+    pub(super) async fn spawn(words: &[&OsStr]) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["peer", way.get_name()])
-            .arg(bytes)
-            .args(["--times", &times.to_string()])
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -99,8 +111,7 @@ pub async fn run(arguments: Arguments) {
     let Arguments { way, bytes, times } = arguments;
     let bytes: Arc<[u8]> = std::fs::read(bytes).unwrap().into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("{}", listener.local_addr().unwrap().port());
-    std::io::stdout().flush().unwrap();
+    say_port(listener.local_addr().unwrap().port());
     let frames: Vec<Arc<Frame>> = if way == Way::Naive { parse(&bytes) } else { Vec::new() };
     let (says, _) = broadcast::channel::<Arc<Frame>>(frames.len().max(1));
     let orders = watch::Sender::new(0_u64);
@@ -130,6 +141,12 @@ pub async fn run(arguments: Arguments) {
             }
         }
     }
+}
+
+/// Tells whoever has started this program where it is.
+pub(super) fn say_port(port: u16) {
+    println!("{port}");
+    std::io::stdout().flush().unwrap();
 }
 
 async fn batches(mut stream: TcpStream, bytes: Arc<[u8]>, times: u64, mut orders: watch::Receiver<u64>) {

@@ -49,7 +49,7 @@ pub(super) const LAYERS: &[Layer] = &[
         ],
     ),
     layer("musher-testkit", &["musher-backend", "musher-core", "musher-protocol", "musher-scripted"]),
-    layer("musher-e2e", &["musher-client", "musher-protocol", "musher-testkit"]),
+    layer("musher-e2e", &["musher-client", "musher-protocol", "musher-scripted", "musher-testkit"]),
     layer("xtask", &["musher-protocol"]),
 ];
 
