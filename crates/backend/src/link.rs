@@ -8,7 +8,7 @@ use crate::{ApprovalRequest, Command, Event};
 
 /// One burst of a fast model; a slower store must slow the agent, not grow memory.
 const REPORTS: usize = 256;
-/// One input, one interrupt and two ends at most are ever on their way, and a decision for each open approval.
+/// One input, one interrupt, two ends and 64 steers at most are ever on their way, and a decision for each open approval.
 const COMMANDS: usize = 128;
 /// What a store takes as one body; a history that is larger cannot be sent to any model either.
 const MAX_KEPT: usize = 16 << 20;

@@ -115,6 +115,11 @@ impl Turn {
         &mut self.calls[place]
     }
 
+    /// How many inputs were said into it that the backend has not taken.
+    pub(crate) fn n_untaken(&self) -> usize {
+        self.inputs.iter().filter(|input| input.joined && !input.taken).count()
+    }
+
     /// The places in the transcript of what the session that goes on with the turn is told now, or is not told until
     /// the turn is over.
     pub(super) fn untold(&self) -> impl Iterator<Item = u64> {

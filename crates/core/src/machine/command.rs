@@ -8,6 +8,10 @@ use super::{Accepts, Answer, Command, Effect, NewInput, Prior, Refusal, Step, To
 /// What the inputs of one worker that wait may hold in memory: a few of the largest.
 const QUEUE_BYTES: usize = 8 << 20;
 
+/// Half of what is on the way to a session at most, which may be a long time in hearing it. One more waits in the queue,
+/// and counts there.
+const MAX_STEERS: usize = 64;
+
 impl Step<'_> {
     /// The worker exists, and its first inputs are accepted with it.
     pub(super) fn created(&mut self, by: Actor, first: Vec<NewInput>) {
@@ -109,7 +113,7 @@ impl Step<'_> {
     fn can_steer(&self) -> bool {
         let state = &self.state;
         state.capabilities.steer
-            && state.fold.turn.is_some()
+            && state.fold.turn.as_ref().is_some_and(|turn| turn.n_untaken() < MAX_STEERS)
             && state.ending.is_none()
             && state.parked.is_none()
             && state.is_live()

@@ -42,6 +42,15 @@ fn what_came_too_late_goes_on_in_its_order_before_what_waits() {
 }
 
 #[test]
+fn more_than_a_session_can_hear_waits_for_its_turn() {
+    let steers: String = (0..64).map(|n| format!("; steer s{n}")).collect();
+    let full = format!("{BUSY}{steers}");
+    check_with(steering(), &full, "steer b", "input_accepted ok");
+    let joins = "input_accepted input_delivered(b) user_message >steer(b) ok";
+    check_with(steering(), &format!("{full}; taken s0"), "steer b", joins);
+}
+
+#[test]
 fn the_input_that_began_a_turn_ends_with_it() {
     check_with(
         steering(),
