@@ -332,6 +332,24 @@ async fn a_setup_that_fails_fails_the_turn_and_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_worktree_that_nothing_is_known_of_any_more_is_not_worked_in() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let workspace = "isolation = \"worktree\"\nsetup = \"touch built\"";
+    let home = home(api.url(), &repository.path(), workspace);
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    fs::remove_dir_all(home.path().join("store/worktrees").join(&worker)).unwrap();
+    client.say(&worker, "true").await;
+    let outcome = client.idle(&worker).await["outcome"].clone();
+    assert_eq!(
+        (&outcome["outcome"], &outcome["error"]["code"]),
+        (&json!("failed"), &json!("workspace_gone"))
+    );
+    assert_eq!(api.requests().len(), 0, "no model was asked");
+}
+
+#[tokio::test]
 async fn a_setup_that_is_cut_off_leaves_nothing_and_runs_again() {
     let (api, repository, fleet) = (obedient().await, Repository::new(), Fleet::new());
     let begun = repository.path().join("begun");

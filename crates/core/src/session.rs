@@ -61,7 +61,7 @@ impl Session {
         marker: Marker,
         equipment: Option<Equipment>,
         workplaces: Vec<Workplace>,
-        setups: Vec<Setup>,
+        setups: Result<Vec<Setup>, BackendError>,
     ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
@@ -69,7 +69,7 @@ impl Session {
         let (canceled, mut cancellation) = Cancellation::pair();
         run.spawn(async move {
             require(workplaces).await?;
-            for setup in setups {
+            for setup in setups? {
                 match setup.run(&launch, &link, cancellation.clone()).await? {
                     Prepared::Ready => {}
                     Prepared::Canceled => return Ok(SessionOutcome::ended()),

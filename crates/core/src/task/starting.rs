@@ -1,8 +1,8 @@
 //! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, io, path::PathBuf};
 
-use musher_backend::{Launch, Resume};
+use musher_backend::{BackendError, Launch, Resume};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
 use serde_json::json;
 use tokio::task;
@@ -70,7 +70,10 @@ impl Task {
                 None
             }
         });
-        let Grounds { writable, setups } = Grounds::of(desk, worker, spec).await;
+        let (writable, setups) = match Grounds::of(desk, worker, spec).await {
+            Ok(Grounds { writable, setups }) => (writable, Ok(setups)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
         let pass_env = spec.workplaces.iter().flat_map(|workplace| workplace.pass_env.clone()).collect();
         let launch = Launch {
             worker_id: worker.clone(),
@@ -111,32 +114,33 @@ struct Grounds {
 }
 
 impl Grounds {
-    async fn of(desk: &Desk, worker: &WorkerId, spec: &WorkerSpec) -> Self {
+    /// # Errors
+    ///
+    /// When what is known of a worktree cannot be read: it may never have been set up, and nobody could tell.
+    async fn of(desk: &Desk, worker: &WorkerId, spec: &WorkerSpec) -> Result<Self, BackendError> {
         if spec.workplaces.iter().all(|workplace| workplace.worktree.is_none()) {
-            return Self::default();
+            return Ok(Self::default());
         }
-        let worktrees = match desk.worktrees_of(worker).await {
-            Ok(worktrees) => worktrees,
-            Err(error) => {
-                // The session finds out what of them is there.
-                tracing::error!(%error, "find the worktrees of a worker");
-                return Self::default();
-            }
-        };
+        let unread = |error| BackendError::new("workspace_gone", "read what is known of a worktree", error);
+        let worktrees = desk.worktrees_of(worker).await.map_err(unread)?;
         let workplaces = spec.workplaces.clone();
-        task::spawn_blocking(move || Self::in_worktrees(&worktrees, &workplaces)).await.unwrap_or_default()
+        let looked = task::spawn_blocking(move || Self::in_worktrees(&worktrees, &workplaces)).await;
+        looked.unwrap_or_else(|error| Err(error.into())).map_err(unread)
     }
 
-    fn in_worktrees(worktrees: &[Worktree], workplaces: &[Workplace]) -> Self {
+    fn in_worktrees(worktrees: &[Worktree], workplaces: &[Workplace]) -> io::Result<Self> {
         let writable = worktrees.iter().flat_map(|worktree| worktree.record.shared_parts()).collect();
-        let setup = |workplace: &Workplace| {
+        let mut setups = Vec::new();
+        for workplace in workplaces {
+            let Some(n) = workplace.worktree else { continue };
             let worktree =
-                worktrees.iter().find(|found| workplace.worktree.is_some_and(|n| found.is_number(n)))?;
-            let command = workplace.setup.clone().filter(|_| !worktree.is_set_up())?;
-            let (pass_env, directory) = (workplace.pass_env.clone(), workplace.directory.clone());
-            Some(Setup { command, pass_env, worktree: worktree.clone(), directory })
-        };
-        Self { writable, setups: workplaces.iter().filter_map(setup).collect() }
+                worktrees.iter().find(|found| found.is_number(n)).ok_or(io::ErrorKind::NotFound)?;
+            if let Some(command) = workplace.setup.clone().filter(|_| !worktree.is_set_up()) {
+                let (pass_env, directory) = (workplace.pass_env.clone(), workplace.directory.clone());
+                setups.push(Setup { command, pass_env, worktree: worktree.clone(), directory });
+            }
+        }
+        Ok(Self { writable, setups })
     }
 }
 
