@@ -3,8 +3,6 @@
 //! It runs until it has succeeded once, whatever cut it off before. Its processes are the worker's: they carry its marker,
 //! and where the kernel has Landlock they write only below the worktree and to a directory for temporary files.
 
-mod output;
-
 use std::{
     io,
     os::unix::fs::DirBuilderExt as _,
@@ -14,7 +12,8 @@ use std::{
 
 use musher_backend::{BackendError, Cancellation, Event, Launch, Link};
 use musher_process::{
-    Child, Confinement, Ended, Environment, Error, Exit, Ladder, Marker, Overheard, PipeCommand, Program,
+    Child, Confinement, Ended, Ends, Environment, Error, Exit, Ladder, Marker, Overheard, PipeCommand,
+    Program, hear,
 };
 use tokio::{
     task,
@@ -22,13 +21,15 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::output::Kept;
 use crate::{temporary, worktree::Worktree};
 
 /// Long enough to fetch and build what a project needs; a session that waits longer is of no use to anybody.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How long it may clean up after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
+/// How a build begins says what it is about, how it ends says why it failed.
+const HEAD: usize = 8 << 10;
+const TAIL: usize = 24 << 10;
 /// Often enough for a limit of inactivity, which counts in seconds.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// The diagnostic of one that ended well, and of one that did not.
@@ -146,26 +147,9 @@ impl Setup {
             confinement: Confinement::is_available().then_some(Confinement { writable }),
         };
         let Overheard { mut child, output } = command.overhear().await?;
-        let mut kept = Kept::default();
-        let (over, ended) = {
-            // What it says is taken all the time, also while it is ended: a full pipe would hold it up.
-            let listening = kept.listen(output);
-            let running = attend(&mut child, link, cancellation);
-            tokio::pin!(listening, running);
-            let mut is_silent = false;
-            let over = loop {
-                tokio::select! {
-                    () = &mut listening, if !is_silent => is_silent = true,
-                    over = &mut running => break over,
-                }
-            };
-            if !is_silent {
-                // What is still unread then is a survivor's, and that is an error of its own.
-                drop(time::timeout(GRACE, listening).await);
-            }
-            over
-        };
-        Ok((over, ended?, kept.text()))
+        let mut ends = Ends::new(HEAD, TAIL);
+        let (over, ended) = hear(ends.listen(output), attend(&mut child, link, cancellation)).await;
+        Ok((over, ended?, text(ends)))
     }
 }
 
@@ -196,4 +180,36 @@ async fn attend(
 
 fn make(directory: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// What it said, as far as it is kept.
+fn text(Ends { head, tail, n_left_out, .. }: Ends) -> String {
+    let tail: Vec<u8> = tail.into();
+    if n_left_out == 0 {
+        return String::from_utf8_lossy(&[head, tail].concat()).into_owned();
+    }
+    let (head, tail) = (String::from_utf8_lossy(&head), String::from_utf8_lossy(&tail));
+    format!("{head}\n[{n_left_out} bytes left out]\n{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(chunks: &[&[u8]]) -> String {
+        let mut ends = Ends::new(HEAD, TAIL);
+        chunks.iter().for_each(|chunk| ends.take(chunk));
+        text(ends)
+    }
+
+    #[test]
+    fn of_a_long_output_both_ends_are_told() {
+        assert_eq!(kept(&[b"a \xc3", b"\xa4 b"]), "a \u{e4} b");
+        let all = "x".repeat(HEAD + TAIL);
+        assert_eq!(kept(&[all.as_bytes()]), all);
+        let long = kept(&[b"begin", all.as_bytes(), b"end"]);
+        assert!(
+            long.starts_with("beginx") && long.contains("x\n[8 bytes left out]\nx") && long.ends_with("xend")
+        );
+    }
 }

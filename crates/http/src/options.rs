@@ -39,8 +39,8 @@ pub struct Bounds {
     /// Open connections, sockets that observe included. One more waits unaccepted, in the kernel's own bounded
     /// queue: a refusal in HTTP would need the very connection that there is no room for.
     pub max_connections: u32,
-    /// Streams: sockets that observe, and answers that go on. Less than the connections, so that observers never lock out those who drive; one
-    /// more is answered 429.
+    /// Streams: sockets that observe, and answers that go on. Less than the connections, so that observers never lock
+    /// out those who drive; one more is answered 429.
     pub max_streams: u32,
     /// Workers that one socket may subscribe to. One more is told so, and the socket goes on.
     pub max_subscriptions: u32,

@@ -55,6 +55,7 @@ mod pipe;
 
 mod child;
 mod exit;
+mod output;
 
 mod sweep;
 
@@ -80,6 +81,7 @@ pub use crate::{
     exit::Exit,
     guard::Guard,
     marker::{Marker, Owner, Scope},
+    output::{DRAIN_LIMIT, Ends, hear},
     pipe::{Overheard, PipeCommand},
     program::Program,
     sweep::{Survivor, Sweep},

@@ -6,7 +6,8 @@ use std::{fs, io, path::PathBuf, time::Duration};
 
 use musher_backend::{Cancellation, Tool, ToolCall, ToolOutput, ToolSpec, async_trait};
 use musher_process::{
-    Child, Ended, Environment, Error, Exit, Ladder, Marker, Overheard, PipeCommand, Program,
+    Child, DRAIN_LIMIT, Ended, Environment, Error, Exit, Ladder, Marker, Overheard, PipeCommand, Program,
+    hear,
 };
 use musher_protocol::Capability;
 use schemars::JsonSchema;
@@ -14,7 +15,6 @@ use serde::Deserialize;
 use tokio::{task, time};
 use uuid::Uuid;
 
-use self::capture::Capture;
 use crate::{arguments, refusal::Refusal, remains::Remains, sandbox::Level, scratch::Scratch};
 
 const DESCRIPTION: &str = "Runs a command with bash, or sh where there is none, in the workspace. The answer has what it \
@@ -30,9 +30,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// How long a command may clean up after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// When everything was ended its pipe is, too. One that is not is held by a survivor, and that must not hold us.
-const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// SIGKILL, looking for survivors, removing the control group and reaping are bounded by so much together; see
 /// [`Child::end`].
@@ -124,28 +121,11 @@ impl Shell {
         let overheard = command.overhear().await.map_err(failed("start the shell"))?;
         let Overheard { mut child, output } = overheard;
 
-        let mut capture = Capture::default();
-        let (over, ended) = {
-            // What it writes is taken all the time, also while it is ended: a full pipe would hold it up.
-            let listening = capture.listen(output);
-            let running = run(&mut child, limit, cancellation);
-            tokio::pin!(listening, running);
-            let mut is_silent = false;
-            let over = loop {
-                tokio::select! {
-                    () = &mut listening, if !is_silent => is_silent = true,
-                    over = &mut running => break over,
-                }
-            };
-            if !is_silent {
-                // What is still unread then is a survivor's, and that is an error of its own.
-                drop(time::timeout(DRAIN_LIMIT, listening).await);
-            }
-            over
-        };
+        let mut ends = capture::begin();
+        let (over, ended) = hear(ends.listen(output), run(&mut child, limit, cancellation)).await;
         let ended = ended.map_err(failed("end the command"))?;
         remains.are_gone();
-        Ok(told(capture.output(), over, &ended))
+        Ok(told(capture::output(ends), over, &ended))
     }
 }
 

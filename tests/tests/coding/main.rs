@@ -84,10 +84,10 @@ async fn task(client: &Client, repository: &Repository) -> Vec<Logged> {
     );
     assert_eq!(repository.text("lib/sum.sh"), SUM.replace(WRONG, RIGHT));
     assert_eq!(repository.text("docs/usage.md"), USAGE);
-    assert_eq!(repository.patch().await, patch());
-    assert_eq!(repository.uncommitted().await, "");
-    let commits = repository.git(&["log", "--format=%an: %s"]).await;
-    assert_eq!(commits, "Coder: sum: add up all numbers\nCoder: start\n");
+    assert_eq!(repository.patch(), patch());
+    assert_eq!(repository.uncommitted(), "");
+    let commits = repository.git(&["log", "--format=%an: %s"]);
+    assert_eq!(commits, "Coder: sum: add up all numbers\nAda: start");
     calls(&client.log(&worker).await)
 }
 
@@ -106,7 +106,7 @@ async fn over_an_api(protocol: Protocol) {
     let Protocol { violations, turn, answer, backend, base } = protocol;
     let script = move |request: &Received, _number| answer(&Tools::Own.reply(&turn(request)));
     let api = ModelApi::start(move |request| violations(request, KEY), script).await.unwrap();
-    let repository = Repository::new().await;
+    let repository = Repository::new();
     let config = format!(
         "[backends.vendor]\n{backend}\nbase_url = \"{}{base}\"\napi_key_env = \"VENDOR_KEY\"\n\
          [profiles.coder]\nbackend = \"vendor\"\nmodel = \"scripted\"\napproval = {ALLOW}\n\
@@ -174,13 +174,13 @@ async fn over_the_gemini_api() {
 }
 
 async fn with_claude_code(claude: Claude) {
-    let (repository, fleet, vendor) = (Repository::new().await, Fleet::new(), tempfile::tempdir().unwrap());
-    let tools = Tools::OfClaude(repository.path().to_owned());
+    let (repository, fleet, vendor) = (Repository::new(), Fleet::new(), tempfile::tempdir().unwrap());
+    let tools = Tools::OfClaude(repository.path());
     let model = tools.clone();
     let api = MessagesApi::start_with(move |turn| model.reply(turn)).await;
     let program = claude.program();
     let config =
-        claude_config(program.to_str().unwrap(), ALLOW, &api, &fleet, vendor.path(), repository.path());
+        claude_config(program.to_str().unwrap(), ALLOW, &api, &fleet, vendor.path(), &repository.path());
     let server = Home::new(&config).start().await;
     let mut logged = task(&server.client(), &repository).await;
     let failed = |words: &str| format!("Exit code 1\n{words}");

@@ -1,10 +1,8 @@
 //! A small repository whose check fails.
 
-use std::{fs, path::Path};
+use std::{fs, path::PathBuf};
 
-use musher_e2e::Finished;
-use tempfile::TempDir;
-use tokio::process::Command;
+use musher_testkit::repository;
 
 /// A file with a mistake.
 pub(crate) const SUM: &str = r#"# Adds up its arguments.
@@ -55,38 +53,33 @@ pub(crate) fn patch() -> String {
         "diff --git a/docs/usage.md b/docs/usage.md\nnew file mode 100644\nindex 0000000..36b18fd\n{USAGE_PATCH}\
          diff --git a/lib/sum.sh b/lib/sum.sh\nindex 9c87978..5478681 100644\n{SUM_PATCH}"
     )
+    .trim_end()
+    .to_owned()
 }
 
-/// A repository with one commit.
+/// The repository, and the commit that it starts with.
 #[derive(Debug)]
 pub(crate) struct Repository {
-    directory: TempDir,
+    real: repository::Repository,
     start: String,
 }
 
 impl Repository {
-    pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        fs::create_dir(directory.path().join("lib")).unwrap();
+    pub(crate) fn new() -> Self {
+        let real = repository::Repository::empty();
+        real.git(&["init", "--quiet", "--initial-branch=main"]);
+        // Who commits from the worker's shell.
+        real.git(&["config", "user.name", "Coder"]);
+        real.git(&["config", "user.email", "coder@example.com"]);
         for (path, text) in [("lib/sum.sh", SUM), ("check.sh", CHECK), ("README.md", "# Numbers\n")] {
-            fs::write(directory.path().join(path), text).unwrap();
+            real.write(path, text);
         }
-        let mut repository = Self { directory, start: String::new() };
-        for words in [
-            &["init", "--quiet", "--initial-branch=main"][..],
-            &["config", "user.name", "Coder"],
-            &["config", "user.email", "coder@example.com"],
-            &["add", "--all"],
-            &["commit", "--quiet", "--message=start"],
-        ] {
-            repository.git(words).await;
-        }
-        repository.start = repository.git(&["rev-parse", "HEAD"]).await.trim().to_owned();
-        repository
+        let start = real.commit("start");
+        Self { real, start }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+    pub(crate) fn path(&self) -> PathBuf {
+        self.real.path()
     }
 
     pub(crate) fn text(&self, path: &str) -> String {
@@ -94,22 +87,17 @@ impl Repository {
     }
 
     /// All that differs from the start.
-    pub(crate) async fn patch(&self) -> String {
-        self.git(&["diff", "--no-color", "--no-ext-diff", "--abbrev=7", &self.start]).await
+    pub(crate) fn patch(&self) -> String {
+        self.git(&["diff", "--no-color", "--no-ext-diff", "--abbrev=7", &self.start])
     }
 
     /// What is not in a commit.
-    pub(crate) async fn uncommitted(&self) -> String {
-        self.git(&["status", "--porcelain"]).await
+    pub(crate) fn uncommitted(&self) -> String {
+        self.git(&["status", "--porcelain"])
     }
 
-    /// What this repository says, whatever is in the tester's own settings.
-    pub(crate) async fn git(&self, words: &[&str]) -> String {
-        let mut git = Command::new("git");
-        git.args(words).current_dir(self.path());
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        let Finished { code, stdout, stderr } = Finished::of(&mut git).await;
-        assert_eq!(code, Some(0), "{words:?}: {stderr}");
-        stdout
+    /// What git says, without the end of its last line.
+    pub(crate) fn git(&self, words: &[&str]) -> String {
+        self.real.git(words)
     }
 }

@@ -1,64 +1,27 @@
-//! What a command writes, as far as it is kept.
-
-use std::collections::VecDeque;
+//! What the model is told of what a command wrote, and what people are.
 
 use musher_backend::ToolOutput;
-use tokio::{io::AsyncReadExt, net::unix::pipe::Receiver};
+use musher_process::Ends;
 
 use crate::bound::{self, HEAD, TAIL, WHOLE_LIMIT};
 
-/// What a pipe holds.
-const BUFFER: usize = 64 * 1024;
-
 /// The beginning of an output, as much as a log takes, and its very end.
-#[derive(Debug, Default)]
-pub(super) struct Capture {
-    head: Vec<u8>,
-    /// The last of what did not fit into the head.
-    tail: VecDeque<u8>,
-    n_left_out: usize,
+pub(super) fn begin() -> Ends {
+    Ends::new(WHOLE_LIMIT, TAIL)
 }
 
-impl Capture {
-    /// Takes what comes until the end. Whoever writes is never held up, however much it is.
-    pub(super) async fn listen(&mut self, mut output: Receiver) {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match output.read(&mut buffer).await {
-                Ok(0) => return,
-                Ok(n) => self.take(&buffer[..n]),
-                Err(error) => {
-                    tracing::warn!(%error, "the output of a command cannot be read on");
-                    return;
-                }
-            }
-        }
+pub(super) fn output(Ends { head, tail, n_left_out, .. }: Ends) -> ToolOutput {
+    let text = String::from_utf8_lossy(&head).into_owned();
+    if tail.is_empty() {
+        return bound::output(text);
     }
-
-    fn take(&mut self, bytes: &[u8]) {
-        let (head, rest) = bytes.split_at(bytes.len().min(WHOLE_LIMIT - self.head.len()));
-        self.head.extend_from_slice(head);
-        self.tail.extend(rest);
-        let n_too_many = self.tail.len().saturating_sub(TAIL);
-        self.n_left_out += n_too_many;
-        self.tail.drain(..n_too_many);
-    }
-
-    pub(super) fn output(self) -> ToolOutput {
-        let text = String::from_utf8_lossy(&self.head).into_owned();
-        if self.tail.is_empty() {
-            return bound::output(text);
-        }
-        let tail: Vec<u8> = self.tail.into();
-        let head = &text[..text.floor_char_boundary(HEAD)];
-        let n_left_out = self.n_left_out + self.head.len() - HEAD.min(self.head.len());
-        let content = bound::without_middle(
-            head,
-            n_left_out,
-            &bound::cut(String::from_utf8_lossy(&tail).into_owned(), TAIL),
-        );
-        ToolOutput { content, whole: Some(bound::cut(text, WHOLE_LIMIT)), ..ToolOutput::default() }
-    }
+    let tail: Vec<u8> = tail.into();
+    let content = bound::without_middle(
+        &text[..text.floor_char_boundary(HEAD)],
+        n_left_out + head.len() - HEAD.min(head.len()),
+        &bound::cut(String::from_utf8_lossy(&tail).into_owned(), TAIL),
+    );
+    ToolOutput { content, whole: Some(bound::cut(text, WHOLE_LIMIT)), ..ToolOutput::default() }
 }
 
 #[cfg(test)]
@@ -66,11 +29,11 @@ mod tests {
     use super::*;
 
     fn captured(chunks: &[&[u8]]) -> ToolOutput {
-        let mut capture = Capture::default();
+        let mut ends = begin();
         for chunk in chunks {
-            capture.take(chunk);
+            ends.take(chunk);
         }
-        capture.output()
+        output(ends)
     }
 
     #[test]
