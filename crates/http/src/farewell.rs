@@ -21,19 +21,23 @@ impl Farewell {
     pub(crate) fn leaving(runtime: &Runtime) -> Self {
         match runtime.readiness() {
             Err(Error::Store(_)) => Self::unavailable(),
-            Ok(()) | Err(_) => {
-                let message = "the server is ending; go on from your last cursor elsewhere or later";
-                Self::because(DiagnosticCode::UpstreamClosed, message, close_code::AWAY)
-            }
+            Ok(()) | Err(_) => Self::ending(),
         }
     }
 
-    /// An observation has nothing more.
-    pub(crate) fn over(observation: &Observation) -> Self {
+    fn ending() -> Self {
+        let message = "the server is ending; go on from your last cursor elsewhere or later";
+        Self::because(DiagnosticCode::UpstreamClosed, message, close_code::AWAY)
+    }
+
+    /// An observation has nothing more. It may be the first that is seen of the runtime's end.
+    pub(crate) fn over(observation: &Observation, runtime: &Runtime) -> Self {
         if observation.is_complete() {
-            Self { diagnostic: None, close: Some(close_code::NORMAL) }
-        } else {
-            Self::unavailable()
+            return Self { diagnostic: None, close: Some(close_code::NORMAL) };
+        }
+        match runtime.readiness() {
+            Ok(()) => Self::unavailable(),
+            Err(_) => Self::leaving(runtime),
         }
     }
 
@@ -45,8 +49,7 @@ impl Farewell {
             ReadError::Runtime(Error::WorkerNotFound(_)) => {
                 Self::because(DiagnosticCode::WorkerNotFound, "the worker was deleted", WORKER_NOT_FOUND)
             }
-            // It says so itself.
-            ReadError::Runtime(Error::Draining | Error::Stopped) => Self::unavailable(),
+            ReadError::Runtime(Error::Draining | Error::Stopped) => Self::ending(),
             error @ (ReadError::Runtime(_) | _) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "read a log for a stream");
                 Self::unavailable()

@@ -58,7 +58,7 @@ async fn follow(peer: &mut Peer, mut observation: Observation, adapter: &Adapter
             },
             frames = observation.next() => match frames {
                 Ok(Some(frames)) => peer.send(frames.iter().map(message)).await?,
-                Ok(None) => return Ok(Farewell::over(&observation)),
+                Ok(None) => return Ok(Farewell::over(&observation, &adapter.runtime)),
                 Err(error) => return Ok(Farewell::broken(error)),
             },
         }

@@ -6,7 +6,7 @@ use axum::{body::Body, response::Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use musher_core::{Frame, Observation};
+use musher_core::{Frame, Observation, Runtime};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{farewell::Farewell, router::Adapter};
@@ -37,9 +37,9 @@ pub(crate) fn respond(
     adapter: Arc<Adapter>,
     slot: OwnedSemaphorePermit,
 ) -> Response {
-    let heartbeat = adapter.bounds.heartbeat_interval;
-    let leaving = Box::pin(leave(adapter));
-    let source = Source { observation, types, leaving, heartbeat, stage: Stage::Begin, _slot: slot };
+    let (heartbeat, runtime) = (adapter.bounds.heartbeat_interval, adapter.runtime.clone());
+    let leaving = Box::pin(async move { adapter.leaving().await });
+    let source = Source { observation, types, runtime, leaving, heartbeat, stage: Stage::Begin, _slot: slot };
     let chunks = unfold(source, async |mut source| {
         let chunk = source.next().await?;
         Some((Ok::<_, Infallible>(chunk), source))
@@ -52,19 +52,15 @@ pub(crate) fn respond(
     response
 }
 
-/// Waits until streams have to end, and says why.
-async fn leave(adapter: Arc<Adapter>) -> Farewell {
-    adapter.leaving().await;
-    Farewell::leaving(&adapter.runtime)
-}
-
 /// Where the bytes of a stream come from. The connection asks for the next ones only when it has room for them, so a
 /// slow reader holds what one read gave.
 struct Source {
     observation: Observation,
     /// What is sent; everything where that is not said.
     types: Option<Vec<&'static str>>,
-    leaving: Pin<Box<dyn Future<Output = Farewell> + Send>>,
+    runtime: Runtime,
+    /// Wakes when streams have to end.
+    leaving: Pin<Box<dyn Future<Output = ()> + Send>>,
     heartbeat: Duration,
     stage: Stage,
     _slot: OwnedSemaphorePermit,
@@ -93,11 +89,11 @@ impl Source {
         let farewell = tokio::select! {
             // The server's end does not wait for a log that never pauses.
             biased;
-            farewell = &mut self.leaving => farewell,
+            () = &mut self.leaving => Farewell::leaving(&self.runtime),
             read = timeout(self.heartbeat, self.observation.next()) => match read {
                 Err(_nothing_came) => return Some(Bytes::from_static(HEARTBEAT)),
                 Ok(Ok(Some(frames))) => return Some(events(&frames, self.types.as_deref())),
-                Ok(Ok(None)) => Farewell::over(&self.observation),
+                Ok(Ok(None)) => Farewell::over(&self.observation, &self.runtime),
                 Ok(Err(error)) => Farewell::broken(error),
             },
         };

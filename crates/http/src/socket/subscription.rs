@@ -198,7 +198,7 @@ impl Subscriptions {
                 self.over(Subject::Worker(worker), Subject::unsubscribed)
             }
             Ok(None) => {
-                let said = last_words(Farewell::over(&observation));
+                let said = last_words(Farewell::over(&observation, &self.runtime));
                 self.over(Subject::Worker(worker), |subject| subject.diagnosed(said))
             }
             Err(error) => {
