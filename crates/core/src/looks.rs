@@ -13,9 +13,9 @@ use futures_util::future::join_all;
 use musher_backend::{Availability, Sandbox};
 use musher_protocol::Capability;
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{Mutex as Turn, oneshot},
     task::{self, JoinSet},
-    time,
+    time::{self, Instant},
 };
 
 use crate::builder::Catalog;
@@ -36,12 +36,20 @@ pub(crate) enum Subject {
 /// What was found to be missing, by name. What was looked for and is there has nothing missing.
 pub(crate) type Missing = BTreeMap<Subject, Vec<String>>;
 
-/// Who looks. One look at a time at each subject: what hangs keeps one task, or one thread, however often is asked.
+/// The last look at a subject, which whoever asked before it began can share.
+#[derive(Debug)]
+struct Look {
+    begun: Instant,
+    missing: Vec<String>,
+}
+
+/// Who looks. One look at a time at each subject: what hangs keeps one task, or one thread, however often is asked. All
+/// who ask while one is under way share the next.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
-    /// Whose turn it is. There are as many subjects as the catalog names. Protects the map for single look-ups and
-    /// inserts.
-    turns: Mutex<BTreeMap<Subject, Arc<Semaphore>>>,
+    /// Whose turn it is, and the last look. There are as many subjects as the catalog names. Protects the map for single
+    /// look-ups and inserts.
+    turns: Mutex<BTreeMap<Subject, Arc<Turn<Option<Look>>>>>,
     /// Looks go on when nobody waits for them any more, for what a thread does cannot be taken back. Protects the set while
     /// a look is added.
     tasks: Mutex<JoinSet<()>>,
@@ -82,12 +90,20 @@ impl Looks {
         look: impl Future<Output = Vec<String>> + Send + 'static,
     ) -> Vec<String> {
         let turn = self.turn(subject);
+        let asked = Instant::now();
         let answer = async {
-            let turn = turn.acquire_owned().await.expect("nobody closes it");
+            let mut last = turn.lock_owned().await;
+            if let Some(last) = &*last
+                && last.begun >= asked
+            {
+                return Ok(last.missing.clone());
+            }
             let (tell, told) = oneshot::channel();
+            let begun = Instant::now();
             self.spawn(async move {
                 let missing = look.await;
-                drop(turn);
+                *last = Some(Look { begun, missing: missing.clone() });
+                drop(last);
                 // Whoever asked may have gone.
                 drop(tell.send(missing));
             });
@@ -104,11 +120,11 @@ impl Looks {
         }
     }
 
-    fn turn(&self, subject: &Subject) -> Arc<Semaphore> {
+    fn turn(&self, subject: &Subject) -> Arc<Turn<Option<Look>>> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         match turns.get(subject) {
             Some(turn) => turn.clone(),
-            None => turns.entry(subject.clone()).or_insert(Arc::new(Semaphore::new(1))).clone(),
+            None => turns.entry(subject.clone()).or_default().clone(),
         }
     }
 

@@ -338,3 +338,23 @@ async fn tools_that_cannot_be_looked_for_are_missing_where_they_are_needed() {
     assert_eq!(missing, ["an answer about tools of `mcp:far` within 5 s"]);
     drop(release);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_while_a_look_is_under_way_shares_the_next() {
+    let slow = Slow::default();
+    let builder = Runtime::builder(MemoryStore::new()).backend("slow", slow.clone());
+    let runtime = builder.start().await.unwrap();
+    let asks = |n| futures_util::future::join_all((0..n).map(|_| runtime.list_backends()));
+    let later = async {
+        time::advance(Duration::from_secs(1)).await;
+        let (answers, ()) = tokio::join!(asks(20), async {
+            time::advance(Duration::from_secs(1)).await;
+            slow.may_answer.send_replace(true);
+        });
+        answers
+    };
+    let (mut answers, shared) = tokio::join!(asks(1), later);
+    answers.extend(shared);
+    assert_eq!(answers, vec![vec![told("slow", &[], can(true, true, true))]; 21]);
+    assert_eq!(slow.n_looks.load(Ordering::Relaxed), 2);
+}
