@@ -1077,6 +1077,8 @@ export type Payload =
     input_tokens: number | null;
     /** Tokens that the model produced, its reasoning included. */
     output_tokens: number | null;
+    /** The version of the price table that an estimated cost was computed with. */
+    price_table_version?: string | null;
     /** The part of the output that was reasoning. */
     reasoning_tokens: number | null;
     /** US dollars. */
@@ -1692,6 +1694,8 @@ export interface Usage {
   known_cost_usd?: number | null;
   /** Tokens that the model produced, its reasoning included. */
   output_tokens: number | null;
+  /** The version of the price table that an estimated cost was computed with; of a sum over several, the newest. */
+  price_table_version?: string | null;
   /** The part of `output_tokens` that was reasoning. */
   reasoning_tokens: number | null;
   /** US dollars; null as soon as the cost of one increment is unknown. */

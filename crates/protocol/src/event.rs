@@ -257,6 +257,9 @@ pub enum Payload {
         /// Where the cost comes from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost_source: Option<crate::CostSource>,
+        /// The version of the price table that an estimated cost was computed with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        price_table_version: Option<String>,
     },
     /// The vendor refuses until a time.
     RateLimited {
@@ -362,13 +365,14 @@ impl Payload {
             reasoning_tokens: increment.reasoning_tokens,
             total_cost_usd: increment.total_cost_usd,
             cost_source: increment.cost_source,
+            price_table_version: increment.price_table_version.clone(),
         }
     }
 
     /// The increment that a `usage` event carries; `None` for other events.
     #[must_use]
     pub fn increment(&self) -> Option<Usage> {
-        let &Self::Usage {
+        let Self::Usage {
             turn_id: _,
             input_tokens,
             output_tokens,
@@ -377,19 +381,21 @@ impl Payload {
             reasoning_tokens,
             total_cost_usd,
             cost_source,
+            price_table_version,
         } = self
         else {
             return None;
         };
         Some(Usage {
-            input_tokens,
-            output_tokens,
-            cache_creation_input_tokens,
-            cache_read_input_tokens,
-            reasoning_tokens,
-            total_cost_usd,
+            input_tokens: *input_tokens,
+            output_tokens: *output_tokens,
+            cache_creation_input_tokens: *cache_creation_input_tokens,
+            cache_read_input_tokens: *cache_read_input_tokens,
+            reasoning_tokens: *reasoning_tokens,
+            total_cost_usd: *total_cost_usd,
             known_cost_usd: None,
-            cost_source,
+            cost_source: *cost_source,
+            price_table_version: price_table_version.clone(),
         })
     }
 

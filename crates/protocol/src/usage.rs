@@ -26,6 +26,9 @@ pub struct Usage {
     /// Where the cost comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_source: Option<CostSource>,
+    /// The version of the price table that an estimated cost was computed with; of a sum over several, the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_table_version: Option<String>,
 }
 
 /// Where a cost figure comes from.
@@ -54,6 +57,7 @@ impl Usage {
             total_cost_usd: Some(0.0),
             known_cost_usd: None,
             cost_source: None,
+            price_table_version: None,
         }
     }
 
@@ -76,6 +80,10 @@ impl Usage {
             (Some(CostSource::Reported), Some(CostSource::Reported)) => Some(CostSource::Reported),
             (Some(_), Some(_)) => Some(CostSource::Estimated),
         };
+        // Versions are days, so that the greater text is the newer table.
+        if self.price_table_version < increment.price_table_version {
+            self.price_table_version.clone_from(&increment.price_table_version);
+        }
     }
 }
 
@@ -96,5 +104,21 @@ mod tests {
         assert_eq!(sum, Usage { known_cost_usd: Some(0.5), ..increment(None, None) });
         sum.add(&increment(Some(1), Some(0.25)));
         assert_eq!(sum, Usage { known_cost_usd: Some(0.75), ..increment(None, None) });
+    }
+
+    #[test]
+    fn a_sum_names_the_newest_price_table_of_its_parts() {
+        let by = |version: Option<&str>| Usage {
+            price_table_version: version.map(str::to_owned),
+            ..increment(Some(1), Some(0.5))
+        };
+        let mut sum = Usage::zero();
+        let mut seen = Vec::new();
+        for version in [None, Some("2026-11-28"), Some("2026-12-01"), Some("2026-11-28"), None] {
+            sum.add(&by(version));
+            seen.push(sum.price_table_version.clone());
+        }
+        let expected = [None, Some("2026-11-28"), Some("2026-12-01"), Some("2026-12-01"), Some("2026-12-01")];
+        assert_eq!(seen, expected.map(|version| version.map(str::to_owned)));
     }
 }

@@ -40,6 +40,7 @@ fn usage() -> Usage {
         total_cost_usd: None,
         known_cost_usd: Some(0.25),
         cost_source: Some(CostSource::Reported),
+        price_table_version: None,
     }
 }
 
@@ -288,6 +289,7 @@ fn payloads() -> Vec<Payload> {
             reasoning_tokens,
             total_cost_usd: Some(0.01),
             cost_source: Some(CostSource::Estimated),
+            price_table_version: Some("2026-11-28".into()),
         },
         Payload::RateLimited { scope: "five_hour".into(), reset_at: Some(at(60)) },
         Payload::Retrying(Retrying {

@@ -114,6 +114,7 @@ pub(crate) fn usage(model: &str, tokens: Option<Tokens>) -> Usage {
         total_cost_usd: cost,
         known_cost_usd: None,
         cost_source: cost.map(|_| CostSource::Estimated),
+        price_table_version: cost.map(|_| PRICES_VERSION.to_owned()),
     }
 }
 

@@ -227,6 +227,8 @@ fn increment(tokens: Tokens, thinking: Option<u64>, cost_usd: Option<f64>) -> Us
         total_cost_usd: cost_usd,
         known_cost_usd: None,
         cost_source: cost_usd.map(|_known| CostSource::Reported),
+        // The program has its own prices and does not say which.
+        price_table_version: None,
     }
 }
 

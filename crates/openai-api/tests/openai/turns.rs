@@ -108,6 +108,7 @@ async fn usage_is_what_the_vendor_says_with_an_estimated_cost() {
         "reasoning_tokens": 2,
         "total_cost_usd": 0.000058,
         "cost_source": "estimated",
+        "price_table_version": musher_turn_loop::PRICES_VERSION,
     });
     assert_eq!(serde_json::to_value(usage.expect("an increment")).unwrap(), expected);
 }

@@ -133,6 +133,8 @@ fn usage(place: &Place<'_>) -> Result<Usage, ScriptError> {
         // Only a sum has one: it is what is known beside an increment without a cost.
         known_cost_usd: None,
         cost_source: fields.optional("cost_source").map(|source| cost_source(&source)).transpose()?,
+        // A script says its costs itself; no table is asked.
+        price_table_version: None,
     };
     fields.finish()?;
     Ok(usage)

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use musher_protocol::{CostSource, Envelope, Payload};
-use musher_turn_loop::PRICES_VERSION;
+use musher_protocol::{Envelope, Payload};
 
 use super::script;
 
@@ -17,12 +16,13 @@ struct Bill {
     cached: u64,
     output: u64,
     dollars: f64,
-    is_estimated: bool,
+    /// The table that costs were estimated with.
+    prices: Option<String>,
 }
 
 /// The bill as two lines of text.
 pub(super) fn bill(log: &[Envelope]) -> String {
-    let Bill { n_told, n_untold, input, cached, output, dollars, is_estimated } = add(log);
+    let Bill { n_told, n_untold, input, cached, output, dollars, prices } = add(log);
     let mut text = format!(
         "used   {input} tokens in ({cached} of them from the cache), {output} out, in {n_told} answers\n"
     );
@@ -32,13 +32,13 @@ pub(super) fn bill(log: &[Envelope]) -> String {
         );
         text.push_str(&line);
     }
-    let source = if is_estimated { "estimated with" } else { "reported beside" };
+    let source = match prices {
+        Some(version) => format!("estimated with Musher's prices of {version}"),
+        None => "as it was reported".to_owned(),
+    };
     let model = script::MODEL;
-    writeln!(
-        text,
-        "cost   ${dollars:.4} is what {model} would take, {source} Musher's prices of {PRICES_VERSION}"
-    )
-    .expect("a string takes every write");
+    writeln!(text, "cost   ${dollars:.4} is what {model} would take, {source}")
+        .expect("a string takes every write");
     text.push_str("       nothing was spent: no model ran\n");
     text
 }
@@ -51,7 +51,7 @@ fn add(log: &[Envelope]) -> Bill {
             output_tokens,
             cache_read_input_tokens,
             total_cost_usd,
-            cost_source,
+            price_table_version,
             ..
         } = &event.payload
         else {
@@ -66,7 +66,7 @@ fn add(log: &[Envelope]) -> Bill {
         bill.output += output;
         bill.cached += cache_read_input_tokens.unwrap_or(0);
         bill.dollars += total_cost_usd.unwrap_or(0.0);
-        bill.is_estimated |= *cost_source == Some(CostSource::Estimated);
+        bill.prices = bill.prices.max(price_table_version.clone());
     }
     bill
 }
@@ -85,6 +85,7 @@ mod tests {
                 "type": "usage", "turn_id": "trn_1", "input_tokens": input, "output_tokens": output,
                 "cache_creation_input_tokens": null, "cache_read_input_tokens": input.map(|_| 100),
                 "reasoning_tokens": null, "total_cost_usd": cost, "cost_source": cost.map(|_| "estimated"),
+                "price_table_version": cost.map(|_| "2026-11-28"),
             })
         };
         let all = [
@@ -92,12 +93,10 @@ mod tests {
             usage(None, None, None),
             usage(Some(2000), Some(60), Some(0.25)),
         ];
-        let expected = format!(
-            "used   3000 tokens in (200 of them from the cache), 110 out, in 2 answers\n       \
+        let expected = "used   3000 tokens in (200 of them from the cache), 110 out, in 2 answers\n       \
              1 more broke off and told nothing, so the log's sum is unknown, not 0\n\
-             cost   $0.7500 is what gpt-5 would take, estimated with Musher's prices of {PRICES_VERSION}\n       \
-             nothing was spent: no model ran\n"
-        );
+             cost   $0.7500 is what gpt-5 would take, estimated with Musher's prices of 2026-11-28\n       \
+             nothing was spent: no model ran\n";
         assert_eq!(bill(&log(&all)), expected);
     }
 }

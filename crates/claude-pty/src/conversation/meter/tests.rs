@@ -44,6 +44,7 @@ fn a_new_version_says_what_is_new() {
             total_cost_usd: Some(0.75),
             known_cost_usd: None,
             cost_source: Some(CostSource::Reported),
+            price_table_version: None,
         }],
     );
 }
@@ -104,6 +105,7 @@ fn all_increments_together_are_what_the_results_say() {
         reasoning_tokens: Some(4),
         total_cost_usd: Some(0.75),
         cost_source: Some(CostSource::Reported),
+        price_table_version: None,
         ..Usage::zero()
     };
     assert_eq!(sum, expected, "{told:#?}");
