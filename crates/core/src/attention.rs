@@ -82,6 +82,11 @@ impl Board {
         })
     }
 
+    /// How many approvals and questions are open.
+    pub(crate) fn n_approvals(&self) -> usize {
+        self.lock().items.values().flatten().filter(|item| item.approval.is_some()).count()
+    }
+
     /// Wakes whenever anything on it changes.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

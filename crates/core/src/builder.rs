@@ -311,6 +311,7 @@ impl Builder {
             left_behind,
             temporary,
             looks: Looks::default(),
+            figures: Arc::default(),
             phase: watch::Sender::new(Phase::Running),
             workers: Mutex::new(HashMap::new()),
             tasks: Mutex::new(JoinSet::new()),

@@ -257,7 +257,7 @@ impl Fold {
             }
             Payload::SessionEnded(ended) => self.session_ended(ended),
             Payload::TurnStarted { turn_id, .. } => {
-                self.open_turn(turn_id);
+                self.open_turn(turn_id).started_at = Some(event.at);
                 self.turns += 1;
                 self.errored = false;
                 if let Some(restart) = &mut self.restart {

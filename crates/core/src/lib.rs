@@ -47,6 +47,7 @@ mod attention;
 mod changes;
 mod decision;
 mod diagnostics;
+mod figures;
 mod git;
 mod load;
 mod looks;
@@ -71,6 +72,7 @@ pub use self::{
     attention::AttentionFilter,
     builder::{Builder, StartError},
     error::{CursorProblem, Error, ReadError},
+    figures::{Figure, FigureKind, FigureLabels, FigureUnit, FigureValue, Histogram},
     frame::Frame,
     memory_store::MemoryStore,
     observe::Observation,

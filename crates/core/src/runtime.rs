@@ -9,6 +9,7 @@ mod deleting;
 mod housekeeping;
 mod listing;
 mod loading;
+mod measuring;
 mod offering;
 mod reading;
 
@@ -34,6 +35,7 @@ use crate::{
     create::check_line,
     diagnostics::Diagnostics,
     error::Error,
+    figures::Figures,
     looks::Looks,
     retention::Retention,
     store::{Health, Store, StoreError},
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) diagnostics: Arc<Diagnostics>,
     /// What waits for a person.
     pub(crate) board: Arc<Board>,
+    /// What is counted.
+    pub(crate) figures: Arc<Figures>,
     /// What becomes of workers.
     pub(crate) changes: Arc<Changes>,
     /// Workers whose logs were found damaged: nothing of them runs, whatever their rows say. Protects the set for single

@@ -108,6 +108,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read.
     async fn counts(&self) -> Result<WorkerCounts, StoreError>;
 
+    /// How much the store holds on its disk; `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be looked at.
+    async fn bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
     /// Where a worker's log begins and ends; `None` when there is no such worker.
     ///
     /// # Errors

@@ -4,7 +4,13 @@ mod answering;
 mod history;
 mod starting;
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use musher_backend::{Backend, Event, Report};
@@ -412,7 +418,7 @@ impl Task {
                 // What is open or waits keeps its events: readers may want to see how it began.
                 self.checkpoint = commit.checkpoint.clone().filter(|_| self.state.fold.is_quiet());
             }
-            Box::pin(append(self.parts.store.clone(), commit))
+            Box::pin(append(self.parts.store.clone(), commit, self.parts.shared.clone()))
         };
         self.committing = Some((sealed, committing));
     }
@@ -477,8 +483,9 @@ async fn ends(phase: &mut watch::Receiver<Phase>) {
 
 /// Writes a commit. One that finds no space at all waits until there is some: nothing of it is written, its events are
 /// decided, and the backend is not heard meanwhile.
-async fn append(store: Arc<dyn Store>, commit: Commit) -> Result<(), StoreError> {
+async fn append(store: Arc<dyn Store>, commit: Commit, shared: Arc<Shared>) -> Result<(), StoreError> {
     let mut health = store.health();
+    let begun = Instant::now();
     loop {
         match store.append(commit.clone()).await {
             Err(StoreError::Full) => {
@@ -486,7 +493,12 @@ async fn append(store: Arc<dyn Store>, commit: Commit) -> Result<(), StoreError>
                 // A change or the time being up: either is a reason to try again.
                 drop(tokio::time::timeout(SPACE_LOOK, health.changed()).await);
             }
-            written => return written,
+            written => {
+                if written.is_ok() {
+                    shared.committed(begun.elapsed());
+                }
+                return written;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use crate::{
     attention::{Needs, Post},
     batch::is_delta,
+    figures::{Meter, worker_state},
     fold::{Decided, Fold, prefix},
     frame::Frame,
     machine::Draft,
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     worker: WorkerId,
     /// Where the worker shows that it needs a person.
     post: Post,
+    /// Where its log counts.
+    meter: Meter,
     /// Protects the ring and the view while a commit is published or a reader takes its frames; nothing awaits
     /// under it.
     inner: Mutex<Inner>,
@@ -62,8 +66,8 @@ struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new(fold: Fold, at: Timestamp, post: Post) -> Self {
-        Self::at(fold, Head::EMPTY, at, Vec::new(), post)
+    pub(crate) fn new(fold: Fold, at: Timestamp, post: Post, meter: Meter) -> Self {
+        Self::at(fold, Head::EMPTY, at, Vec::new(), post, meter)
     }
 
     /// A worker up to a place of its log, with the newest entries of its transcript.
@@ -73,13 +77,14 @@ impl Shared {
         at: Timestamp,
         entries: Vec<TranscriptEntry>,
         post: Post,
+        meter: Meter,
     ) -> Self {
         let worker = fold.worker_ref.worker_id.clone();
         let progress = watch::Sender::new(Progress { seq: head.seq, over: false });
         let ring = Ring::default();
         let mut inner = Inner { fold, head, at, ring, entries: VecDeque::new(), entry_bytes: 0 };
         inner.remember(entries);
-        Self { worker, post, inner: Mutex::new(inner), progress }
+        Self { worker, post, meter, inner: Mutex::new(inner), progress }
     }
 
     /// Shows a commit that is durable.
@@ -88,23 +93,38 @@ impl Shared {
         let head = Head { seq: last.seq, checksum: last.checksum };
         {
             let mut inner = self.lock();
+            let is_new = inner.head.seq == 0;
+            let before = worker_state(inner.fold.status, &inner.fold.execution);
             for (draft, event) in drafts.iter().zip(events) {
+                let decided = Decided { event_id: &event.event_id, at: event.at, payload: &draft.payload };
+                self.meter.event(&inner.fold, decided);
                 // Its entries are there already, with the bodies taken out.
-                inner.fold.apply(Decided {
-                    event_id: &event.event_id,
-                    at: event.at,
-                    payload: &draft.payload,
-                });
+                inner.fold.apply(decided);
                 inner.remember(draft.entries.clone());
                 inner.ring.push(Frame::of(&self.worker, event));
             }
             inner.at = last.at;
             inner.head = head;
+            if is_new {
+                self.meter.created(&self.worker, &inner.fold);
+            } else {
+                self.meter.changed(before, &inner.fold);
+            }
             if drafts.iter().any(|draft| !is_delta(&draft.payload)) {
                 self.post_needs(&inner);
             }
         }
         self.progress.send_modify(|progress| progress.seq = last.seq);
+    }
+
+    /// Counts a worker of an earlier life, which nothing has happened to in this one.
+    pub(crate) fn found(&self) {
+        self.meter.found(&self.worker, &self.lock().fold);
+    }
+
+    /// Counts how long a commit of the worker took.
+    pub(crate) fn committed(&self, took: Duration) {
+        self.meter.committed(took);
     }
 
     /// Shows what the worker needs of a person, as publishing does: for what was durable before.
@@ -274,7 +294,8 @@ mod tests {
         let post =
             Post { board: crate::attention::Board::new(), display_name: None, labels: Default::default() };
         let mut fold = Fold::new(worker_ref, at);
-        let shared = Shared::new(fold.clone(), at, post);
+        let meter = Meter::new(&std::sync::Arc::default(), &crate::Profile::of("scripted"));
+        let shared = Shared::new(fold.clone(), at, post, meter);
         let drafts: Vec<_> = payloads
             .into_iter()
             .map(|payload| {

@@ -126,6 +126,10 @@ impl Store for Planted {
         self.store.counts().await
     }
 
+    async fn bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.store.bytes().await
+    }
+
     async fn extent(&self, worker: &WorkerId) -> Result<Option<Extent>, StoreError> {
         self.store.extent(worker).await
     }

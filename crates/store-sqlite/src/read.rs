@@ -8,7 +8,7 @@ mod transcript;
 
 pub(crate) use self::{
     beside::{accepted_input, blob, checkpoint, kept},
-    list::{counts, unsettled, workers},
+    list::{bytes, counts, unsettled, workers},
     log::{Bounds, bounds, events, extent},
     row::{row, status_text},
     transcript::transcript,

@@ -193,6 +193,10 @@ impl Store for SqliteStore {
         self.readers.read("count workers", None, read::counts).await
     }
 
+    async fn bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.readers.read("measure the database", None, read::bytes).await.map(Some)
+    }
+
     async fn extent(&self, worker: &WorkerId) -> Result<Option<Extent>, StoreError> {
         let id = worker.clone();
         let extent = self

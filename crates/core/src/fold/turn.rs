@@ -1,5 +1,6 @@
 //! The open turn, as the log says so far.
 
+use jiff::Timestamp;
 use musher_protocol::{
     BlobRef, Block, EventId, InFlight, InFlightKind, InputId, InputKind, LimitKind, ToolCallId,
     TranscriptEntry, TurnId, Usage,
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Turn {
     pub(crate) id: TurnId,
+    /// When it began; unknown in what earlier versions kept.
+    #[serde(default)]
+    pub(crate) started_at: Option<Timestamp>,
     /// The inputs it answers, and whether the backend has them.
     pub(crate) inputs: Vec<TurnInput>,
     pub(crate) blocks: Vec<OpenBlock>,
@@ -80,6 +84,7 @@ impl Turn {
     pub(super) fn new(id: TurnId) -> Self {
         Self {
             id,
+            started_at: None,
             inputs: Vec::new(),
             blocks: Vec::new(),
             calls: Vec::new(),

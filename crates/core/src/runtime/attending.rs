@@ -1,4 +1,4 @@
-//! What waits for a person, over all workers.
+//! What waits for a person, over all workers, and how many of them there are of which kind.
 
 use std::{
     sync::{Arc, Weak},
@@ -11,6 +11,7 @@ use super::{Phase, Runtime, Shared};
 use crate::{
     attention::{AttentionFilter, Needs, Post},
     error::Error,
+    figures::worker_state,
     store::StoreError,
 };
 
@@ -76,6 +77,7 @@ impl Runtime {
                 tracing::error!(error = &**error as &dyn std::error::Error, "read what waits for a person");
             }
             if let Some(shared) = shared.upgrade() {
+                shared.figures.census.found_all();
                 shared.board.recalled(result);
             }
         })
@@ -89,6 +91,11 @@ async fn recall(shared: &Weak<Shared>) -> Result<(), Arc<StoreError>> {
         let rows = shared.store.workers(None, Order::Asc, after.as_ref(), PAGE).await?;
         let Some(last) = rows.last() else { break };
         after = Some(last.worker_id.clone());
+        for row in &rows {
+            let (facts, backend) = (&row.facts, row.spec.profile.backend.as_str().into());
+            let state = worker_state(facts.status, &facts.execution);
+            shared.figures.census.found(&row.worker_id, &backend, state);
+        }
         for row in rows.iter().filter(|row| !row.unsettled()) {
             Post::of(&shared.board, &row.spec).recall(&row.worker_id, Needs::of_settled(&row.facts));
         }

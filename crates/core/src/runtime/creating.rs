@@ -14,6 +14,7 @@ use crate::{
     attention::Post,
     create::{Resolved, first_inputs, make_scratch, resolve},
     error::Error,
+    figures::Meter,
     fold::Fold,
     machine::{Input, NewInput},
     profile::WorkerSpec,
@@ -86,7 +87,8 @@ impl Runtime {
             uncovered: 0,
         };
         let post = Post::of(&self.0.board, &spec);
-        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at, post));
+        let meter = Meter::new(&self.0.figures, &spec.profile);
+        let view = Arc::new(view::Shared::new(place.fold.clone(), created_at, post, meter));
         let seat = Seat { worker: worker.clone(), spec, backend, epoch: Commit::FIRST_EPOCH, created_at };
         let (task, live) = self.seat(seat, place, view);
         self.0.workers().insert(worker.clone(), Slot::new(Some(Ok(live))));

@@ -1,6 +1,6 @@
 //! How workers are deleted, and what they had in repositories goes or stays.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use musher_protocol::WorkerId;
 use tokio::sync::oneshot;
@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Runtime;
 use crate::{
     error::Error,
+    figures::worker_state,
     git::View,
     store::{StoreError, WorkerRow},
     worktree::{Unsaved, Worktree},
@@ -17,6 +18,9 @@ use crate::{
 const KEPT: &str = "worktree.kept";
 /// The diagnostic of a worktree that cannot be looked at or removed.
 const LEFT: &str = "worktree.left";
+
+/// As what a worker is counted until it is deleted: its backend and its state. None where its row cannot be read.
+type Counted = Option<(Arc<str>, &'static str)>;
 
 /// What becomes of work in a worker's worktrees that is nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,10 @@ impl Runtime {
         if row.as_ref().is_some_and(|row| !row.status().is_terminal()) && !self.is_damaged(worker).await? {
             return Err(Error::StillRunning(worker.clone()));
         }
+        let counted = row.as_ref().map(|row| {
+            let facts = &row.facts;
+            (row.spec.profile.backend.as_str().into(), worker_state(facts.status, &facts.execution))
+        });
         let worktrees = match self.0.desk.worktrees_of(worker).await {
             Ok(worktrees) => worktrees,
             Err(error) => {
@@ -57,13 +65,13 @@ impl Runtime {
             }
         };
         if worktrees.is_empty() {
-            self.delete_from_store(worker).await?;
+            self.delete_from_store(worker, counted).await?;
         } else {
             // In a task of its own: whoever asked may go away between two of its steps.
             let (reply, deleted) = oneshot::channel();
             let (runtime, id) = (self.clone(), worker.clone());
             self.0.spawn(async move {
-                drop(reply.send(runtime.delete_with(&id, worktrees, unsaved).await));
+                drop(reply.send(runtime.delete_with(&id, counted, worktrees, unsaved).await));
             })?;
             deleted.await.unwrap_or(Err(Error::Stopped))?;
         }
@@ -80,12 +88,15 @@ impl Runtime {
         Ok(())
     }
 
-    async fn delete_from_store(&self, worker: &WorkerId) -> Result<(), Error> {
+    async fn delete_from_store(&self, worker: &WorkerId, counted: Counted) -> Result<(), Error> {
         if !self.0.store.delete(worker).await? {
             return Err(Error::WorkerNotFound(worker.clone()));
         }
         self.0.damaged().remove(worker);
         self.0.board.remove(worker);
+        if let Some((backend, state)) = counted {
+            self.0.figures.census.deleted(worker, &backend, state);
+        }
         self.0.changes.note(worker);
         Ok(())
     }
@@ -94,6 +105,7 @@ impl Runtime {
     async fn delete_with(
         &self,
         worker: &WorkerId,
+        counted: Counted,
         worktrees: Vec<Worktree>,
         unsaved: UnsavedWork,
     ) -> Result<(), Error> {
@@ -114,7 +126,7 @@ impl Runtime {
                 return Err(Error::WorkspaceDirty { workspace, unsaved: Unsaved::Unknown });
             }
         }
-        self.delete_from_store(worker).await?;
+        self.delete_from_store(worker, counted).await?;
         for (worktree, view) in judged {
             if let Err(error) = worktree.remove(view.as_ref()).await {
                 self.report_left(worker, &error);

@@ -17,6 +17,7 @@ use crate::{
     absent::Absent,
     attention::Post,
     error::Error,
+    figures::Meter,
     load::{Loaded, load},
     machine::Input,
     profile::WorkerSpec,
@@ -170,7 +171,9 @@ impl Runtime {
         let WorkerRow { spec, created_at, updated_at, .. } = row;
         let Loaded { fold, head, last_event_id, uncovered, entries } = loaded;
         let post = Post::of(&self.0.board, &spec);
-        let view = Arc::new(view::Shared::at(fold.clone(), head.clone(), updated_at, entries, post));
+        let meter = Meter::new(&self.0.figures, &spec.profile);
+        let view = Arc::new(view::Shared::at(fold.clone(), head.clone(), updated_at, entries, post, meter));
+        view.found();
         let Some(epoch) = epoch else {
             view.close();
             let (asked, _nobody_listens) = mpsc::channel(1);

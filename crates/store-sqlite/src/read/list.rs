@@ -1,6 +1,8 @@
 //! Workers, many at a time.
 
-use musher_core::{WorkerCounts, WorkerRow};
+use std::fs;
+
+use musher_core::{StoreError, WorkerCounts, WorkerRow};
 use musher_protocol::{Order, WorkerId, WorkerStatus};
 use rusqlite::{Connection, params};
 
@@ -90,6 +92,16 @@ pub(crate) fn unsettled(
         }
     }
     Ok(found)
+}
+
+/// How much the database and its log take on the disk.
+pub(crate) fn bytes(connection: &Connection) -> Result<u64, Fault> {
+    let size = |path: &str| match fs::metadata(path) {
+        Ok(file) => Ok(file.len()),
+        Err(source) => Err(StoreError::Io { attempt: "measure the database", source }),
+    };
+    let database = connection.path().expect("it is a file");
+    Ok(size(database)? + size(&format!("{database}-wal"))?)
 }
 
 /// How many workers there are.
