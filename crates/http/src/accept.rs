@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     ending::{End, Ending},
     link::Link,
+    metrics::Metrics,
     options::{Bounds, HttpOptions},
     router,
 };
@@ -39,7 +40,8 @@ pub(crate) async fn run(
 ) -> io::Result<()> {
     let bounds = options.bounds.clone();
     let (end, ending) = End::new();
-    let router = router::build(runtime, options, ending.clone());
+    let metrics = Metrics::new();
+    let router = router::build(runtime, options, ending.clone(), metrics.clone());
     let slots = Arc::new(Semaphore::new(bounds.max_connections as usize));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -56,7 +58,12 @@ pub(crate) async fn run(
         match accepted {
             Ok((stream, slot)) => {
                 is_troubled = false;
-                connections.spawn(converse(stream, slot, router.clone(), bounds.clone(), ending.clone()));
+                // Answers are written whole; waiting for more to fill a packet only adds latency.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "set no delay");
+                }
+                let link = Link::new(stream, slot, bounds.write_timeout, metrics.clone());
+                connections.spawn(converse(link, router.clone(), bounds.clone(), ending.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
@@ -100,18 +107,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Serves one connection until it ends or becomes a WebSocket.
-async fn converse(
-    stream: TcpStream,
-    slot: OwnedSemaphorePermit,
-    router: Router,
-    bounds: Bounds,
-    ending: Ending,
-) {
-    // Answers are written whole; waiting for more to fill a packet only adds latency.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "set no delay");
-    }
-    let io = TokioIo::new(Link::new(stream, slot, bounds.write_timeout));
+async fn converse(link: Link, router: Router, bounds: Bounds, ending: Ending) {
+    let io = TokioIo::new(link);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)

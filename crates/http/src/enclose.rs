@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -32,8 +32,11 @@ pub(crate) async fn enclose(State(adapter): State<Arc<Adapter>>, request: Reques
         path = request.uri().path(),
     );
     async {
+        let method = request.method().clone();
+        let route = request.extensions().get::<MatchedPath>().cloned();
         let mut response = answer(&adapter, request, next).await;
         if let Some(fault) = response.extensions_mut().remove::<Fault>() {
+            adapter.metrics.refused(fault.code());
             response = fault.render(request_id.clone());
         }
         let headers = response.headers_mut();
@@ -41,6 +44,8 @@ pub(crate) async fn enclose(State(adapter): State<Arc<Adapter>>, request: Reques
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let id = HeaderValue::from_str(request_id.as_str()).expect("a request's id is visible ASCII");
         headers.insert(X_REQUEST_ID, id);
+        let route = route.as_ref().map(MatchedPath::as_str);
+        adapter.metrics.answered(route, &method, response.status());
         tracing::debug!(status = response.status().as_u16(), "answered");
         response
     }
@@ -77,12 +82,12 @@ mod tests {
     use musher_protocol::ErrorReply;
 
     use super::*;
-    use crate::{HttpOptions, ending::Ending};
+    use crate::{HttpOptions, ending::Ending, metrics::Metrics};
 
     #[tokio::test]
     async fn a_panic_is_answered() {
         let runtime = Runtime::builder(MemoryStore::new()).start().await.unwrap();
-        let adapter = Arc::new(Adapter::new(runtime, HttpOptions::open(), Ending::never()));
+        let adapter = Arc::new(Adapter::new(runtime, HttpOptions::open(), Ending::never(), Metrics::new()));
         let defect = any(async || -> Response { panic!("a defect, on purpose") });
         let router = Router::new().route("/", defect).layer(middleware::from_fn_with_state(adapter, enclose));
         let request = Request::builder().header("host", "localhost").header(X_REQUEST_ID, "my-1");

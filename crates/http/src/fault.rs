@@ -56,6 +56,10 @@ impl Fault {
         }))
     }
 
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
     /// The request makes no sense as it is.
     pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidRequest, message)

@@ -68,6 +68,7 @@ mod walls;
 mod body;
 mod fault;
 mod key;
+mod metrics;
 mod query;
 mod range;
 mod reply;

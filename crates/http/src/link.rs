@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,6 +15,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use crate::metrics::Metrics;
+
 /// A client's connection. It keeps its slot for as long as the socket is open, whoever holds it: also when it
 /// has become a WebSocket.
 #[derive(Debug)]
@@ -22,12 +25,18 @@ pub(crate) struct Link {
     write_timeout: Duration,
     /// Runs from the first write that could not go on until one does.
     stalled: Option<Pin<Box<Sleep>>>,
+    metrics: Arc<Metrics>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Link {
-    pub(crate) fn new(stream: TcpStream, slot: OwnedSemaphorePermit, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, stalled: None, _slot: slot }
+    pub(crate) fn new(
+        stream: TcpStream,
+        slot: OwnedSemaphorePermit,
+        write_timeout: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { stream, write_timeout, stalled: None, metrics, _slot: slot }
     }
 
     /// Fails a write that has not gone on for too long.
@@ -38,7 +47,11 @@ impl Link {
         }
         let limit = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let metrics = &self.metrics;
+        stalled.as_mut().poll(cx).map(|()| {
+            metrics.cut();
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }
 

@@ -17,6 +17,13 @@ pub(crate) fn raw(json: Bytes) -> Response {
     response
 }
 
+/// 200 with this text.
+pub(crate) fn text(media_type: &'static str, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
 /// 200 with `{}`: that there is an answer says all.
 pub(crate) fn empty() -> Response {
     raw(Bytes::from_static(b"{}"))

@@ -23,6 +23,7 @@ use crate::{
     ending::Ending,
     fault::Fault,
     host::AllowedHost,
+    metrics::{Metrics, Subscriber, Transport},
     options::{Bounds, HttpOptions},
     query::{self, NoQuery},
     routes,
@@ -36,7 +37,7 @@ use crate::{
 /// connections, the time for a head, and the time that a client may take nothing of what is written to it, be it a
 /// page or a stream. [`serve`](crate::serve) does. Streams and sockets end when the runtime ends.
 pub fn router(runtime: Runtime, options: HttpOptions) -> Router {
-    build(runtime, options, Ending::never())
+    build(runtime, options, Ending::never(), Metrics::new())
 }
 
 /// A runtime behind HTTP: what all its requests share.
@@ -48,22 +49,31 @@ pub(crate) struct Adapter {
     pub(crate) bounds: Bounds,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) ending: Ending,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A place among the streams, taken for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct StreamSlot {
+    _slot: OwnedSemaphorePermit,
+    _counted: Subscriber,
 }
 
 impl Adapter {
-    pub(crate) fn new(runtime: Runtime, options: HttpOptions, ending: Ending) -> Self {
+    pub(crate) fn new(runtime: Runtime, options: HttpOptions, ending: Ending, metrics: Arc<Metrics>) -> Self {
         let HttpOptions { listen: _, access, allowed_hosts, bounds } = options;
         let streams = Arc::new(Semaphore::new(bounds.max_streams as usize));
-        Self { runtime, gate: Gate::new(access), allowed_hosts, bounds, streams, ending }
+        Self { runtime, gate: Gate::new(access), allowed_hosts, bounds, streams, ending, metrics }
     }
 
     /// A place among the streams.
-    pub(crate) fn stream_slot(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        self.streams.clone().try_acquire_owned().map_err(|_none_is_free| {
+    pub(crate) fn stream_slot(&self, transport: Transport) -> Result<StreamSlot, Fault> {
+        let slot = self.streams.clone().try_acquire_owned().map_err(|_none_is_free| {
             let limit = u64::from(self.bounds.max_streams);
             let message = format!("{limit} streams are open already, which is the limit");
             Fault::new(ErrorCode::Overloaded, message).over(limit)
-        })
+        })?;
+        Ok(StreamSlot { _slot: slot, _counted: self.metrics.subscriber(transport) })
     }
 
     /// Wakes when the runtime or the server begins to end: nobody should wait for anything any more.
@@ -75,8 +85,8 @@ impl Adapter {
     }
 }
 
-pub(crate) fn build(runtime: Runtime, options: HttpOptions, ending: Ending) -> Router {
-    let adapter = Arc::new(Adapter::new(runtime, options, ending));
+pub(crate) fn build(runtime: Runtime, options: HttpOptions, ending: Ending, metrics: Arc<Metrics>) -> Router {
+    let adapter = Arc::new(Adapter::new(runtime, options, ending, metrics));
     let mut places = BTreeMap::<&str, Vec<&'static Route>>::new();
     for route in ROUTES {
         places.entry(route.path).or_default().push(route);

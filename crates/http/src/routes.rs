@@ -12,7 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use musher_protocol::{BackendsReply, DiagnosticsReply, ProfilesReply, RuntimeReply, route::RouteId};
 
-use crate::{call::Call, fault::Fault, reply};
+use crate::{call::Call, fault::Fault, metrics, reply};
 
 /// The document of the very table that the router is built from, generated with the rest of the reference.
 const OPEN_API: &[u8] = include_bytes!("../openapi.json");
@@ -23,6 +23,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Livez => Ok(reply::empty()),
         RouteId::Readyz => ready(call).await,
         RouteId::OpenApi => Ok(reply::raw(Bytes::from_static(OPEN_API))),
+        RouteId::Metrics => metrics(call).await,
         RouteId::Runtime => runtime(call).await,
         RouteId::Backends => Ok(backends(call).await),
         RouteId::Profiles => Ok(profiles(call).await),
@@ -51,6 +52,11 @@ async fn ready(call: Call) -> Result<Response, Fault> {
     // A store that cannot be read is of no use either.
     call.adapter.runtime.summary().await?;
     Ok(reply::empty())
+}
+
+async fn metrics(call: Call) -> Result<Response, Fault> {
+    let figures = call.adapter.runtime.figures().await?;
+    Ok(reply::text(metrics::MEDIA_TYPE, call.adapter.metrics.text(figures)))
 }
 
 async fn runtime(call: Call) -> Result<Response, Fault> {

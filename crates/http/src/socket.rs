@@ -25,7 +25,7 @@ pub(crate) enum Opening {
 
 /// Serves a socket to its end.
 pub(crate) async fn run(socket: WebSocket, opening: Opening, adapter: &Adapter) {
-    let mut peer = Peer::new(socket, &adapter.bounds);
+    let mut peer = Peer::new(socket, &adapter.bounds, adapter.metrics.clone());
     let whole = async {
         let farewell = match opening {
             Opening::Stream(observation) => follow(&mut peer, *observation, adapter).await,

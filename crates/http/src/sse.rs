@@ -7,9 +7,12 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use musher_core::{Frame, Observation, Runtime};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 
-use crate::{farewell::Farewell, router::Adapter};
+use crate::{
+    farewell::Farewell,
+    router::{Adapter, StreamSlot},
+};
 
 const MEDIA_TYPE: &str = "text/event-stream";
 /// A proxy that collects answers before it passes them on would hold events back.
@@ -35,7 +38,7 @@ pub(crate) fn respond(
     observation: Observation,
     types: Option<Vec<&'static str>>,
     adapter: Arc<Adapter>,
-    slot: OwnedSemaphorePermit,
+    slot: StreamSlot,
 ) -> Response {
     let (heartbeat, runtime) = (adapter.bounds.heartbeat_interval, adapter.runtime.clone());
     let leaving = Box::pin(async move { adapter.leaving().await });
@@ -63,7 +66,7 @@ struct Source {
     leaving: Pin<Box<dyn Future<Output = ()> + Send>>,
     heartbeat: Duration,
     stage: Stage,
-    _slot: OwnedSemaphorePermit,
+    _slot: StreamSlot,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

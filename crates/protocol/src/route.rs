@@ -18,6 +18,8 @@ pub enum RouteId {
     Readyz,
     /// What can be asked of the server.
     OpenApi,
+    /// Figures about the server and its runtime.
+    Metrics,
     /// The runtime's summary.
     Runtime,
     /// The backends.
@@ -123,6 +125,8 @@ pub enum ReplyBody {
     Json(WireType),
     /// The description of all routes, as OpenAPI 3.1.
     OpenApi,
+    /// Figures, as text of the OpenMetrics format.
+    Metrics,
     /// Plain bytes, or the one range of them that was asked for.
     Bytes,
     /// A JSON object; or, where `Accept` names `text/event-stream`, a stream of [`crate::Envelope`]s whose ids are
@@ -301,6 +305,15 @@ pub const ROUTES: &[Route] = &[
         "Describes every route of this server, as OpenAPI 3.1.",
         ReplyBody::OpenApi,
     ),
+    Route {
+        errors: &[ErrorCode::StoreIo],
+        ..get(
+            RouteId::Metrics,
+            "/metrics",
+            "Shows figures about the server and its runtime, for Prometheus.",
+            ReplyBody::Metrics,
+        )
+    },
     Route {
         errors: &[ErrorCode::StoreIo],
         ..get(

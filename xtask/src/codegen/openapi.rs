@@ -141,6 +141,7 @@ fn header_parameter(reply: ReplyBody) -> Option<Value> {
         ReplyBody::Empty
         | ReplyBody::Nothing
         | ReplyBody::OpenApi
+        | ReplyBody::Metrics
         | ReplyBody::Json(_)
         | ReplyBody::Frames
         | ReplyBody::Subscriptions => return None,
@@ -172,6 +173,10 @@ fn successes(reply: ReplyBody) -> Vec<(String, Value)> {
         ReplyBody::OpenApi => {
             let content = json_content(&json!({ "type": "object" }));
             one("200", json!({ "description": "This document.", "content": content }))
+        }
+        ReplyBody::Metrics => {
+            let content = json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
+            one("200", json!({ "description": "The figures.", "content": content }))
         }
         ReplyBody::Nothing => one("204", json!({ "description": "Done." })),
         ReplyBody::Json(reply) => {

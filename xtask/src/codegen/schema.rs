@@ -42,6 +42,7 @@ pub(super) fn definitions() -> Result<Definitions, Error> {
             ReplyBody::Empty
             | ReplyBody::Nothing
             | ReplyBody::OpenApi
+            | ReplyBody::Metrics
             | ReplyBody::Bytes
             | ReplyBody::Frames
             | ReplyBody::Subscriptions => {}

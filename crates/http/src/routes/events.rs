@@ -7,7 +7,7 @@ use musher_core::{EventPage, Frame, From};
 use musher_protocol::{Cursor, CursorError, ErrorCode, EventsQuery, Payload, WorkerId};
 use tokio::time::Instant;
 
-use crate::{call::Call, fault::Fault, query, reply, router::Adapter, sse};
+use crate::{call::Call, fault::Fault, metrics::Transport, query, reply, router::Adapter, sse};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -44,7 +44,7 @@ async fn stream(call: Call) -> Result<Response, Fault> {
             return Ok(reply::nothing());
         }
     }
-    let slot = call.adapter.stream_slot()?;
+    let slot = call.adapter.stream_slot(Transport::Sse)?;
     Ok(sse::respond(observation, types, call.adapter, slot))
 }
 

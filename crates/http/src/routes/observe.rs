@@ -11,6 +11,7 @@ use crate::{
     call::Call,
     farewell::Farewell,
     fault::Fault,
+    metrics::Transport,
     socket::{self, Opening},
 };
 
@@ -54,7 +55,10 @@ async fn upgrade(mut call: Call, opening: Opening) -> Result<Response, Fault> {
     let upgrade = WebSocketUpgrade::from_request_parts(&mut call.head, &())
         .await
         .map_err(|error| Fault::invalid_request(format!("this is a WebSocket: {}", error.body_text())))?;
-    let slot = call.adapter.stream_slot()?;
+    let slot = call.adapter.stream_slot(match opening {
+        Opening::Stream(_) | Opening::Refused(_) => Transport::Socket,
+        Opening::Subscriptions => Transport::ManySocket,
+    })?;
     let adapter = call.adapter;
     Ok(upgrade
         .max_message_size(MAX_RECEIVED_BYTES)

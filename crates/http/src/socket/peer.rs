@@ -1,6 +1,6 @@
 //! The other end of a socket.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use futures_util::SinkExt as _;
 use musher_core::Frame;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use crate::{farewell::Farewell, options::Bounds};
+use crate::{farewell::Farewell, metrics::Metrics, options::Bounds};
 
 /// The peer is gone, or takes nothing any more: there is nobody to say anything to.
 pub(super) struct Gone;
@@ -21,6 +21,7 @@ pub(super) struct Peer {
     heard: Instant,
     peer_timeout: Duration,
     write_timeout: Duration,
+    metrics: Arc<Metrics>,
 }
 
 /// What a peer says.
@@ -34,11 +35,11 @@ pub(super) enum Said {
 }
 
 impl Peer {
-    pub(super) fn new(socket: WebSocket, bounds: &Bounds) -> Self {
+    pub(super) fn new(socket: WebSocket, bounds: &Bounds, metrics: Arc<Metrics>) -> Self {
         let Bounds { ping_interval, peer_timeout, write_timeout, .. } = *bounds;
         let mut pings = interval_at(Instant::now() + ping_interval, ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { socket, pings, heard: Instant::now(), peer_timeout, write_timeout }
+        Self { socket, pings, heard: Instant::now(), peer_timeout, write_timeout, metrics }
     }
 
     /// Waits until the peer says something, and asks it now and then whether it is there. Cancel safe.
@@ -75,7 +76,15 @@ impl Peer {
     /// Sends messages with one flush for all of them, which is what makes a busy log cheap. The time limit is for
     /// each time that the peer has to take something.
     pub(super) async fn send(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), Gone> {
-        let taken = |result| if let Ok(Ok(())) = result { Ok(()) } else { Err(Gone) };
+        let metrics = self.metrics.clone();
+        let taken = |result| match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Gone),
+            Err(_it_took_nothing) => {
+                metrics.cut();
+                Err(Gone)
+            }
+        };
         for message in messages {
             taken(timeout(self.write_timeout, self.socket.feed(message)).await)?;
         }
