@@ -131,7 +131,16 @@ async fn a_service_that_nothing_gives_or_nobody_can_call_is_missing_by_name() {
     let runtime = builder().start().await.unwrap();
     for (profile, capabilities, expected) in [
         ("lists", &["read", "mcp:mail"][..], "an MCP server `mail`"),
-        ("speaks", &["mcp:shop"], "a way to the tools of `mcp:shop`, which are those of this program"),
+        (
+            "speaks",
+            &["mcp:shop"],
+            "a way to the tools of `mcp:shop`: this backend calls none of the runtime's",
+        ),
+        (
+            "speaks",
+            &["mcp:mail"],
+            "a way to the tools of `mcp:mail`: this backend calls none of the runtime's",
+        ),
     ] {
         let error = create(&runtime, profile, capabilities).await.unwrap_err();
         let Error::Unavailable { missing, .. } = &error else { panic!("{error:?}") };

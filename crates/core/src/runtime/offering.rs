@@ -10,6 +10,7 @@ use crate::{
     builder::Catalog,
     looks::{Missing, Subject},
     profile::{Profile, WorkerSpec},
+    tools::out_of_reach,
 };
 
 /// What is missing for a profile that demands a sandbox for tools that are not ours.
@@ -103,7 +104,7 @@ fn missing(
     let is_not_held = brings_tools && profile.sandbox == Sandbox::Landlock;
     let not_held = is_not_held.then(|| NOT_HELD.to_owned());
     let capabilities = capabilities.iter().filter(|_| brings_tools);
-    let out_of_reach = capabilities.filter_map(|capability| catalog.tools.out_of_reach(capability));
+    let out_of_reach = capabilities.filter_map(out_of_reach);
     looked_for.chain(backend.missing(&wanted)).chain(not_held).chain(out_of_reach).collect()
 }
 
