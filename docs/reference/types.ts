@@ -370,6 +370,8 @@ export type DiagnosticCode =
   | "runtime.unavailable"
   /** There is no such worker, or it was deleted; closes with 4404. */
   | "runtime.worker_not_found"
+  /** The token that the stream was opened with was revoked, or is another one now; closes with 4401. */
+  | "runtime.unauthorized"
   /** The client's message makes no sense; nothing came of it, and the socket goes on. */
   | "runtime.invalid_message"
   /** The socket has as many subscriptions as one may have. */

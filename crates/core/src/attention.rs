@@ -49,8 +49,8 @@ struct Inner {
 pub struct AttentionFilter {
     /// Only those of this kind.
     pub kind: Option<AttentionKind>,
-    /// Only those of workers with this label and value.
-    pub label: Option<(String, String)>,
+    /// Only those of workers with all of these labels and values.
+    pub labels: Vec<(String, String)>,
 }
 
 /// A worker's place on the board.
@@ -168,7 +168,7 @@ impl Board {
 impl AttentionFilter {
     fn takes(&self, item: &AttentionItem) -> bool {
         self.kind.is_none_or(|kind| kind == item.kind)
-            && self.label.as_ref().is_none_or(|(key, value)| item.labels.get(key) == Some(value))
+            && self.labels.iter().all(|(key, value)| item.labels.get(key) == Some(value))
     }
 }
 

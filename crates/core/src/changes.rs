@@ -1,7 +1,8 @@
 //! Which workers have changed, for those who want to know it of all of them.
 //!
 //! It holds names only, each once, at the place of its newest change: what a worker has become is read from the store by
-//! who tells it, so that a reader who is behind tells the newest and nothing twice.
+//! who tells it, so that a reader who is behind tells the newest and nothing twice. Of one that is no more the labels are
+//! held, too: the store does not have them any longer, and not everybody may hear of every worker.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +14,11 @@ use tokio::sync::watch;
 
 /// As many workers change while a reader is cut for taking nothing, and more; some 10 MiB for all readers together.
 const MAX_CHANGES: usize = 64 << 10;
+/// What the labels of deleted workers may take; more than the rest.
+const MAX_LABEL_BYTES: usize = 16 << 20;
+
+/// The labels of a worker.
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// Workers that have changed since the slowest of the readers looked.
 #[derive(Debug)]
@@ -27,12 +33,22 @@ pub(crate) struct Changes {
 struct Inner {
     /// The number of the newest change.
     number: u64,
-    workers: BTreeMap<u64, WorkerId>,
+    workers: BTreeMap<u64, Change>,
     numbers: HashMap<WorkerId, u64>,
     /// How many readers are at which place. Without any nothing is noted.
     readers: BTreeMap<u64, usize>,
     /// Changes up to this one were forgotten, though not every reader may have seen them.
     forgotten: u64,
+    /// What all labels that are held take.
+    label_bytes: usize,
+}
+
+/// The newest change of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) worker: WorkerId,
+    /// Its labels, when it was deleted; none otherwise.
+    pub(crate) labels: Labels,
 }
 
 /// A reader's place among the changes.
@@ -55,12 +71,21 @@ impl Changes {
     /// Notes that what lists show of a worker is another, after that is durable. Where nobody reads this is one lock that
     /// nobody holds, beside a commit.
     pub(crate) fn note(&self, worker: &WorkerId) {
+        self.note_with(worker, Labels::new());
+    }
+
+    /// The same of a worker that is no more, and had these labels.
+    pub(crate) fn note_deleted(&self, worker: &WorkerId, labels: Labels) {
+        self.note_with(worker, labels);
+    }
+
+    fn note_with(&self, worker: &WorkerId, labels: Labels) {
         let number = {
             let mut inner = self.lock();
             if inner.readers.is_empty() {
                 return;
             }
-            inner.note(worker);
+            inner.note(Change { worker: worker.clone(), labels });
             inner.number
         };
         // Two who note at the same time may come here in either order.
@@ -82,20 +107,24 @@ impl Changes {
 }
 
 impl Inner {
-    fn note(&mut self, worker: &WorkerId) {
+    fn note(&mut self, change: Change) {
         self.number += 1;
-        if let Some(old) = self.numbers.insert(worker.clone(), self.number) {
-            self.workers.remove(&old);
+        if let Some(old) = self.numbers.insert(change.worker.clone(), self.number)
+            && let Some(old) = self.workers.remove(&old)
+        {
+            self.label_bytes -= size(&old.labels);
         }
-        self.workers.insert(self.number, worker.clone());
-        if self.workers.len() > MAX_CHANGES {
+        self.label_bytes += size(&change.labels);
+        self.workers.insert(self.number, change);
+        while self.workers.len() > MAX_CHANGES || self.label_bytes > MAX_LABEL_BYTES {
             self.forgotten = self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) -> u64 {
-        let (number, worker) = self.workers.pop_first().expect("there are changes");
+        let (number, Change { worker, labels }) = self.workers.pop_first().expect("there are changes");
         self.numbers.remove(&worker);
+        self.label_bytes -= size(&labels);
         number
     }
 
@@ -125,13 +154,13 @@ impl Reader {
     }
 
     /// The first change behind the place, which stays where it is.
-    pub(crate) fn peek(&self) -> Result<Option<(u64, WorkerId)>, Forgotten> {
+    pub(crate) fn peek(&self) -> Result<Option<(u64, Change)>, Forgotten> {
         let inner = self.changes.lock();
         if self.at < inner.forgotten {
             return Err(Forgotten);
         }
         let next = inner.workers.range(self.at + 1..).next();
-        Ok(next.map(|(number, worker)| (*number, worker.clone())))
+        Ok(next.map(|(number, change)| (*number, change.clone())))
     }
 
     /// Goes behind a change.
@@ -153,6 +182,10 @@ impl Drop for Reader {
     }
 }
 
+fn size(labels: &Labels) -> usize {
+    labels.iter().map(|(key, value)| key.len() + value.len()).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,9 +197,9 @@ mod tests {
     /// Reads all that there is.
     fn rest(reader: &mut Reader) -> Vec<WorkerId> {
         let mut seen = Vec::new();
-        while let Some((number, worker)) = reader.peek().unwrap() {
+        while let Some((number, change)) = reader.peek().unwrap() {
             reader.pass(number);
-            seen.push(worker);
+            seen.push(change.worker);
         }
         seen
     }
@@ -219,6 +252,24 @@ mod tests {
         slow = changes.read();
         changes.note(&worker(0));
         assert_eq!((rest(&mut slow), rest(&mut quick)), (vec![worker(0)], vec![worker(0)]));
+    }
+
+    #[test]
+    fn the_labels_of_what_is_deleted_are_held_as_long_as_it_is_news_and_bounded() {
+        let changes = Changes::new();
+        let mut reader = changes.read();
+        let labels = Labels::from([("team".to_owned(), "a".to_owned())]);
+        changes.note_deleted(&worker(0), labels.clone());
+        assert_eq!(reader.peek().unwrap().unwrap().1, Change { worker: worker(0), labels: labels.clone() });
+        changes.note(&worker(0));
+        assert_eq!(changes.lock().label_bytes, 0);
+        changes.note_deleted(&worker(0), labels);
+        rest(&mut reader);
+        assert_eq!(changes.lock().label_bytes, 0);
+        let large = Labels::from([("k".to_owned(), "v".repeat(MAX_LABEL_BYTES / 2))]);
+        (1..=3).for_each(|n| changes.note_deleted(&worker(n), large.clone()));
+        assert_eq!(reader.peek(), Err(Forgotten));
+        assert!(changes.lock().label_bytes <= MAX_LABEL_BYTES);
     }
 
     #[tokio::test]

@@ -179,6 +179,13 @@ impl Runtime {
         self.0.diagnostics.newest()
     }
 
+    /// Reports something that concerns no worker, for the program around the runtime: among its
+    /// [diagnostics](Self::diagnostics), and in the program's log. Clients read the message, so it names no path and no
+    /// secret.
+    pub fn report(&self, code: &str, message: impl Into<String>) {
+        self.0.diagnostics.report(code, message, None);
+    }
+
     /// Resolves when the runtime begins to end.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut phase = self.0.phase.subscribe();

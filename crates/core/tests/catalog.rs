@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use musher_core::{CatalogChange, CatalogFeed, MemoryStore, Profile, Runtime, UnsavedWork, WorkerFilter};
 use musher_protocol::{
@@ -82,7 +82,7 @@ async fn a_feed_tells_what_a_list_shows_from_then_on() {
     let all = listed(&runtime).await;
     assert_eq!(told(&mut feed).await, all);
     runtime.delete_worker(&after, UnsavedWork::Keep).await.unwrap();
-    assert_eq!(told(&mut feed).await, [CatalogChange::Deleted(after)]);
+    assert_eq!(told(&mut feed).await, [CatalogChange::Deleted { worker_id: after, labels: BTreeMap::new() }]);
     assert_eq!(told(&mut feed).await, []);
 }
 

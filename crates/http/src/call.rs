@@ -8,16 +8,25 @@ use axum::{
 };
 use bytes::Bytes;
 use http::request;
+use musher_core::Runtime;
 use musher_protocol::{ApprovalId, Digest, ErrorCode, WorkerId};
 use serde::de::DeserializeOwned;
 
-use crate::{body, fault::Fault, query, router::Adapter, token::Caller};
+use crate::{
+    body,
+    fault::Fault,
+    query,
+    router::{Adapter, Cut},
+    token::Caller,
+    view::View,
+};
 
 /// One request that passed the walls and the gate.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) adapter: Arc<Adapter>,
     pub(crate) caller: Caller,
+    pub(crate) view: View,
     pub(crate) head: request::Parts,
     pub(crate) path: Result<RawPathParams, RawPathParamsRejection>,
     pub(crate) body: Body,
@@ -29,9 +38,27 @@ impl Call {
         query::parse(&self.head.uri)
     }
 
-    /// The worker that the path names, be it there or not.
-    pub(crate) fn worker(&self) -> Result<WorkerId, Fault> {
-        self.segment("worker_id").and_then(|text| text.parse().ok()).ok_or_else(invalid_worker_id)
+    /// The worker that the path names, be it there or not; none that the caller does not see.
+    pub(crate) fn worker(&self) -> impl Future<Output = Result<WorkerId, Fault>> + Send + use<> {
+        let named =
+            self.segment("worker_id").and_then(|text| text.parse().ok()).ok_or_else(invalid_worker_id);
+        let view = self.view.clone();
+        async move {
+            let worker = named?;
+            view.require(&worker).await?;
+            Ok(worker)
+        }
+    }
+
+    /// The runtime, for what is asked of a worker that was found.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.view.runtime()
+    }
+
+    /// Wakes when the caller should not wait for anything any more.
+    pub(crate) fn cut(&self) -> impl Future<Output = Cut> + Send + use<> {
+        let (adapter, caller) = (Arc::clone(&self.adapter), self.caller.clone());
+        async move { adapter.cut(&caller).await }
     }
 
     /// The large body that the path names, be it there or not; `None` when it can name none.
@@ -63,7 +90,10 @@ impl Call {
 
     async fn body(&mut self) -> Result<Bytes, Fault> {
         let body = std::mem::take(&mut self.body);
-        body::read(&self.head.headers, body, &self.adapter.bounds).await
+        let body = body::read(&self.head.headers, body, &self.adapter.bounds).await?;
+        // It may have taken its time to come.
+        self.caller.check_still()?;
+        Ok(body)
     }
 }
 

@@ -4,7 +4,10 @@ use axum::extract::ws::{CloseCode, CloseFrame, Message, Utf8Bytes, close_code};
 use musher_core::{CursorProblem, Error, Observation, ReadError, Runtime};
 use musher_protocol::{Cursor, CursorError, Diagnostic, DiagnosticCode, Frame};
 
+use crate::{router::Cut, token};
+
 const CURSOR_MALFORMED: CloseCode = 4400;
+const UNAUTHORIZED: CloseCode = 4401;
 const WORKER_NOT_FOUND: CloseCode = 4404;
 const CURSOR_UNKNOWN_OR_EXPIRED: CloseCode = 4410;
 
@@ -17,8 +20,18 @@ pub(crate) struct Farewell {
 }
 
 impl Farewell {
+    /// The stream is not to go on.
+    pub(crate) fn of(cut: Cut, runtime: &Runtime) -> Self {
+        match cut {
+            Cut::Leaving => Self::leaving(runtime),
+            Cut::Revoked => {
+                Self::because(DiagnosticCode::Unauthorized, token::revoked().message(), UNAUTHORIZED)
+            }
+        }
+    }
+
     /// The server or the runtime begins to end.
-    pub(crate) fn leaving(runtime: &Runtime) -> Self {
+    fn leaving(runtime: &Runtime) -> Self {
         match runtime.readiness() {
             Err(Error::Store(_)) => Self::unavailable(),
             Ok(()) | Err(_) => Self::ending(),

@@ -6,6 +6,8 @@
 //! and no answer ever carries a CORS header.
 //! Invariant: every answer that the router gives to a failure is an
 //! [`ErrorReply`](musher_protocol::ErrorReply); only what the HTTP parser refuses is bare.
+//! Invariant: what a caller sees of workers is decided in `view` alone; no route finds a worker in another way.
+//! Invariant: nothing that waits or streams outlives the token that it was asked with.
 //! Invariant: whatever a client does, slowly or never, it holds a bounded amount of memory for a bounded time.
 //!
 //! The order in which a request is checked: walls, token, scope, query and JSON, content, look-up, state.
@@ -51,6 +53,8 @@
 mod options;
 mod server;
 mod token;
+mod tokens;
+mod view;
 
 mod router;
 
@@ -83,4 +87,5 @@ pub use self::{
     router::router,
     server::{HttpServer, ServeError, serve},
     token::{Token, TokenScope},
+    tokens::Tokens,
 };

@@ -7,7 +7,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use crate::{host::AllowedHost, token::Token};
+use crate::{host::AllowedHost, token::Token, tokens::Tokens};
 
 /// How a runtime is served. Who may ask is for the caller to decide, so there is no default of the whole.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub enum Access {
     /// this machine, and the workers themselves. Only for tests, and behind something that authenticates.
     Open,
     /// Whoever holds one of these tokens, within its scopes. With no tokens: nobody.
-    Tokens(Vec<Token>),
+    Tokens(Tokens),
 }
 
 /// How much a client may hold, and for how long.
@@ -77,13 +77,15 @@ impl HttpOptions {
         Self::with_tokens(vec![Token::admin("token", token)])
     }
 
-    /// These tokens.
+    /// These tokens, for as long as the server runs.
     #[must_use]
     pub fn with_tokens(tokens: Vec<Token>) -> Self {
-        Self::with_access(Access::Tokens(tokens))
+        Self::with_access(Access::Tokens(Tokens::new(tokens)))
     }
 
-    fn with_access(access: Access) -> Self {
+    /// For whom it says.
+    #[must_use]
+    pub fn with_access(access: Access) -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self { listen, access, allowed_hosts: Vec::new(), bounds: Bounds::default() }
     }

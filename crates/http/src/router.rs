@@ -27,7 +27,9 @@ use crate::{
     options::{Bounds, HttpOptions},
     query::{self, NoQuery},
     routes,
-    token::{Caller, Gate},
+    token::{self, Caller},
+    tokens::Gate,
+    view::View,
 };
 
 /// The runtime's routes, for a server of one's own.
@@ -38,6 +40,15 @@ use crate::{
 /// page or a stream. [`serve`](crate::serve) does. Streams and sockets end when the runtime ends.
 pub fn router(runtime: Runtime, options: HttpOptions) -> Router {
     build(runtime, options, Ending::never(), Metrics::new())
+}
+
+/// Why nothing should be waited for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The runtime or the server begins to end.
+    Leaving,
+    /// The caller's token is none any more.
+    Revoked,
 }
 
 /// A runtime behind HTTP: what all its requests share.
@@ -76,11 +87,22 @@ impl Adapter {
         Ok(StreamSlot { _slot: slot, _counted: self.metrics.subscriber(transport) })
     }
 
-    /// Wakes when the runtime or the server begins to end: nobody should wait for anything any more.
-    pub(crate) async fn leaving(&self) {
+    /// Wakes when this caller should not wait for anything any more.
+    pub(crate) async fn cut(&self, caller: &Caller) -> Cut {
         tokio::select! {
-            () = self.runtime.draining() => {}
-            () = self.ending.begun() => {}
+            () = self.runtime.draining() => Cut::Leaving,
+            () = self.ending.begun() => Cut::Leaving,
+            () = caller.revoked() => Cut::Revoked,
+        }
+    }
+}
+
+impl Cut {
+    /// A fault where there is no answer to what was waited for.
+    pub(crate) fn check(self) -> Result<(), Fault> {
+        match self {
+            Self::Leaving => Ok(()),
+            Self::Revoked => Err(token::revoked()),
         }
     }
 }
@@ -116,13 +138,12 @@ async fn dispatch(
     let Some(route) = methods.iter().find(|route| is_for(route.method, &head.method)) else {
         return Err(method_not_allowed(&methods));
     };
-    if let Some(scope) = route.scope {
-        caller.check(scope)?;
-    }
+    caller.check_route(route)?;
     if route.query.is_none() {
         let NoQuery {} = query::parse(&head.uri)?;
     }
-    routes::answer(route.id, Call { adapter, caller, head, path, body }).await
+    let view = View::of(&adapter.runtime, &caller);
+    routes::answer(route.id, Call { adapter, caller, view, head, path, body }).await
 }
 
 /// Answers a request for a path that does not exist.

@@ -27,7 +27,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Runtime => runtime(call).await,
         RouteId::Backends => Ok(backends(call).await),
         RouteId::Profiles => Ok(profiles(call).await),
-        RouteId::Diagnostics => Ok(diagnostics(&call)),
+        RouteId::Diagnostics => diagnostics(call).await,
         RouteId::Attention => attention::list(call).await,
         RouteId::ListWorkers => workers::list(call).await,
         RouteId::CreateWorker => workers::create(call).await,
@@ -48,30 +48,30 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
 }
 
 async fn ready(call: Call) -> Result<Response, Fault> {
-    call.adapter.runtime.readiness()?;
+    call.runtime().readiness()?;
     // A store that cannot be read is of no use either.
-    call.adapter.runtime.summary().await?;
+    call.runtime().summary().await?;
     Ok(reply::empty())
 }
 
 async fn metrics(call: Call) -> Result<Response, Fault> {
-    let figures = call.adapter.runtime.figures().await?;
+    let figures = call.runtime().figures().await?;
     Ok(reply::text(metrics::MEDIA_TYPE, call.adapter.metrics.text(figures)))
 }
 
 async fn runtime(call: Call) -> Result<Response, Fault> {
-    let runtime = call.adapter.runtime.summary().await?;
+    let runtime = call.runtime().summary().await?;
     Ok(reply::json(&RuntimeReply { runtime }))
 }
 
 async fn backends(call: Call) -> Response {
-    reply::json(&BackendsReply { backends: call.adapter.runtime.list_backends().await })
+    reply::json(&BackendsReply { backends: call.runtime().list_backends().await })
 }
 
 async fn profiles(call: Call) -> Response {
-    reply::json(&ProfilesReply { profiles: call.adapter.runtime.list_profiles().await })
+    reply::json(&ProfilesReply { profiles: call.runtime().list_profiles().await })
 }
 
-fn diagnostics(call: &Call) -> Response {
-    reply::json(&DiagnosticsReply { diagnostics: call.adapter.runtime.diagnostics() })
+async fn diagnostics(call: Call) -> Result<Response, Fault> {
+    Ok(reply::json(&DiagnosticsReply { diagnostics: call.view.diagnostics().await? }))
 }

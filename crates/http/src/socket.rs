@@ -11,7 +11,7 @@ use musher_core::Observation;
 use tokio::time::timeout;
 
 use self::peer::{Gone, Peer, Said, message};
-use crate::{farewell::Farewell, router::Adapter};
+use crate::{farewell::Farewell, router::Adapter, token::Caller, view::View};
 
 /// How a socket begins.
 pub(crate) enum Opening {
@@ -23,14 +23,23 @@ pub(crate) enum Opening {
     Subscriptions,
 }
 
+/// By what, to whom, and what of it, a socket is served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving<'a> {
+    pub(crate) adapter: &'a Adapter,
+    pub(crate) caller: &'a Caller,
+    pub(crate) view: &'a View,
+}
+
 /// Serves a socket to its end.
-pub(crate) async fn run(socket: WebSocket, opening: Opening, adapter: &Adapter) {
+pub(crate) async fn run(socket: WebSocket, opening: Opening, serving: &Serving<'_>) {
+    let adapter = serving.adapter;
     let mut peer = Peer::new(socket, &adapter.bounds, adapter.metrics.clone());
     let whole = async {
         let farewell = match opening {
-            Opening::Stream(observation) => follow(&mut peer, *observation, adapter).await,
+            Opening::Stream(observation) => follow(&mut peer, *observation, serving).await,
             Opening::Refused(farewell) => Ok(farewell),
-            Opening::Subscriptions => many::follow(&mut peer, adapter).await,
+            Opening::Subscriptions => many::follow(&mut peer, serving).await,
         };
         if let Ok(farewell) = farewell {
             // Whoever does not take its part in the closing has still been told; the connection ends either way.
@@ -44,14 +53,19 @@ pub(crate) async fn run(socket: WebSocket, opening: Opening, adapter: &Adapter) 
 }
 
 /// Sends the log for as long as there is one.
-async fn follow(peer: &mut Peer, mut observation: Observation, adapter: &Adapter) -> Result<Farewell, Gone> {
-    let mut leaving = pin!(adapter.leaving());
+async fn follow(
+    peer: &mut Peer,
+    mut observation: Observation,
+    serving: &Serving<'_>,
+) -> Result<Farewell, Gone> {
+    let Serving { adapter, caller, view: _ } = serving;
+    let mut cut = pin!(adapter.cut(caller));
     loop {
         tokio::select! {
-            // In this order: the server's end is not put off by a chatty peer, and neither waits for a log that never
+            // In this order: the end of the server or of the token is not put off by a chatty peer, and neither waits for a log that never
             // pauses.
             biased;
-            () = &mut leaving => return Ok(Farewell::leaving(&adapter.runtime)),
+            cut = &mut cut => return Ok(Farewell::of(cut, &adapter.runtime)),
             said = peer.next() => match said? {
                 Said::Goodbye => return Ok(Farewell::answered()),
                 Said::Text(_) | Said::Binary | Said::Nonsense => return Ok(Farewell::observation_only()),

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use crate::{
     farewell::Farewell,
-    router::{Adapter, StreamSlot},
+    router::{Adapter, Cut, StreamSlot},
+    token::Caller,
 };
 
 const MEDIA_TYPE: &str = "text/event-stream";
@@ -38,11 +39,12 @@ pub(crate) fn respond(
     observation: Observation,
     types: Option<Vec<&'static str>>,
     adapter: Arc<Adapter>,
+    caller: Caller,
     slot: StreamSlot,
 ) -> Response {
     let (heartbeat, runtime) = (adapter.bounds.heartbeat_interval, adapter.runtime.clone());
-    let leaving = Box::pin(async move { adapter.leaving().await });
-    let source = Source { observation, types, runtime, leaving, heartbeat, stage: Stage::Begin, _slot: slot };
+    let cut = Box::pin(async move { adapter.cut(&caller).await });
+    let source = Source { observation, types, runtime, cut, heartbeat, stage: Stage::Begin, _slot: slot };
     let chunks = unfold(source, async |mut source| {
         let chunk = source.next().await?;
         Some((Ok::<_, Infallible>(chunk), source))
@@ -62,8 +64,8 @@ struct Source {
     /// What is sent; everything where that is not said.
     types: Option<Vec<&'static str>>,
     runtime: Runtime,
-    /// Wakes when streams have to end.
-    leaving: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Wakes when the stream has to end.
+    cut: Pin<Box<dyn Future<Output = Cut> + Send>>,
     heartbeat: Duration,
     stage: Stage,
     _slot: StreamSlot,
@@ -90,9 +92,9 @@ impl Source {
             Stage::Over => return None,
         }
         let farewell = tokio::select! {
-            // The server's end does not wait for a log that never pauses.
+            // The end of the server or of the token does not wait for a log that never pauses.
             biased;
-            () = &mut self.leaving => Farewell::leaving(&self.runtime),
+            cut = &mut self.cut => Farewell::of(cut, &self.runtime),
             read = timeout(self.heartbeat, self.observation.next()) => match read {
                 Err(_nothing_came) => return Some(Bytes::from_static(HEARTBEAT)),
                 Ok(Ok(Some(frames))) => return Some(events(&frames, self.types.as_deref())),

@@ -1,21 +1,23 @@
 //! Tokens: who asks, and what it may do.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use http::{HeaderMap, header::AUTHORIZATION};
-use musher_protocol::{Actor, ErrorCode, route::Scope};
+use musher_protocol::{
+    Actor, ErrorCode,
+    route::{Route, Scope},
+};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
-use crate::{fault::Fault, options::Access};
+use crate::{fault::Fault, tokens::Tokens};
 
 /// Who acts where nobody has to say who they are.
 const ANONYMOUS: &str = "anonymous";
 
 /// A token, by its hash. Who can read it from here cannot use it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// Its name: who acts, as the events of the log say.
     pub name: String,
@@ -23,10 +25,13 @@ pub struct Token {
     pub sha256: [u8; 32],
     /// What it may do. The scopes do not imply each other, except that `admin` holds all.
     pub scopes: Vec<TokenScope>,
+    /// The labels, with their values, of the workers that it is for: it sees and touches only those that carry all of
+    /// them, and what it creates carries them. Without any it is for every worker.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What a token may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
     /// Look.
@@ -44,15 +49,15 @@ pub enum TokenScope {
 pub(crate) enum Caller {
     /// Somebody, where nobody has to say who they are.
     Anonymous,
-    /// The holder of this token.
-    Holder(Arc<Token>),
+    /// The holder of a token.
+    Holder(Holder),
 }
 
-/// Tells who asks.
-#[derive(Debug)]
-pub(crate) enum Gate {
-    Open,
-    Tokens(Vec<Arc<Token>>),
+/// The holder of a token, for as long as the token is one.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) token: Arc<Token>,
+    pub(crate) tokens: Tokens,
 }
 
 impl Token {
@@ -60,7 +65,7 @@ impl Token {
     #[must_use]
     pub fn admin(name: impl Into<String>, text: &SecretString) -> Self {
         let sha256 = Sha256::digest(text.expose_secret().as_bytes()).into();
-        Self { name: name.into(), sha256, scopes: vec![TokenScope::Admin] }
+        Self { name: name.into(), sha256, scopes: vec![TokenScope::Admin], labels: BTreeMap::new() }
     }
 
     fn grants(&self, wanted: Scope) -> bool {
@@ -79,43 +84,28 @@ impl fmt::Debug for Token {
         f.debug_struct("Token")
             .field("name", &self.name)
             .field("scopes", &self.scopes)
+            .field("labels", &self.labels)
             .finish_non_exhaustive()
     }
 }
 
-impl Gate {
-    pub(crate) fn new(access: Access) -> Self {
-        match access {
-            Access::Open => Self::Open,
-            Access::Tokens(tokens) => Self::Tokens(tokens.into_iter().map(Arc::new).collect()),
-        }
-    }
-
-    /// Who asks; a fault when it must say so and does not.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
-        let tokens = match self {
-            Self::Open => return Ok(Caller::Anonymous),
-            Self::Tokens(tokens) => tokens,
-        };
-        let missing = || Fault::new(ErrorCode::Unauthorized, "this needs `Authorization: Bearer TOKEN`");
-        let presented = bearer(headers).map(Sha256::digest).ok_or_else(missing)?;
-        let mut holder = None;
-        // Every token is compared whole and in the same time, so that the time tells nothing about any of them.
-        for token in tokens {
-            if bool::from(token.sha256.as_slice().ct_eq(presented.as_slice())) {
-                holder = Some(token);
-            }
-        }
-        holder.cloned().map(Caller::Holder).ok_or_else(missing)
-    }
-}
-
 impl Caller {
+    /// A fault when the caller may not use a route.
+    pub(crate) fn check_route(&self, route: &Route) -> Result<(), Fault> {
+        let Some(scope) = route.scope else { return Ok(()) };
+        self.check(scope)?;
+        if scope == Scope::Admin && !route.path.contains("{worker_id}") && !self.labels().is_empty() {
+            let message = "a token with labels changes nothing that concerns all workers";
+            return Err(Fault::new(ErrorCode::Forbidden, message));
+        }
+        Ok(())
+    }
+
     /// A fault when the caller may not do what needs this scope.
     pub(crate) fn check(&self, wanted: Scope) -> Result<(), Fault> {
         let token = match self {
             Self::Anonymous => return Ok(()),
-            Self::Holder(token) => token,
+            Self::Holder(holder) => &holder.token,
         };
         if token.grants(wanted) {
             return Ok(());
@@ -129,75 +119,51 @@ impl Caller {
         Err(Fault::new(ErrorCode::Forbidden, format!("this needs a token with the scope `{scope}`")))
     }
 
+    /// A fault when the caller's token is none any more.
+    pub(crate) fn check_still(&self) -> Result<(), Fault> {
+        match self {
+            Self::Anonymous => Ok(()),
+            Self::Holder(Holder { token, tokens }) if tokens.has(token) => Ok(()),
+            Self::Holder(_) => Err(revoked()),
+        }
+    }
+
+    /// Wakes when the caller's token is none any more.
+    pub(crate) async fn revoked(&self) {
+        match self {
+            Self::Anonymous => std::future::pending().await,
+            Self::Holder(Holder { token, tokens }) => tokens.without(token).await,
+        }
+    }
+
+    /// The labels of the workers that the caller is for; none when it is for all of them.
+    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        match self {
+            Self::Anonymous => &NONE,
+            Self::Holder(holder) => &holder.token.labels,
+        }
+    }
+
     /// Who acts, for the log.
     pub(crate) fn actor(&self, named: Option<String>) -> Actor {
         let token = match self {
             Self::Anonymous => ANONYMOUS,
-            Self::Holder(token) => &token.name,
+            Self::Holder(holder) => &holder.token.name,
         };
         Actor { token: token.to_owned(), actor: named }
     }
 }
 
+/// Why what a token opened does not go on.
+pub(crate) fn revoked() -> Fault {
+    Fault::new(ErrorCode::Unauthorized, "the token was revoked, or is another one now")
+}
+
 /// The one bearer token of a request; two of them are none.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut given = headers.get_all(AUTHORIZATION).into_iter();
     let (Some(only), None) = (given.next(), given.next()) else { return None };
     let (scheme, token) = only.as_bytes().split_at_checked("Bearer ".len())?;
     (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_one_bearer_token_counts() {
-        let cases: &[(&[&str], bool)] = &[
-            (&["Bearer good"], true),
-            (&["bEARER good"], true),
-            (&[], false),
-            (&[""], false),
-            (&["Bearer"], false),
-            (&["Bearer "], false),
-            (&["Bearer goo"], false),
-            (&["Bearer good2"], false),
-            (&["Bearer  good"], false),
-            (&["Basic good"], false),
-            (&["good"], false),
-            (&["Bearer good", "Bearer good"], false),
-        ];
-        let gate = Gate::new(Access::Tokens(vec![
-            Token::admin("one", &"other".into()),
-            Token::admin("two", &"good".into()),
-            Token::admin("none", &"".into()),
-        ]));
-        for (given, admitted) in cases {
-            let mut headers = HeaderMap::new();
-            for value in *given {
-                headers.append(AUTHORIZATION, value.parse().unwrap());
-            }
-            assert_eq!(gate.identify(&headers).is_ok(), *admitted, "{given:?}");
-        }
-    }
-
-    #[test]
-    fn no_tokens_admit_nobody() {
-        let mut headers = HeaderMap::new();
-        assert!(Gate::new(Access::Tokens(Vec::new())).identify(&headers).is_err());
-        headers.insert(AUTHORIZATION, "Bearer x".parse().unwrap());
-        assert!(Gate::new(Access::Tokens(Vec::new())).identify(&headers).is_err());
-    }
-
-    #[test]
-    fn a_hash_that_nobody_filled_in_admits_nobody() {
-        let unfilled = Token { name: "ci".to_owned(), sha256: [0; 32], scopes: vec![TokenScope::Admin] };
-        assert!(Gate::new(Access::Tokens(vec![unfilled])).identify(&HeaderMap::new()).is_err());
-    }
-
-    #[test]
-    fn debug_shows_no_token() {
-        let options = format!("{:?}", crate::HttpOptions::with_token(&"tell nobody".into()));
-        assert!(options.contains(r#"Token { name: "token", scopes: [Admin], .. }"#), "{options}");
-    }
 }

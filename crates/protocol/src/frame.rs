@@ -98,6 +98,9 @@ pub enum DiagnosticCode {
     /// There is no such worker, or it was deleted; closes with 4404.
     #[serde(rename = "runtime.worker_not_found")]
     WorkerNotFound,
+    /// The token that the stream was opened with was revoked, or is another one now; closes with 4401.
+    #[serde(rename = "runtime.unauthorized")]
+    Unauthorized,
     /// The client's message makes no sense; nothing came of it, and the socket goes on.
     #[serde(rename = "runtime.invalid_message")]
     InvalidMessage,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use musher_http::TokenScope;
 
 /// Runs AI agent workers, and keeps a log of what they did that never lies.
 #[derive(Debug, Parser)]
@@ -45,6 +46,14 @@ pub(crate) enum Command {
         after_help = "Examples:\n  musher sql \"SELECT worker_id, status, total_cost_usd FROM workers\"\n  musher sql --json \"SELECT type, count(*) AS n FROM events GROUP BY type\"\n\nThe tables are in docs/operating.md."
     )]
     Sql(SqlArguments),
+    /// Makes, shows and takes away the tokens of a server, also while it runs.
+    #[command(
+        after_help = "Examples:\n  musher token create ci --scope observe --scope drive --label team=a\n  musher token rotate admin\n\nTokens that the config has are changed there."
+    )]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Ends the processes of a server that was killed; the server starts it by itself.
     #[command(hide = true)]
     Guard {
@@ -126,4 +135,74 @@ pub(crate) struct SqlArguments {
     /// The config file.
     #[arg(long, env = "MUSHER_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints its text, once.
+    Create(CreateToken),
+    /// Lists tokens: their names, scopes and labels.
+    List {
+        /// Prints one JSON object a token.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+    /// Takes a token away. What it had opened on a running server ends.
+    Revoke {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+    /// Gives a token another text and prints it, once; the admin's is written to its file instead.
+    Rotate {
+        /// Its name; `admin` is the admin's.
+        name: String,
+        /// Prints a JSON object.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateToken {
+    /// Its name, which the log says of whatever it does.
+    pub(crate) name: String,
+    /// What it may do: `observe`, `drive`, `approve` or `admin`, which holds all; may be repeated.
+    #[arg(long = "scope", required = true, value_parser = scope)]
+    pub(crate) scopes: Vec<TokenScope>,
+    /// `KEY=VALUE` of the workers that it is for, and of those that it creates; may be repeated.
+    #[arg(long = "label", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Prints a JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: TokenPlace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenPlace {
+    /// The file with the server's admin token: the other tokens are beside it.
+    #[arg(long, env = "MUSHER_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+fn scope(text: &str) -> Result<TokenScope, String> {
+    match text {
+        "observe" => Ok(TokenScope::Observe),
+        "drive" => Ok(TokenScope::Drive),
+        "approve" => Ok(TokenScope::Approve),
+        "admin" => Ok(TokenScope::Admin),
+        _ => Err("a scope is `observe`, `drive`, `approve` or `admin`".to_owned()),
+    }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is written KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }

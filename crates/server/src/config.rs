@@ -11,7 +11,6 @@ mod variables;
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use musher_core::{Profile, Retention, Workspace};
-use musher_http::TokenScope;
 use musher_protocol::RuntimeLimits;
 use musher_tools::McpServer;
 use serde::Deserialize;
@@ -22,7 +21,7 @@ pub(crate) use self::{
     mcp::McpError,
     profile::{ProfileError, backticked},
 };
-use crate::store::StoreUrl;
+use crate::{store::StoreUrl, tokens::TokenTable};
 
 /// The profile for coding that is there without a config.
 const CODER: &str = "coder";
@@ -136,43 +135,6 @@ struct RuntimeTable {
     max_event_batch_items: Option<u64>,
 }
 
-/// A token besides the admin's.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TokenTable {
-    pub(crate) name: String,
-    /// Lower hex SHA-256 of the token's text.
-    pub(crate) sha256: Sha256Hex,
-    pub(crate) scopes: Vec<TokenScope>,
-}
-
-/// The SHA-256 of a token's text, written as 64 lower hex digits.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) struct Sha256Hex([u8; 32]);
-
-impl Sha256Hex {
-    pub(crate) fn bytes(&self) -> [u8; 32] {
-        self.0
-    }
-}
-
-impl TryFrom<String> for Sha256Hex {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        const EXPECTED: &str = "64 lower hex digits are expected";
-        if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(EXPECTED);
-        }
-        let mut bytes = [0; 32];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_not_hex| EXPECTED)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
 impl Config {
     /// Reads the file; without one, the defaults.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
@@ -253,6 +215,9 @@ impl Config {
                 resolved.map_err(|(key, message)| wrong(&["workspaces", &workspace, key], message))?;
             workspaces.insert(workspace, resolved);
         }
+        for token in &file.tokens {
+            token.check().map_err(|error| wrong(&["tokens"], error.to_string()))?;
+        }
         Ok(Self {
             listen: file.server.listen,
             allowed_hosts: file.server.allowed_hosts,
@@ -280,6 +245,7 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 mod tests {
     use musher_backend::Sandbox;
     use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, WorkspaceIsolation};
+    use musher_http::TokenScope;
     use musher_openai_api::Dialect;
     use musher_protocol::Capability;
 
@@ -383,6 +349,7 @@ mod tests {
             name = "ci"
             sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
             scopes = ["observe", "drive"]
+            labels = { team = "a" }
             "#,
         )
         .unwrap();
@@ -464,6 +431,7 @@ mod tests {
         let McpServer::Url { url, headers } = &config.mcp["wiki"] else { panic!("an address") };
         assert_eq!((url.as_str(), headers.len()), ("https://wiki.internal/mcp", 1));
         assert_eq!(config.tokens[0].scopes, [TokenScope::Observe, TokenScope::Drive]);
+        assert_eq!(config.tokens[0].labels, BTreeMap::from([("team".to_owned(), "a".to_owned())]));
     }
 
     #[test]
@@ -621,6 +589,10 @@ mod tests {
             (
                 "[workspaces.w]\npath = \".\"\npass_env = [\"A-B\"]\n",
                 "config DIR/musher.toml: line 3: workspaces.w.pass_env: `A-B` is not a portable variable name",
+            ),
+            (
+                &format!("[[tokens]]\nname = \"ci\"\nsha256 = \"{}\"\nscopes = []\n", "0".repeat(64)),
+                "config DIR/musher.toml: line 1: tokens: a token without a scope could do nothing",
             ),
             (
                 "[[tokens]]\nname = \"ci\"\nsha256 = \"AB\"\nscopes = []\n",

@@ -22,6 +22,7 @@ mod sql;
 mod store;
 mod terminal;
 mod token;
+mod tokens;
 mod waiting;
 mod watch;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
                     Command::Run(arguments) => run::run(arguments).await,
                     Command::Record(arguments) => record::record(arguments).await,
                     Command::Sql(arguments) => sql::sql(&arguments),
+                    Command::Token { command } => tokens::command(command),
                     Command::Guard { .. } => unreachable!("a guard never comes here"),
                 }
             });

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use musher_http::{AllowedHost, HttpOptions, HttpServer, Token};
+use musher_http::{Access, AllowedHost, HttpOptions, HttpServer, Tokens};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,6 +21,7 @@ use crate::{
     paths,
     store::StoreUrl,
     terminal, token,
+    tokens::{self, Sources},
 };
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:7717";
@@ -42,10 +43,13 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     let store = StoreUrl::choose(arguments.store.as_deref(), &config)?;
     let token_file = match arguments.token_file {
         Some(file) => file,
-        None => paths::state_dir().map_err(Failure::usage)?.join("token"),
+        None => paths::state_dir().map_err(Failure::usage)?.join(token::NAME),
     };
     let listen = arguments.listen.or(config.listen.clone()).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
-    let options = options(&listen, &config, &token_file)?;
+    let sources = Sources::of(token_file.clone(), config.tokens.clone());
+    let known = sources.begin().map_err(|error| Failure::other("the tokens", error))?;
+    let tokens = Tokens::new(known.tokens.clone());
+    let options = options(&listen, &config, tokens.clone())?;
     // Signals are caught from here on: one that comes while the server starts ends it in order.
     let mut ended = Ended::catch().map_err(|error| Failure::other("catch signals", error))?;
 
@@ -72,16 +76,19 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
         return Err(Failure::other(format!("write {}", file.display()), error));
     }
     let runtime = composed.runtime.clone();
-    let served = server
-        .serve(async move {
-            tokio::select! {
-                () = ended.wait() => {}
-                error = runtime.failed() => terminal::say(format_args!("error: {}", Chain(&*error))),
-            }
-            // From here on no work is taken and readiness is false; streams end, then sessions.
-            runtime.shutdown().await;
-        })
-        .await;
+    let following = tokens::follow(sources, tokens, known, composed.runtime.clone());
+    let serving = server.serve(async move {
+        tokio::select! {
+            () = ended.wait() => {}
+            error = runtime.failed() => terminal::say(format_args!("error: {}", Chain(&*error))),
+        }
+        // From here on no work is taken and readiness is false; streams end, then sessions.
+        runtime.shutdown().await;
+    });
+    let served = tokio::select! {
+        served = serving => served,
+        never = following => match never {},
+    };
     let runtime = composed.runtime.clone();
     composed.finish().await;
     served.map_err(|error| Failure::other("serve", error))?;
@@ -93,7 +100,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     }
 }
 
-fn options(listen: &str, config: &Config, token_file: &Path) -> Result<HttpOptions, Failure> {
+fn options(listen: &str, config: &Config, tokens: Tokens) -> Result<HttpOptions, Failure> {
     let address: SocketAddr =
         listen.parse().map_err(|_no_address| Failure::usage(Refused::Address(listen.to_owned())))?;
     if !address.ip().is_loopback() && config.allowed_hosts.is_empty() {
@@ -104,15 +111,7 @@ fn options(listen: &str, config: &Config, token_file: &Path) -> Result<HttpOptio
         .iter()
         .map(|host| host.parse::<AllowedHost>().map_err(|source| Refused::Host(host.clone(), source)));
     let allowed_hosts = hosts.collect::<Result<_, _>>().map_err(Failure::usage)?;
-    let admin =
-        token::read_or_create(token_file).map_err(|error| Failure::other("the admin token", error))?;
-    let mut tokens = vec![Token::admin("admin", &admin)];
-    tokens.extend(config.tokens.iter().map(|table| Token {
-        name: table.name.clone(),
-        sha256: table.sha256.bytes(),
-        scopes: table.scopes.clone(),
-    }));
-    Ok(HttpOptions { listen: address, allowed_hosts, ..HttpOptions::with_tokens(tokens) })
+    Ok(HttpOptions { listen: address, allowed_hosts, ..HttpOptions::with_access(Access::Tokens(tokens)) })
 }
 
 /// Written whole under another name and moved into place, so that nobody reads half of it.

@@ -7,10 +7,12 @@ use std::{
     path::Path,
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
+/// Its name in the user's data directory.
+pub(crate) const NAME: &str = "token";
 /// Shorter ones could be guessed over the network.
 const MIN_LENGTH: usize = 16;
 
@@ -37,7 +39,8 @@ pub(crate) fn read_or_create(file: &Path) -> Result<SecretString, TokenError> {
     }
 }
 
-fn read(file: &Path) -> Result<SecretString, TokenError> {
+/// Reads the token.
+pub(crate) fn read(file: &Path) -> Result<SecretString, TokenError> {
     let name = || file.display().to_string();
     let read = || {
         let mut opened = File::open(file)?;
@@ -60,24 +63,38 @@ fn check(file: &Path, token: &str) -> Result<SecretString, TokenError> {
     Ok(token.into())
 }
 
-fn create(file: &Path) -> Result<SecretString, TokenError> {
+/// The text of a new token.
+pub(crate) fn fresh() -> SecretString {
     // Two random UUIDs: 244 bits from the system's generator.
-    let token = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()).into()
+}
+
+/// Makes another token and writes it in the place of the one that is there, if any.
+pub(crate) fn replace(file: &Path) -> Result<(), TokenError> {
     let failed = |error| TokenError::Write(file.display().to_string(), error);
+    let replaced = write(file, &fresh()).and_then(|hidden| Ok(hidden.persist(file)?));
+    replaced.map(drop).map_err(failed)
+}
+
+/// Writes a token to a file with mode 0600 beside the one that it is for.
+fn write(file: &Path, token: &SecretString) -> io::Result<NamedTempFile> {
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
     };
-    let write = || -> io::Result<NamedTempFile> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let mut hidden = NamedTempFile::new_in(directory)?;
-        writeln!(hidden, "{token}")?;
-        hidden.as_file().sync_all()?;
-        Ok(hidden)
-    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mut hidden = NamedTempFile::new_in(directory)?;
+    writeln!(hidden, "{}", token.expose_secret())?;
+    hidden.as_file().sync_all()?;
+    Ok(hidden)
+}
+
+fn create(file: &Path) -> Result<SecretString, TokenError> {
+    let token = fresh();
+    let failed = |error| TokenError::Write(file.display().to_string(), error);
     // Moved into place whole, so that of two first starts one makes the token and the other one reads all of it.
-    match write().map_err(failed)?.persist_noclobber(file) {
-        Ok(_file) => Ok(token.into()),
+    match write(file, &token).map_err(failed)?.persist_noclobber(file) {
+        Ok(_file) => Ok(token),
         Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => read(file),
         Err(lost) => Err(failed(lost.error)),
     }
@@ -86,8 +103,6 @@ fn create(file: &Path) -> Result<SecretString, TokenError> {
 #[cfg(test)]
 mod tests {
     use std::{os::unix::fs::PermissionsExt as _, thread};
-
-    use secrecy::ExposeSecret as _;
 
     use super::*;
 
@@ -99,6 +114,18 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read_or_create(&file).unwrap().expose_secret(), made.expose_secret());
         assert_eq!(made.expose_secret().len(), 64);
+    }
+
+    #[test]
+    fn a_token_that_is_replaced_is_another_one_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        let first = read_or_create(&file).unwrap();
+        replace(&file).unwrap();
+        let second = read(&file).unwrap();
+        assert_ne!(first.expose_secret(), second.expose_secret());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

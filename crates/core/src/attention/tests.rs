@@ -206,7 +206,7 @@ fn a_list_is_of_a_kind_and_of_a_label() {
     post(&board, &[("team", "b")]).show(&id("wrk_b"), needs, [&b].into_iter());
     let list = |kind, label: Option<(&str, &str)>| {
         let label = label.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let list = board.list(&AttentionFilter { kind, label });
+        let list = board.list(&AttentionFilter { kind, labels: label.into_iter().collect() });
         list.attention.iter().map(|item| item.worker_id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(list(None, None), ["wrk_a", "wrk_b"]);

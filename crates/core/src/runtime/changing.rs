@@ -1,10 +1,12 @@
 //! All workers as they change: states, not logs.
 
+use std::collections::BTreeMap;
+
 use musher_protocol::{WorkerId, WorkerSummary};
 
 use super::Runtime;
 use crate::{
-    changes::{Forgotten, Reader},
+    changes::{Change, Forgotten, Reader},
     error::Error,
     show,
     store::StoreError,
@@ -26,7 +28,12 @@ pub enum CatalogChange {
     /// It is new, or shows something new.
     Worker(Box<WorkerSummary>),
     /// It is no more.
-    Deleted(WorkerId),
+    Deleted {
+        /// Its id.
+        worker_id: WorkerId,
+        /// The labels that it had; none where its row was damaged.
+        labels: BTreeMap<String, String>,
+    },
 }
 
 /// Why a feed cannot go on.
@@ -64,7 +71,7 @@ impl CatalogFeed {
     pub async fn next(&mut self) -> Result<Option<CatalogChange>, FeedError> {
         loop {
             let next = self.reader.peek().map_err(|Forgotten| FeedError::TooFarBehind)?;
-            let Some((number, worker)) = next else { return Ok(None) };
+            let Some((number, Change { worker, labels })) = next else { return Ok(None) };
             let read = self.runtime.0.store.worker(&worker).await;
             let change = match read {
                 Ok(Some(row)) => {
@@ -74,7 +81,7 @@ impl CatalogFeed {
                         self.runtime.worker_ref(&worker),
                     ))))
                 }
-                Ok(None) => Some(CatalogChange::Deleted(worker)),
+                Ok(None) => Some(CatalogChange::Deleted { worker_id: worker, labels }),
                 // A row that is damaged is shown by no list either, but by its own error.
                 Err(StoreError::Corrupt { .. }) => None,
                 Err(error) => return Err(Error::from(error).into()),

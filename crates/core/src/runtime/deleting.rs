@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Runtime;
 use crate::{
+    changes::Labels,
     error::Error,
     figures::worker_state,
     git::View,
@@ -19,8 +20,13 @@ const KEPT: &str = "worktree.kept";
 /// The diagnostic of a worktree that cannot be looked at or removed.
 const LEFT: &str = "worktree.left";
 
-/// As what a worker is counted until it is deleted: its backend and its state. None where its row cannot be read.
-type Counted = Option<(Arc<str>, &'static str)>;
+/// What is told of a worker when it is no more; nothing where its row cannot be read.
+#[derive(Debug, Default)]
+struct Told {
+    /// As what it was counted: its backend and its state.
+    counted: Option<(Arc<str>, &'static str)>,
+    labels: Labels,
+}
 
 /// What becomes of work in a worker's worktrees that is nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +56,7 @@ impl Runtime {
         if row.as_ref().is_some_and(|row| !row.status().is_terminal()) && !self.is_damaged(worker).await? {
             return Err(Error::StillRunning(worker.clone()));
         }
-        let counted = row.as_ref().map(|row| {
-            let facts = &row.facts;
-            (row.spec.profile.backend.as_str().into(), worker_state(facts.status, &facts.execution))
-        });
+        let told = row.as_ref().map_or_else(Told::default, Told::of);
         let worktrees = match self.0.desk.worktrees_of(worker).await {
             Ok(worktrees) => worktrees,
             Err(error) => {
@@ -65,13 +68,13 @@ impl Runtime {
             }
         };
         if worktrees.is_empty() {
-            self.delete_from_store(worker, counted).await?;
+            self.delete_from_store(worker, told).await?;
         } else {
             // In a task of its own: whoever asked may go away between two of its steps.
             let (reply, deleted) = oneshot::channel();
             let (runtime, id) = (self.clone(), worker.clone());
             self.0.spawn(async move {
-                drop(reply.send(runtime.delete_with(&id, counted, worktrees, unsaved).await));
+                drop(reply.send(runtime.delete_with(&id, told, worktrees, unsaved).await));
             })?;
             deleted.await.unwrap_or(Err(Error::Stopped))?;
         }
@@ -88,16 +91,16 @@ impl Runtime {
         Ok(())
     }
 
-    async fn delete_from_store(&self, worker: &WorkerId, counted: Counted) -> Result<(), Error> {
+    async fn delete_from_store(&self, worker: &WorkerId, told: Told) -> Result<(), Error> {
         if !self.0.store.delete(worker).await? {
             return Err(Error::WorkerNotFound(worker.clone()));
         }
         self.0.damaged().remove(worker);
         self.0.board.remove(worker);
-        if let Some((backend, state)) = counted {
+        if let Some((backend, state)) = told.counted {
             self.0.figures.census.deleted(worker, &backend, state);
         }
-        self.0.changes.note(worker);
+        self.0.changes.note_deleted(worker, told.labels);
         Ok(())
     }
 
@@ -105,7 +108,7 @@ impl Runtime {
     async fn delete_with(
         &self,
         worker: &WorkerId,
-        counted: Counted,
+        told: Told,
         worktrees: Vec<Worktree>,
         unsaved: UnsavedWork,
     ) -> Result<(), Error> {
@@ -126,7 +129,7 @@ impl Runtime {
                 return Err(Error::WorkspaceDirty { workspace, unsaved: Unsaved::Unknown });
             }
         }
-        self.delete_from_store(worker, counted).await?;
+        self.delete_from_store(worker, told).await?;
         for (worktree, view) in judged {
             if let Err(error) = worktree.remove(view.as_ref()).await {
                 self.report_left(worker, &error);
@@ -217,6 +220,14 @@ impl Runtime {
             Err(Error::Store(error)) if matches!(*error, StoreError::Corrupt { .. }) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Told {
+    fn of(row: &WorkerRow) -> Self {
+        let state = worker_state(row.facts.status, &row.facts.execution);
+        let counted = Some((row.spec.profile.backend.as_str().into(), state));
+        Self { counted, labels: row.spec.labels.clone() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a runtime shows of its workers: always what is durable, up to a place that the answer names.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use musher_protocol::{Connection, Cursor, Digest, RunState, TranscriptPage, Until, WorkerDetail, WorkerId};
@@ -46,6 +46,16 @@ impl Runtime {
     pub async fn worker_detail(&self, worker: &WorkerId) -> Result<WorkerDetail, Error> {
         let row = self.0.store.worker(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
         Ok(show::detail(&self.as_it_is(row), self.worker_ref(worker)))
+    }
+
+    /// The labels of a worker, which it keeps for its life.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such worker, or the store cannot be read.
+    pub async fn worker_labels(&self, worker: &WorkerId) -> Result<BTreeMap<String, String>, Error> {
+        let row = self.0.store.worker(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
+        Ok(row.spec.labels.clone())
     }
 
     /// A row says what its log did; of a log that is damaged nothing runs, whatever was the last that could be written.

@@ -6,15 +6,15 @@ use musher_protocol::{ApprovalsReply, DecisionRequest, ErrorCode};
 use crate::{call::Call, fault::Fault, key, reply};
 
 pub(super) async fn list(call: Call) -> Result<Response, Fault> {
-    let approvals = call.adapter.runtime.approvals(&call.worker()?).await?;
+    let approvals = call.runtime().approvals(&call.worker().await?).await?;
     Ok(reply::json(&ApprovalsReply { approvals }))
 }
 
 pub(super) async fn decide(mut call: Call) -> Result<Response, Fault> {
     let mut request: DecisionRequest = call.json().await?;
     key::refuse(&call.head.headers)?;
-    let worker = call.worker()?;
-    let runtime = &call.adapter.runtime;
+    let worker = call.worker().await?;
+    let runtime = call.runtime();
     let Some(approval) = call.approval() else {
         runtime.worker_detail(&worker).await?;
         let message = "an approval's name is 1 to 128 letters, digits and . _ : -";

@@ -18,14 +18,17 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     }
     let label = label.as_deref().map(query::label).transpose()?;
     let wait = query::wait(wait)?;
-    let wanted = AttentionFilter { kind, label };
-    let runtime = &call.adapter.runtime;
+    let wanted = AttentionFilter { kind, labels: label.into_iter().collect() };
+    let view = &call.view;
     let list = match (after, wait) {
-        (None, None) => runtime.attention(&wanted).await?,
+        (None, None) => view.attention(wanted).await?,
         (None, Some(_)) => return Err(Fault::invalid_query("`wait` needs `after`")),
         (Some(seen), wait) => tokio::select! {
-            list = runtime.wait_attention(&wanted, seen, wait.unwrap_or(MAX_WAIT)) => list?,
-            () = call.adapter.leaving() => runtime.attention(&wanted).await?,
+            list = view.wait_attention(wanted.clone(), seen, wait.unwrap_or(MAX_WAIT)) => list?,
+            cut = call.cut() => {
+                cut.check()?;
+                view.attention(wanted).await?
+            }
         },
     };
     Ok(reply::json(&list))

@@ -14,8 +14,8 @@ use crate::{
 };
 
 pub(super) async fn blob(call: Call) -> Result<Response, Fault> {
-    let worker = call.worker()?;
-    let runtime = &call.adapter.runtime;
+    let worker = call.worker().await?;
+    let runtime = call.runtime();
     let Some(digest) = call.digest() else {
         runtime.worker_detail(&worker).await?;
         return Err(Fault::new(ErrorCode::BlobNotFound, "a body's name is 64 lower hex digits"));

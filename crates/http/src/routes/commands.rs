@@ -21,16 +21,16 @@ pub(super) async fn send_input(mut call: Call) -> Result<Response, Fault> {
         (None, key) => request.input_id = key,
         (Some(_), _) => {}
     }
-    let worker = call.worker()?;
-    let ack = call.adapter.runtime.send_input(&worker, request, call.caller.actor(None)).await?;
+    let worker = call.worker().await?;
+    let ack = call.runtime().send_input(&worker, request, call.caller.actor(None)).await?;
     Ok(reply::json(&InputAckReply { ack }))
 }
 
 pub(super) async fn interrupt(mut call: Call) -> Result<Response, Fault> {
     let CommandRequest { reason, actor } = call.json_or_default().await?;
     key::refuse(&call.head.headers)?;
-    let worker = call.worker()?;
-    let ack = call.adapter.runtime.interrupt_worker(&worker, reason, call.caller.actor(actor)).await?;
+    let worker = call.worker().await?;
+    let ack = call.runtime().interrupt_worker(&worker, reason, call.caller.actor(actor)).await?;
     Ok(reply::json(&AckReply { ack }))
 }
 
@@ -42,15 +42,15 @@ pub(super) async fn stop(mut call: Call) -> Result<Response, Fault> {
         return Err(Fault::invalid_request(message).at("/grace_secs"));
     }
     let grace = grace_secs.map(|secs| Duration::from_secs(secs.into()));
-    let worker = call.worker()?;
-    let ack = call.adapter.runtime.stop_worker(&worker, grace, reason, call.caller.actor(actor)).await?;
+    let worker = call.worker().await?;
+    let ack = call.runtime().stop_worker(&worker, grace, reason, call.caller.actor(actor)).await?;
     Ok(reply::json(&AckReply { ack }))
 }
 
 pub(super) async fn cancel(mut call: Call) -> Result<Response, Fault> {
     let CommandRequest { reason, actor } = call.json_or_default().await?;
     key::refuse(&call.head.headers)?;
-    let worker = call.worker()?;
-    let ack = call.adapter.runtime.cancel_worker(&worker, reason, call.caller.actor(actor)).await?;
+    let worker = call.worker().await?;
+    let ack = call.runtime().cancel_worker(&worker, reason, call.caller.actor(actor)).await?;
     Ok(reply::json(&AckReply { ack }))
 }

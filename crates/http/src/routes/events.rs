@@ -1,13 +1,15 @@
 //! A log as pages and as a stream, both made of the bytes that the log's readers share.
 
+use std::pin::pin;
+
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName};
-use musher_core::{EventPage, Frame, From};
+use musher_core::{EventPage, Frame, From, Runtime};
 use musher_protocol::{Cursor, CursorError, ErrorCode, EventsQuery, Payload, WorkerId};
 use tokio::time::Instant;
 
-use crate::{call::Call, fault::Fault, metrics::Transport, query, reply, router::Adapter, sse};
+use crate::{call::Call, fault::Fault, metrics::Transport, query, reply, router::Cut, sse};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -35,8 +37,8 @@ async fn stream(call: Call) -> Result<Response, Fault> {
     }
     let types = types.map(|names| read_types(&names)).transpose()?;
     let cursor = last_event_id(&call.head.headers)?.or(after).map(|text| read_cursor(&text)).transpose()?;
-    let worker = call.worker()?;
-    let mut observation = call.adapter.runtime.observe_worker(&worker, cursor).await?;
+    let worker = call.worker().await?;
+    let mut observation = call.view.observe(&worker, cursor).await?;
     if cursor.is_some() {
         observation = observation.without_snapshot();
         if observation.is_at_end() {
@@ -45,7 +47,7 @@ async fn stream(call: Call) -> Result<Response, Fault> {
         }
     }
     let slot = call.adapter.stream_slot(Transport::Sse)?;
-    Ok(sse::respond(observation, types, call.adapter, slot))
+    Ok(sse::respond(observation, types, call.adapter, call.caller, slot))
 }
 
 /// Where a client that was here before goes on. A browser keeps what it was given, whatever the address says.
@@ -59,7 +61,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 
 async fn page(call: Call) -> Result<Response, Fault> {
     let EventsQuery { after, tail, types, limit, wait } = call.query()?;
-    let limit = query::limit(limit, call.adapter.runtime.limits().max_event_batch_items)?;
+    let limit = query::limit(limit, call.runtime().limits().max_event_batch_items)?;
     let deadline = Instant::now() + query::wait(wait)?.unwrap_or_default();
     let types = types.map(|names| read_types(&names)).transpose()?;
     let from = match (after, tail) {
@@ -67,15 +69,15 @@ async fn page(call: Call) -> Result<Response, Fault> {
         (None, Some(tail)) => From::Tail(tail),
         (after, None) => From::Cursor(after.map(|text| read_cursor(&text)).transpose()?),
     };
-    let wanted = Wanted { worker: call.worker()?, from, types, limit, deadline };
-    let page = read(&call.adapter, wanted).await?;
+    let wanted = Wanted { worker: call.worker().await?, from, types, limit, deadline };
+    let page = read(call.runtime().clone(), call.cut(), wanted).await?;
     Ok(reply::raw(assemble(&page)))
 }
 
 /// Reads a page; with time left, the first one that has something.
-async fn read(adapter: &Adapter, wanted: Wanted) -> Result<EventPage, Fault> {
+async fn read(runtime: Runtime, cut: impl Future<Output = Cut>, wanted: Wanted) -> Result<EventPage, Fault> {
     let Wanted { worker, mut from, types, limit, deadline } = wanted;
-    let runtime = &adapter.runtime;
+    let mut cut = pin!(cut);
     let mut waited_at = None;
     loop {
         let page = runtime.read_worker_events(&worker, from, types.as_deref(), limit).await?;
@@ -91,7 +93,10 @@ async fn read(adapter: &Adapter, wanted: Wanted) -> Result<EventPage, Fault> {
         } else {
             tokio::select! {
                 waited = runtime.wait_events(&worker, page.next, left) => waited?,
-                () = adapter.leaving() => return Ok(page),
+                cut = &mut cut => {
+                    cut.check()?;
+                    return Ok(page);
+                }
             }
             waited_at = Some(page.next);
         }

@@ -12,7 +12,7 @@ use crate::{
     farewell::Farewell,
     fault::Fault,
     metrics::Transport,
-    socket::{self, Opening},
+    socket::{self, Opening, Serving},
 };
 
 /// What clients send is a name and a cursor at most. It is read whole up to here, so that they get an answer to more.
@@ -29,16 +29,15 @@ const MAX_WRITE_BUFFER_BYTES: usize = WRITE_BUFFER_BYTES + (16 << 20);
 
 pub(super) async fn observe(call: Call) -> Result<Response, Fault> {
     let ObserveQuery { cursor } = call.query()?;
-    let worker = call.worker()?;
-    let runtime = &call.adapter.runtime;
+    let worker = call.worker().await?;
     let cursor = cursor.map(|text| text.parse::<Cursor>()).transpose();
     let opening = match cursor {
         Err(error @ CursorError) => {
             // An unknown worker is answered before the upgrade, whatever the cursor.
-            runtime.worker_detail(&worker).await?;
+            call.runtime().worker_detail(&worker).await?;
             Opening::Refused(Farewell::cursor_malformed(&error))
         }
-        Ok(cursor) => match runtime.observe_worker(&worker, cursor).await {
+        Ok(cursor) => match call.view.observe(&worker, cursor).await {
             Ok(observation) => Opening::Stream(Box::new(observation)),
             Err(ReadError::Cursor(problem)) => Opening::Refused(Farewell::cursor_problem(problem)),
             Err(error) => return Err(error.into()),
@@ -59,7 +58,7 @@ async fn upgrade(mut call: Call, opening: Opening) -> Result<Response, Fault> {
         Opening::Stream(_) | Opening::Refused(_) => Transport::Socket,
         Opening::Subscriptions => Transport::ManySocket,
     })?;
-    let adapter = call.adapter;
+    let Call { adapter, caller, view, .. } = call;
     Ok(upgrade
         .max_message_size(MAX_RECEIVED_BYTES)
         .max_frame_size(MAX_RECEIVED_BYTES)
@@ -70,7 +69,7 @@ async fn upgrade(mut call: Call, opening: Opening) -> Result<Response, Fault> {
             tracing::debug!(error = &error as &dyn std::error::Error, "upgrade to a socket");
         })
         .on_upgrade(move |socket| async move {
-            socket::run(socket, opening, &adapter).await;
+            socket::run(socket, opening, &Serving { adapter: &adapter, caller: &caller, view: &view }).await;
             drop(slot);
         }))
 }

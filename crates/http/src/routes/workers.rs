@@ -36,17 +36,18 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     }
     let labels = label.iter().map(|label| query::label(label)).collect::<Result<_, _>>()?;
     let limit = query::limit(limit, MAX_LISTED)?;
-    let wanted = WorkerFilter { status, run_state, outcome, labels, updated_after };
-    let runtime = &call.adapter.runtime;
+    let wanted = call.view.narrow(WorkerFilter { status, run_state, outcome, labels, updated_after });
+    let runtime = call.runtime();
     let WorkerPage { workers, next } =
         runtime.list_workers(&wanted, order.unwrap_or_default(), after.as_ref(), limit).await?;
     Ok(reply::json(&WorkerListReply { workers, next: next.map(|next| next.to_string()) }))
 }
 
 pub(super) async fn create(mut call: Call) -> Result<Response, Fault> {
-    let request: CreateWorker = call.json().await?;
+    let mut request: CreateWorker = call.json().await?;
     key::refuse(&call.head.headers)?;
-    let worker = call.adapter.runtime.create_worker(request, call.caller.actor(None)).await?;
+    call.view.mark(&mut request.labels)?;
+    let worker = call.runtime().create_worker(request, call.caller.actor(None)).await?;
     let location = format!("/v1/workers/{}", worker.worker_id);
     let mut response = reply::json(&WorkerReply { worker });
     let location = HeaderValue::from_str(&location).expect("an id is visible ASCII");
@@ -63,22 +64,25 @@ pub(super) async fn delete(call: Call) -> Result<Response, Fault> {
     } else {
         UnsavedWork::Keep
     };
-    let id = call.worker()?;
-    call.adapter.runtime.delete_worker(&id, unsaved).await?;
+    let id = call.worker().await?;
+    call.runtime().delete_worker(&id, unsaved).await?;
     Ok(reply::nothing())
 }
 
 pub(super) async fn show(call: Call) -> Result<Response, Fault> {
     let WorkerQuery { until, wait } = call.query()?;
     let wait = query::wait(wait)?;
-    let id = call.worker()?;
-    let runtime = &call.adapter.runtime;
+    let id = call.worker().await?;
+    let runtime = call.runtime();
     let worker = match (until, wait) {
         (None, None) => runtime.worker_detail(&id).await?,
         (None, Some(_)) => return Err(Fault::invalid_query("`wait` needs `until`")),
         (Some(until), wait) => tokio::select! {
             worker = runtime.wait_worker(&id, until, wait.unwrap_or(MAX_WAIT)) => worker?,
-            () = call.adapter.leaving() => runtime.worker_detail(&id).await?,
+            cut = call.cut() => {
+                cut.check()?;
+                runtime.worker_detail(&id).await?
+            }
         },
     };
     Ok(reply::json(&WorkerReply { worker }))
@@ -86,11 +90,11 @@ pub(super) async fn show(call: Call) -> Result<Response, Fault> {
 
 pub(super) async fn transcript(call: Call) -> Result<Response, Fault> {
     let TranscriptQuery { start, limit } = call.query()?;
-    let runtime = &call.adapter.runtime;
+    let runtime = call.runtime();
     let limit = query::limit(limit, runtime.limits().max_transcript_projection_items)?;
     let start = start.unwrap_or(0);
     let behind = u64::try_from(start).map(Start::Behind);
     let start = behind.unwrap_or_else(|_negative| Start::BeforeEnd(start.unsigned_abs()));
-    let transcript = runtime.transcript_projection(&call.worker()?, start, limit).await?;
+    let transcript = runtime.transcript_projection(&call.worker().await?, start, limit).await?;
     Ok(reply::json(&TranscriptReply { transcript }))
 }

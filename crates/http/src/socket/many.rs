@@ -7,22 +7,24 @@ use futures_util::FutureExt as _;
 use musher_protocol::{Diagnostic, DiagnosticCode, Frame, StreamRequest, Topic};
 
 use super::{
+    Serving,
     peer::{Gone, Peer, Said},
     subscription::{Subject, Subscriptions},
 };
-use crate::{body, farewell::Farewell, router::Adapter};
+use crate::{body, farewell::Farewell};
 
-/// Serves subscriptions until the client or the server leaves.
-pub(super) async fn follow(peer: &mut Peer, adapter: &Adapter) -> Result<Farewell, Gone> {
-    let mut leaving = pin!(adapter.leaving());
+/// Serves subscriptions until the client or the server leaves, or the client's token is none any more.
+pub(super) async fn follow(peer: &mut Peer, serving: &Serving<'_>) -> Result<Farewell, Gone> {
+    let Serving { adapter, caller, view } = *serving;
+    let mut cut = pin!(adapter.cut(caller));
     let most = adapter.bounds.max_subscriptions as usize;
-    let mut subscriptions = Subscriptions::new(adapter.runtime.clone(), most);
+    let mut subscriptions = Subscriptions::new(view.clone(), most);
     loop {
         let turn = tokio::select! {
-            // In this order: the server's end is not put off by a chatty peer, and no subscription that never pauses
+            // In this order: the end of the server or of the token is not put off by a chatty peer, and no subscription that never pauses
             // keeps the client from ending it.
             biased;
-            () = &mut leaving => return Ok(Farewell::leaving(&adapter.runtime)),
+            cut = &mut cut => return Ok(Farewell::of(cut, &adapter.runtime)),
             said = peer.next() => {
                 let answer = match said? {
                     Said::Goodbye => return Ok(Farewell::answered()),

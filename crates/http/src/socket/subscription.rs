@@ -9,22 +9,22 @@ use futures_util::{
     future::{AbortHandle, Abortable, Aborted, BoxFuture},
     stream::FuturesUnordered,
 };
-use musher_core::{
-    AttentionFilter, CatalogChange, CatalogFeed, Error, FeedError, Observation, ReadError, Runtime,
-};
+use musher_core::{AttentionFilter, CatalogChange, CatalogFeed, Error, FeedError, Observation, ReadError};
 use musher_protocol::{
     AttentionReply, Cursor, CursorError, Diagnostic, DiagnosticCode, Digest, Frame, Topic, WorkerId,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{many::told, peer::message};
-use crate::farewell::Farewell;
+use crate::{farewell::Farewell, view::View};
 
 /// Workers that one socket has read from the store at the same time, to be observed: what is read of one that has ended
 /// is held until its turn.
 const OPENED_AT_ONCE: usize = 4;
 /// What a turn of the catalog sends: as much as a turn of a log.
 const CATALOG_BYTES: usize = 64 << 10;
+/// What a change counts in a turn that the client does not see: it was read as the others were.
+const UNSEEN_BYTES: usize = 256;
 /// Until the list of what waits is looked at again though nothing has changed.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -38,7 +38,7 @@ pub(super) enum Subject {
 /// The subscriptions of one socket. All are waited for together, and who is ready first has its turn first: one that is
 /// always ready goes behind the others each time.
 pub(super) struct Subscriptions {
-    runtime: Runtime,
+    view: View,
     /// How many workers may be subscribed to.
     most: usize,
     waiting: FuturesUnordered<Abortable<BoxFuture<'static, Turn>>>,
@@ -87,9 +87,9 @@ impl Subject {
 }
 
 impl Subscriptions {
-    pub(super) fn new(runtime: Runtime, most: usize) -> Self {
+    pub(super) fn new(view: View, most: usize) -> Self {
         Self {
-            runtime,
+            view,
             most,
             waiting: FuturesUnordered::new(),
             handles: HashMap::new(),
@@ -103,7 +103,7 @@ impl Subscriptions {
         match subject {
             Subject::Worker(worker) => self.subscribe_worker(worker, cursor),
             Subject::Topic(Topic::Catalog) => {
-                let feed = self.runtime.watch_catalog();
+                let feed = self.view.watch_catalog();
                 self.wait_catalog(feed);
                 Some(Frame::Subscribed { topic: Topic::Catalog })
             }
@@ -130,10 +130,10 @@ impl Subscriptions {
                 );
             }
         };
-        let (runtime, opened) = (self.runtime.clone(), Arc::clone(&self.opened));
+        let (view, opened) = (self.view.clone(), Arc::clone(&self.opened));
         self.wait(Subject::Worker(worker.clone()), async move {
             let opened = opened.acquire_owned().await.expect("the places are never closed");
-            match runtime.observe_worker(&worker, cursor).await {
+            match view.observe(&worker, cursor).await {
                 Ok(observation) => {
                     Turn::Log { worker, observation: Box::new(observation), opened: Some(opened) }
                 }
@@ -198,7 +198,7 @@ impl Subscriptions {
                 self.over(Subject::Worker(worker), Subject::unsubscribed)
             }
             Ok(None) => {
-                let said = last_words(Farewell::over(&observation, &self.runtime));
+                let said = last_words(Farewell::over(&observation, self.view.runtime()));
                 self.over(Subject::Worker(worker), |subject| subject.diagnosed(said))
             }
             Err(error) => {
@@ -215,11 +215,15 @@ impl Subscriptions {
                 break None;
             }
             let frame = match feed.next().await {
+                Ok(Some(change)) if !self.view.sees_change(&change) => {
+                    bytes += UNSEEN_BYTES;
+                    continue;
+                }
                 Ok(Some(CatalogChange::Worker(worker))) => {
                     Frame::Catalog { worker: Some(worker), deleted: None }
                 }
-                Ok(Some(CatalogChange::Deleted(worker))) => {
-                    Frame::Catalog { worker: None, deleted: Some(worker) }
+                Ok(Some(CatalogChange::Deleted { worker_id, labels: _ })) => {
+                    Frame::Catalog { worker: None, deleted: Some(worker_id) }
                 }
                 Ok(None) => break None,
                 Err(error @ FeedError::TooFarBehind) => {
@@ -267,12 +271,12 @@ impl Subscriptions {
     }
 
     fn wait_attention(&mut self, seen: Option<Digest>) {
-        let runtime = self.runtime.clone();
+        let view = self.view.clone();
         self.wait(Subject::Topic(Topic::Attention), async move {
             let everything = AttentionFilter::default();
             let list = match seen {
-                None => runtime.attention(&everything).await,
-                Some(seen) => runtime.wait_attention(&everything, seen, LONG).await,
+                None => view.attention(everything).await,
+                Some(seen) => view.wait_attention(everything, seen, LONG).await,
             };
             Turn::Attention { list, seen }
         });
@@ -303,14 +307,16 @@ fn last_words(farewell: Farewell) -> Diagnostic {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use musher_core::MemoryStore;
+    use musher_core::{MemoryStore, Runtime};
 
     use super::*;
+    use crate::token::Caller;
 
     #[tokio::test]
     async fn what_is_ended_is_forgotten_as_fast_as_it_begins_again() {
         let runtime = Runtime::builder(MemoryStore::new()).start().await.unwrap();
-        let mut subscriptions = Subscriptions::new(runtime, 10);
+        let view = View::of(&runtime, &Caller::Anonymous);
+        let mut subscriptions = Subscriptions::new(view, 10);
         let worker = Subject::Worker("wrk_1".parse().unwrap());
         for _ in 0..1000 {
             for subject in [worker.clone(), Subject::Topic(Topic::Catalog), Subject::Topic(Topic::Attention)]

@@ -8,10 +8,12 @@ mod commands;
 mod connections;
 mod embedded;
 mod errors;
+mod labels;
 mod many;
 mod observe;
 mod offering;
 mod pages;
+mod revoked;
 mod sse;
 mod walls;
 

@@ -33,9 +33,14 @@ impl Observer {
     }
 
     pub(crate) async fn at(world: &World, path: &str) -> Self {
+        Self::with(world, path, ROOT).await
+    }
+
+    /// With this token.
+    pub(crate) async fn with(world: &World, path: &str, token: &str) -> Self {
         let url = format!("ws://localhost{path}");
         let mut request = url.into_client_request().expect("a request");
-        request.headers_mut().insert("authorization", format!("Bearer {ROOT}").parse().expect("a header"));
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
         let socket = within(TcpStream::connect(world.address)).await.expect("a connection");
         let (socket, _response) = within(client_async(request, socket)).await.expect("an upgrade");
         Self(socket)

@@ -1,6 +1,6 @@
 //! A runtime behind a server, and what tests need of both.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, time::Duration};
 
 use musher_core::{ApprovalMode, ApprovalPolicy, Limits, MemoryStore, Profile, Runtime, Store};
 use musher_http::{HttpOptions, HttpServer, ServeError, Token, TokenScope};
@@ -134,14 +134,19 @@ pub(crate) fn builder(store: impl Store) -> musher_core::Builder {
 pub(crate) fn options() -> HttpOptions {
     HttpOptions::with_tokens(vec![
         Token::admin("root", &ROOT.into()),
-        token("looks", LOOKS, &[TokenScope::Observe]),
-        token("drives", DRIVES, &[TokenScope::Drive]),
-        token("approves", APPROVES, &[TokenScope::Approve]),
+        named("looks", LOOKS, &[TokenScope::Observe]),
+        named("drives", DRIVES, &[TokenScope::Drive]),
+        named("approves", APPROVES, &[TokenScope::Approve]),
     ])
 }
 
-fn token(name: &str, text: &str, scopes: &[TokenScope]) -> Token {
-    Token { name: name.to_owned(), sha256: Sha256::digest(text).into(), scopes: scopes.to_vec() }
+pub(crate) fn named(name: &str, text: &str, scopes: &[TokenScope]) -> Token {
+    Token {
+        name: name.to_owned(),
+        sha256: Sha256::digest(text).into(),
+        scopes: scopes.to_vec(),
+        labels: BTreeMap::new(),
+    }
 }
 
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
