@@ -15,6 +15,7 @@ mod fleet;
 mod kennel;
 mod parts;
 mod process;
+mod proxy;
 mod server;
 mod sse;
 mod terminal;
@@ -26,6 +27,7 @@ pub use self::{
     kennel::{ALLOW, ASK, Credential, DENY, Kennel, claude_config, types},
     parts::{Claude, binary, fake_claude},
     process::Process,
+    proxy::{Proxy, Vice},
     server::{Finished, Home, Server, musher},
     sse::Sse,
     terminal::Terminal,

@@ -149,6 +149,22 @@ pub struct DecisionRequest {
     pub actor: Option<String>,
 }
 
+impl DecisionRequest {
+    /// A plain decision, with nothing said, changed or remembered.
+    #[must_use]
+    pub fn new(decision: Permission) -> Self {
+        Self {
+            decision,
+            message: None,
+            updated_input: None,
+            answers: None,
+            interrupt: false,
+            remember: None,
+            actor: None,
+        }
+    }
+}
+
 /// Answer to a decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionReply {

@@ -175,20 +175,12 @@ fn permit(kind: ApprovalKind, line: &str) -> Option<DecisionRequest> {
 }
 
 pub(crate) fn allow(remember: Option<Remember>) -> DecisionRequest {
-    DecisionRequest {
-        decision: Permission::Allow,
-        message: None,
-        updated_input: None,
-        answers: None,
-        interrupt: false,
-        remember,
-        actor: None,
-    }
+    DecisionRequest { remember, ..DecisionRequest::new(Permission::Allow) }
 }
 
 fn deny(interrupt: bool) -> DecisionRequest {
     let message = Some("the user at the terminal denied it".to_owned());
-    DecisionRequest { decision: Permission::Deny, message, interrupt, ..allow(None) }
+    DecisionRequest { message, interrupt, ..DecisionRequest::new(Permission::Deny) }
 }
 
 #[cfg(test)]

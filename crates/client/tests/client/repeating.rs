@@ -1,0 +1,115 @@
+//! Calls are repeated where that is right, and only there.
+
+use std::time::Duration;
+
+use musher_client::{Error, Refusal};
+use musher_protocol::{
+    DeleteWorkerQuery, Delivery, ErrorCode, InputId, InputKind, InputRequest, StopRequest, WorkerQuery,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::fake::{Fake, Reply, answer, cursor, cut, error};
+
+fn input(input_id: Option<&str>) -> InputRequest {
+    InputRequest {
+        kind: InputKind::User,
+        content: "hello".to_owned(),
+        input_id: input_id.map(|id| id.parse().unwrap()),
+        delivery: Delivery::Queue,
+    }
+}
+
+fn ack(input_id: &str) -> Reply {
+    let ack = json!({"worker_ref": {"runtime_id": "rt_1", "worker_id": "wrk_1"}, "status": "running",
+        "transcript_sequence": 1, "event_id": "evt_1", "input_id": input_id, "duplicate": true, "cursor": cursor(3)});
+    answer(200, "", &json!({"ack": ack}).to_string())
+}
+
+fn busy() -> Reply {
+    error(429, "overloaded", "retry-after: 0\r\n", json!({"retryable": true}))
+}
+
+#[tokio::test]
+async fn an_input_keeps_its_key_over_all_repetitions() {
+    let draining = error(503, "draining", "retry-after: 0\r\n", json!({"retryable": true}));
+    let fake = Fake::start([cut(), draining, busy(), ack("inp_1")]).await;
+    let ack = fake.client().send_input(&"wrk_1".parse().unwrap(), &input(None)).await.unwrap();
+    assert_eq!((ack.input_id, ack.duplicate), ("inp_1".parse::<InputId>().unwrap(), true));
+    let asked = fake.asked();
+    let key = asked[0].header("idempotency-key").unwrap().to_owned();
+    assert_eq!(key.parse::<Uuid>().unwrap().get_version_num(), 7);
+    assert_eq!(asked, vec![asked[0].clone(); 4], "the same request each time");
+    assert_eq!(asked[0].body, r#"{"kind":"user","content":"hello","delivery":"queue"}"#);
+
+    let fake = Fake::start([ack_of_own()]).await;
+    fake.client().send_input(&"wrk_1".parse().unwrap(), &input(Some("mine"))).await.unwrap();
+    assert_eq!(fake.asked()[0].header("idempotency-key"), Some("mine"), "an id of one's own is the key");
+}
+
+fn ack_of_own() -> Reply {
+    ack("mine")
+}
+
+#[tokio::test]
+async fn what_could_be_done_twice_is_not_repeated() {
+    let fake = Fake::start([cut(), cut()]).await;
+    let error = fake.client().stop(&"wrk_1".parse().unwrap(), &StopRequest::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Broken(_)), "{error:?}");
+    assert_eq!(fake.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_told_at_once() {
+    for (reply, expected) in [
+        (error(500, "internal", "", json!({})), "no"),
+        (error(507, "store_full", "", json!({"retryable": true})), "no"),
+        (error(503, "draining", "", json!({"retryable": true})), "no"),
+        (answer(502, "", "<h1>Bad Gateway</h1>"), "an answer with status 502 that is not Musher's"),
+        (answer(200, "", "<h1>Welcome</h1>"), "read the answer"),
+        (
+            answer(302, "location: http://127.0.0.1:1/\r\n", ""),
+            "an answer with status 302 that is not Musher's",
+        ),
+    ] {
+        let fake = Fake::start([reply]).await;
+        let error = fake.client().runtime().await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), fake.asked().len()), (expected, 1), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_carries_all_that_helps() {
+    let fields = json!({"field": "/limits", "missing": ["program `claude`"], "limit": 7, "oldest_cursor": cursor(9),
+        "reason": "history_changed"});
+    let fake = Fake::start([error(400, "invalid_request", "retry-after: 3\r\n", fields)]).await;
+    let worker = "wrk_1".parse().unwrap();
+    let error = fake.client().worker(&worker, &WorkerQuery::default()).await.unwrap_err();
+    let body = musher_protocol::ErrorBody {
+        code: ErrorCode::InvalidRequest,
+        message: "no".to_owned(),
+        request_id: "req_1".parse().unwrap(),
+        retryable: false,
+        field: Some("/limits".to_owned()),
+        missing: vec!["program `claude`".to_owned()],
+        limit: Some(7),
+        oldest_cursor: Some(cursor(9)),
+        reason: Some("history_changed".to_owned()),
+        approval: None,
+    };
+    let expected = Refusal { status: 400, retry_after: Some(Duration::from_secs(3)), body };
+    assert_eq!(error.refusal(), Some(&expected));
+}
+
+#[tokio::test]
+async fn a_worker_that_the_lost_attempt_deleted_is_deleted() {
+    let worker = "wrk_1".parse().unwrap();
+    let gone = || error(404, "worker_not_found", "", json!({}));
+    let fake = Fake::start([cut(), gone()]).await;
+    fake.client().delete_worker(&worker, &DeleteWorkerQuery::default()).await.unwrap();
+    for replies in [vec![gone()], vec![busy(), gone()]] {
+        let fake = Fake::start(replies).await;
+        let error = fake.client().delete_worker(&worker, &DeleteWorkerQuery::default()).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::WorkerNotFound), "nothing was lost on the way");
+    }
+}
