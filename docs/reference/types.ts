@@ -356,7 +356,7 @@ export interface Diagnostic {
   worker_id?: WorkerId | null;
 }
 
-/** What a [`Diagnostic`] says. */
+/** What a diagnostic says. */
 export type DiagnosticCode =
   /** The cursor is no cursor; closes with 4400. */
   | "runtime.cursor_malformed"
@@ -439,71 +439,204 @@ export interface ErrorBody {
 
 /** What an error is. A code has one status, and keeps both for ever. */
 export type ErrorCode =
-  /** The body is no JSON, has another shape, or another content type. */
+  /**
+   * The body is no JSON, has another shape, or another content type.
+   *
+   * Send JSON of the shape that the route takes, with `Content-Type: application/json`.
+   */
   | "invalid_json"
-  /** The query has an unknown parameter or a bad value. */
+  /**
+   * The query has an unknown parameter or a bad value.
+   *
+   * Send only the parameters that the route has, each with a value of its type.
+   */
   | "invalid_query"
-  /** The worker id is empty, too long or has a foreign character. */
+  /**
+   * The worker id is empty, too long or has a foreign character.
+   *
+   * Use an id as a list of workers shows it.
+   */
   | "invalid_worker_id"
-  /** The request makes no sense as it is. */
+  /**
+   * The request makes no sense as it is.
+   *
+   * Mend what the message says; `field` is where in the body.
+   */
   | "invalid_request"
-  /** The page asked for is too large. */
+  /**
+   * The page asked for is too large.
+   *
+   * Ask for at most `limit`, and for the next page.
+   */
   | "limit_too_large"
-  /** There is no such profile. */
+  /**
+   * There is no such profile.
+   *
+   * Choose one of `GET /v1/profiles`.
+   */
   | "invalid_profile_selector"
-  /** The cursor is no cursor. */
+  /**
+   * The cursor is no cursor.
+   *
+   * Give a cursor back as it came. Without one, begin anew from the transcript or a snapshot.
+   */
   | "cursor_malformed"
-  /** The cursor is of another worker, or of the future. */
+  /**
+   * The cursor is of another worker, or of the future.
+   *
+   * Keep cursors beside the id of their worker. Begin anew from the transcript or a snapshot.
+   */
   | "wrong_runtime_cursor"
-  /** The token is missing or wrong. */
+  /**
+   * The token is missing or wrong.
+   *
+   * Send `Authorization: Bearer TOKEN` with a token that the server knows.
+   */
   | "unauthorized"
-  /** The token may not do this, or the request came from a page of another origin. */
+  /**
+   * The token may not do this, or the request came from a page of another origin.
+   *
+   * Use a token with the route's scope; call from a page only where its origin is allowed.
+   */
   | "forbidden"
-  /** There is no such worker. */
+  /**
+   * There is no such worker.
+   *
+   * Forget the worker: it never was, was deleted, or is not for this token.
+   */
   | "worker_not_found"
-  /** No event of the worker names such a body. */
+  /**
+   * No event of the worker names such a body.
+   *
+   * Use a digest that an event or a transcript entry of this worker names.
+   */
   | "blob_not_found"
-  /** The worker never asked for such an approval, or its log keeps it no longer. */
+  /**
+   * The worker never asked for such an approval, or its log keeps it no longer.
+   *
+   * List the worker's approvals again.
+   */
   | "approval_not_found"
-  /** There is no such route. */
+  /**
+   * There is no such route.
+   *
+   * Look at the path; `GET /openapi.json` has all that this server knows.
+   */
   | "route_not_found"
-  /** The route has no such method. */
+  /**
+   * The route has no such method.
+   *
+   * Use a method that the `Allow` header names.
+   */
   | "method_not_allowed"
-  /** What would execute the worker is not there. */
+  /**
+   * What would execute the worker is not there.
+   *
+   * Have `missing` mended on the server, or choose another profile.
+   */
   | "worker_execution_unavailable"
-  /** The worker is busy, its turn is being ended, or a limit ended it. */
+  /**
+   * The worker is busy, its turn is being ended, or a limit ended it.
+   *
+   * Wait until the worker is idle, or raise the limit that ended it.
+   */
   | "worker_execution_rejected"
-  /** The runtime has stopped. */
+  /**
+   * The runtime has stopped.
+   *
+   * Start the server again; nothing is lost, and nothing is done until then.
+   */
   | "runtime_stopped"
-  /** The cursor's event is gone, or is another one now. */
+  /**
+   * The cursor's event is gone, or is another one now.
+   *
+   * Go on from `oldest_cursor`, or begin anew from the transcript. With `reason: "history_changed"` forget what
+   * was read: another history took its place.
+   */
   | "cursor_expired"
-  /** The body is too large. */
+  /**
+   * The body is too large.
+   *
+   * Send less.
+   */
   | "payload_too_large"
-  /** The body ends before the range that was asked for begins. */
+  /**
+   * The body ends before the range that was asked for begins.
+   *
+   * Ask for a range that begins within the body; `Content-Range` says how long it is.
+   */
   | "range_not_satisfiable"
-  /** The Host header names a host that this server does not answer for. */
+  /**
+   * The Host header names a host that this server does not answer for.
+   *
+   * Use a name that the server listens to, or add this one to `allowed_hosts` of its config.
+   */
   | "misdirected_host"
-  /** The id was used before, with another content. */
+  /**
+   * The id was used before, with another content.
+   *
+   * Use a new key for a new request; send a repeated one unchanged.
+   */
   | "idempotency_mismatch"
-  /** A queue is full. */
+  /**
+   * A queue is full.
+   *
+   * Wait as long as `Retry-After` says and send the same again.
+   */
   | "overloaded"
-  /** The worker is still running. */
+  /**
+   * The worker is still running.
+   *
+   * Stop or cancel the worker first.
+   */
   | "worker_running"
-  /** The approval takes no decision any more; it comes with the error. */
+  /**
+   * The approval takes no decision any more; it comes with the error.
+   *
+   * Take the `approval` of the error as the answer.
+   */
   | "approval_not_pending"
-  /** The worker's worktree holds work that is nowhere else. */
+  /**
+   * The worker's worktree holds work that is nowhere else.
+   *
+   * Save the work, or delete with `discard=true` and a token of scope `admin`.
+   */
   | "workspace_dirty"
-  /** The store failed. */
+  /**
+   * The store failed.
+   *
+   * Tell who runs the server; it may end and start again, and then the same request is safe to repeat.
+   */
   | "store_io"
-  /** What is stored of the worker is damaged. */
+  /**
+   * What is stored of the worker is damaged.
+   *
+   * Tell who runs the server: the worker can be read as far as it is whole, and does not go on.
+   */
   | "store_corrupt"
-  /** Processes of the worker could not be ended. */
+  /**
+   * Processes of the worker could not be ended.
+   *
+   * Tell who runs the server: the survivors are in the worker's last event.
+   */
   | "processes_survived"
-  /** A defect of the server. */
+  /**
+   * A defect of the server.
+   *
+   * Report it with the `request_id`; the server's log has the rest.
+   */
   | "internal"
-  /** The server is ending. */
+  /**
+   * The server is ending.
+   *
+   * Send the same again after `Retry-After`: to the server that starts next.
+   */
   | "draining"
-  /** The store has space left only to end what is under way. */
+  /**
+   * The store has space left only to end what is under way.
+   *
+   * Have space made, then send the same again; what runs is ended, what is stored can be read.
+   */
   | "store_full"
   /** A code that this version does not know. */
   | "unknown";
@@ -710,7 +843,7 @@ export type Intent =
     role: string;
   };
 
-/** The kind of an [`Intent`]. */
+/** The kind of an intent. */
 export type IntentKind =
   /** Waits for input. */
   | "assistant"
@@ -1834,7 +1967,7 @@ export interface WorkerReply {
 
 /** Whether a worker still takes inputs. The terminal states are sticky. */
 export type WorkerStatus =
-  /** It takes inputs; whether something runs right now is its [`RunState`]. */
+  /** It takes inputs; whether something runs right now is its run state. */
   | "running"
   /** Ended gracefully. */
   | "stopped"

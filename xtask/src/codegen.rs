@@ -1,5 +1,8 @@
 //! What others read of the wire, written from the types of the protocol crate.
 
+mod events_page;
+mod http_page;
+mod markdown;
 mod openapi;
 mod schema;
 mod typescript;
@@ -25,6 +28,8 @@ pub(crate) enum Error {
     OpenApi(#[from] openapi::Error),
     #[error("turn the schemas into TypeScript")]
     TypeScript(#[from] typescript::Error),
+    #[error("tell the wire in words")]
+    Markdown(#[from] markdown::Error),
     #[error("print a document")]
     Print(#[source] serde_json::Error),
     #[error("read `{path}`")]
@@ -67,6 +72,8 @@ fn documents() -> Result<Vec<Document>, Error> {
         Document { name: "schema.json", text: print(&schema::document(&definitions))? },
         Document { name: "openapi.json", text: print(&openapi::document(&definitions)?)? },
         Document { name: "types.ts", text: typescript::document(&definitions)? },
+        Document { name: "http.md", text: http_page::document(&definitions)? },
+        Document { name: "events.md", text: events_page::document(&definitions)? },
     ])
 }
 
@@ -110,6 +117,27 @@ mod tests {
         if let Err(error) = run(Mode::Check) {
             panic!("{}", crate::chain(&error));
         }
+    }
+
+    #[test]
+    fn every_link_of_the_pages_leads_somewhere() {
+        let documents = documents().unwrap();
+        let page = |name: &str| &documents.iter().find(|document| document.name == name).unwrap().text;
+        let mut links = 0;
+        for here in ["http.md", "events.md"] {
+            for target in page(here).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+                if file.starts_with("../") {
+                    assert!(repo::root().join(DIRECTORY).join(file).exists(), "{here}: {target}");
+                } else if !anchor.is_empty() {
+                    let text = page(if file.is_empty() { here } else { file });
+                    let lines = text.matches(&format!("<a id=\"{anchor}\"></a>")).count();
+                    assert_eq!(lines, 1, "{here}: {target}");
+                }
+                links += 1;
+            }
+        }
+        assert!(links > 200, "the pages refer to each other: {links}");
     }
 
     #[test]

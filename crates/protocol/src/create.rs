@@ -121,7 +121,7 @@ impl Intent {
     }
 }
 
-/// The kind of an [`Intent`].
+/// The kind of an intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IntentKind {

@@ -73,70 +73,137 @@ macro_rules! codes {
 
 codes! {
     /// The body is no JSON, has another shape, or another content type.
+    ///
+    /// Send JSON of the shape that the route takes, with `Content-Type: application/json`.
     InvalidJson = 400,
     /// The query has an unknown parameter or a bad value.
+    ///
+    /// Send only the parameters that the route has, each with a value of its type.
     InvalidQuery = 400,
     /// The worker id is empty, too long or has a foreign character.
+    ///
+    /// Use an id as a list of workers shows it.
     InvalidWorkerId = 400,
     /// The request makes no sense as it is.
+    ///
+    /// Mend what the message says; `field` is where in the body.
     InvalidRequest = 400,
     /// The page asked for is too large.
+    ///
+    /// Ask for at most `limit`, and for the next page.
     LimitTooLarge = 400,
     /// There is no such profile.
+    ///
+    /// Choose one of `GET /v1/profiles`.
     InvalidProfileSelector = 400,
     /// The cursor is no cursor.
+    ///
+    /// Give a cursor back as it came. Without one, begin anew from the transcript or a snapshot.
     CursorMalformed = 400,
     /// The cursor is of another worker, or of the future.
+    ///
+    /// Keep cursors beside the id of their worker. Begin anew from the transcript or a snapshot.
     WrongRuntimeCursor = 400,
     /// The token is missing or wrong.
+    ///
+    /// Send `Authorization: Bearer TOKEN` with a token that the server knows.
     Unauthorized = 401,
     /// The token may not do this, or the request came from a page of another origin.
+    ///
+    /// Use a token with the route's scope; call from a page only where its origin is allowed.
     Forbidden = 403,
     /// There is no such worker.
+    ///
+    /// Forget the worker: it never was, was deleted, or is not for this token.
     WorkerNotFound = 404,
     /// No event of the worker names such a body.
+    ///
+    /// Use a digest that an event or a transcript entry of this worker names.
     BlobNotFound = 404,
     /// The worker never asked for such an approval, or its log keeps it no longer.
+    ///
+    /// List the worker's approvals again.
     ApprovalNotFound = 404,
     /// There is no such route.
+    ///
+    /// Look at the path; `GET /openapi.json` has all that this server knows.
     RouteNotFound = 404,
     /// The route has no such method.
+    ///
+    /// Use a method that the `Allow` header names.
     MethodNotAllowed = 405,
     /// What would execute the worker is not there.
+    ///
+    /// Have `missing` mended on the server, or choose another profile.
     WorkerExecutionUnavailable = 409,
     /// The worker is busy, its turn is being ended, or a limit ended it.
+    ///
+    /// Wait until the worker is idle, or raise the limit that ended it.
     WorkerExecutionRejected = 409,
     /// The runtime has stopped.
+    ///
+    /// Start the server again; nothing is lost, and nothing is done until then.
     RuntimeStopped = 409,
     /// The cursor's event is gone, or is another one now.
+    ///
+    /// Go on from `oldest_cursor`, or begin anew from the transcript. With `reason: "history_changed"` forget what
+    /// was read: another history took its place.
     CursorExpired = 410,
     /// The body is too large.
+    ///
+    /// Send less.
     PayloadTooLarge = 413,
     /// The body ends before the range that was asked for begins.
+    ///
+    /// Ask for a range that begins within the body; `Content-Range` says how long it is.
     RangeNotSatisfiable = 416,
     /// The Host header names a host that this server does not answer for.
+    ///
+    /// Use a name that the server listens to, or add this one to `allowed_hosts` of its config.
     MisdirectedHost = 421,
     /// The id was used before, with another content.
+    ///
+    /// Use a new key for a new request; send a repeated one unchanged.
     IdempotencyMismatch = 422,
     /// A queue is full.
+    ///
+    /// Wait as long as `Retry-After` says and send the same again.
     Overloaded = 429,
     /// The worker is still running.
+    ///
+    /// Stop or cancel the worker first.
     WorkerRunning = 409,
     /// The approval takes no decision any more; it comes with the error.
+    ///
+    /// Take the `approval` of the error as the answer.
     ApprovalNotPending = 409,
     /// The worker's worktree holds work that is nowhere else.
+    ///
+    /// Save the work, or delete with `discard=true` and a token of scope `admin`.
     WorkspaceDirty = 409,
     /// The store failed.
+    ///
+    /// Tell who runs the server; it may end and start again, and then the same request is safe to repeat.
     StoreIo = 500,
     /// What is stored of the worker is damaged.
+    ///
+    /// Tell who runs the server: the worker can be read as far as it is whole, and does not go on.
     StoreCorrupt = 500,
     /// Processes of the worker could not be ended.
+    ///
+    /// Tell who runs the server: the survivors are in the worker's last event.
     ProcessesSurvived = 500,
     /// A defect of the server.
+    ///
+    /// Report it with the `request_id`; the server's log has the rest.
     Internal = 500,
     /// The server is ending.
+    ///
+    /// Send the same again after `Retry-After`: to the server that starts next.
     Draining = 503,
     /// The store has space left only to end what is under way.
+    ///
+    /// Have space made, then send the same again; what runs is ended, what is stored can be read.
     StoreFull = 507,
 }
 

@@ -77,7 +77,7 @@ pub struct Diagnostic {
     pub topic: Option<Topic>,
 }
 
-/// What a [`Diagnostic`] says.
+/// What a diagnostic says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DiagnosticCode {
     /// The cursor is no cursor; closes with 4400.

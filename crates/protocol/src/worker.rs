@@ -24,7 +24,7 @@ pub struct WorkerRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerStatus {
-    /// It takes inputs; whether something runs right now is its [`RunState`].
+    /// It takes inputs; whether something runs right now is its run state.
     Running,
     /// Ended gracefully.
     Stopped,

@@ -50,7 +50,7 @@ pub(super) fn document(definitions: &Definitions) -> Result<Value, Error> {
     Ok(document)
 }
 
-fn operation(route: &Route, definitions: &Definitions) -> Result<Value, Error> {
+pub(super) fn operation(route: &Route, definitions: &Definitions) -> Result<Value, Error> {
     let mut parameters = path_parameters(route.path, definitions)?;
     if let Some(query) = route.query {
         parameters.extend(query_parameters(route.path, query, definitions)?);
@@ -263,13 +263,13 @@ fn json_content(schema: &Value) -> Value {
 }
 
 /// The route's name in code, as a method's name: `SendInput` is `sendInput`.
-fn operation_id(route: &Route) -> String {
+pub(super) fn operation_id(route: &Route) -> String {
     let name = format!("{:?}", route.id);
     let (first, rest) = name.split_at(1);
     format!("{}{rest}", first.to_lowercase())
 }
 
-fn method(method: Method) -> &'static str {
+pub(super) fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "get",
         Method::Post => "post",
@@ -277,7 +277,7 @@ fn method(method: Method) -> &'static str {
     }
 }
 
-fn scope_name(scope: Scope) -> &'static str {
+pub(super) fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Observe => "observe",
         Scope::Drive => "drive",
