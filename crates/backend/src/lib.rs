@@ -131,6 +131,7 @@ mod event;
 mod launch;
 mod link;
 mod outcome;
+mod secrets;
 mod tool;
 
 pub use async_trait::async_trait;
@@ -143,6 +144,7 @@ pub use self::{
     launch::{HistoryEntry, Launch, Resume},
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
+    secrets::{Found, Secrets, Vault},
     tool::{
         Cancellation, Sandbox, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError,
         Toolkit, Workbench,

@@ -6,7 +6,6 @@
 
 mod line;
 mod pieces;
-mod secrets;
 mod tape;
 
 use std::{
@@ -21,7 +20,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use musher_backend::{Event, Launch};
+use musher_backend::{Event, Launch, Secrets};
 use musher_process::Exit;
 use tokio::{
     fs::{DirBuilder, File, OpenOptions},
@@ -31,7 +30,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use self::{line::Header, secrets::Secrets, tape::Tape};
+use self::{line::Header, tape::Tape};
 use crate::{ClaudeOptions, invocation::Invocation};
 
 /// Pieces that may wait for the disk. Each is at most what a pipe holds, so that 16 MiB may wait; a disk that is

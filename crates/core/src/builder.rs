@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::{Backend, Tool, Toolbox};
+use musher_backend::{Backend, Tool, Toolbox, Vault};
 use musher_process::{Owner, Scope, Sweep};
 use musher_protocol::{RuntimeId, RuntimeLimits};
 use tokio::{sync::watch, task::JoinSet};
@@ -57,6 +57,7 @@ pub struct Builder {
     catalog: Catalog,
     limits: RuntimeLimits,
     retention: Retention,
+    vault: Arc<Vault>,
 }
 
 /// Why a runtime does not start.
@@ -105,6 +106,7 @@ impl Builder {
             },
             limits: RuntimeLimits { max_transcript_projection_items: 256, max_event_batch_items: 256 },
             retention: Retention::default(),
+            vault: Arc::default(),
         }
     }
 
@@ -263,6 +265,13 @@ impl Builder {
         self
     }
 
+    /// Secrets that no event of a worker may show, also those that become known later: a name stands in the place of each.
+    #[must_use]
+    pub fn vault(mut self, vault: Arc<Vault>) -> Self {
+        self.vault = vault;
+        self
+    }
+
     /// The runtime. What an earlier life of the store left is made true first: its processes are ended, its open turns
     /// are closed as cut off, and what its workers' profiles say about that has begun.
     ///
@@ -272,7 +281,7 @@ impl Builder {
     ///
     /// When a name leads nowhere, or the store cannot be read or written.
     pub async fn start(self) -> Result<Runtime, StartError> {
-        let Self { store, runtime_id, display_name, owner, catalog, limits, retention } = self;
+        let Self { store, runtime_id, display_name, owner, catalog, limits, retention, vault } = self;
         for (name, profile) in &catalog.profiles {
             if !catalog.backends.contains_key(&profile.backend) {
                 return Err(StartError::NoBackend {
@@ -304,6 +313,7 @@ impl Builder {
             catalog,
             limits,
             retention,
+            vault,
             diagnostics: Arc::new(diagnostics),
             board: Board::new(),
             changes: Changes::new(),

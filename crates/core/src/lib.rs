@@ -35,6 +35,7 @@ mod create;
 mod error;
 mod observe;
 mod profile;
+mod redaction;
 mod runtime;
 mod show;
 mod workspace;

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use musher_backend::Vault;
 use musher_process::Owner;
 use musher_protocol::{
     Actor, RuntimeDiagnostic, RuntimeId, RuntimeLimits, RuntimeStatus, RuntimeSummary, WorkerId, WorkerRef,
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) limits: RuntimeLimits,
     pub(crate) retention: Retention,
+    /// What no event may show.
+    pub(crate) vault: Arc<Vault>,
     pub(crate) diagnostics: Arc<Diagnostics>,
     /// What waits for a person.
     pub(crate) board: Arc<Board>,

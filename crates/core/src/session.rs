@@ -1,6 +1,6 @@
 //! A running session, as the worker's task drives it: reports first, then its end, then a look for what is left.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use musher_backend::{
     Backend, BackendError, Cancellation, Chain, Command, Event, Launch, Link, Report, RuntimeHalf, Sandbox,
@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    redaction::Redaction,
     setup::{Prepared, Setup},
     temporary,
     tools::Tools,
@@ -29,6 +30,9 @@ pub(crate) struct Session {
     commands: mpsc::Sender<Command>,
     reports: mpsc::Receiver<Report>,
     reports_are_over: bool,
+    redaction: Redaction,
+    /// What one report became that was not told yet: some pieces at most that waited.
+    ready: VecDeque<Report>,
     /// Ends what comes before the backend runs; it listens to no commands.
     canceled: watch::Sender<bool>,
     run: JoinSet<Result<SessionOutcome, BackendError>>,
@@ -62,6 +66,7 @@ impl Session {
         equipment: Option<Equipment>,
         workplaces: Vec<Workplace>,
         setups: Result<Vec<Setup>, BackendError>,
+        redaction: Redaction,
     ) -> Self {
         let temporary = launch.temporary.clone();
         let (link, RuntimeHalf { commands, reports }) = Link::pair();
@@ -89,6 +94,8 @@ impl Session {
             commands,
             reports,
             reports_are_over: false,
+            redaction,
+            ready: VecDeque::new(),
             canceled,
             run,
             outcome: None,
@@ -125,18 +132,26 @@ impl Session {
 
     /// Waits for what comes next; only for its end when `hears_reports` is false. Cancel safe.
     pub(crate) async fn next(&mut self, hears_reports: bool) -> News {
-        if !self.reports_are_over {
+        if !self.reports_are_over || !self.ready.is_empty() {
             if !hears_reports {
                 std::future::pending::<()>().await;
             }
-            match self.reports.recv().await {
-                Some(report) => return News::Report(report),
-                None => self.reports_are_over = true,
+            while self.ready.is_empty() && !self.reports_are_over {
+                match self.reports.recv().await {
+                    Some(report) => self.ready.extend(self.redaction.take(report)),
+                    None => {
+                        self.reports_are_over = true;
+                        self.ready.extend(self.redaction.finish());
+                    }
+                }
+            }
+            if let Some(report) = self.ready.pop_front() {
+                return News::Report(report);
             }
         }
         if self.outcome.is_none() {
             let ended = self.run.join_next().await.expect("the run is joined once");
-            self.outcome = Some(outcome(ended));
+            self.outcome = Some(self.redaction.outcome(outcome(ended)));
             let sweep = Sweep {
                 scope: Scope::Worker(self.marker.clone()),
                 root: None,
@@ -148,7 +163,7 @@ impl Session {
         let survivors = self.look.join_next().await.expect("the look is joined once");
         let survivors = survivors.unwrap_or_else(|error| vec![unseen(&error.to_string())]);
         let outcome = self.outcome.take().expect("the session has ended");
-        News::Ended { outcome, survivors }
+        News::Ended { outcome, survivors: self.redaction.survivors(survivors) }
     }
 }
 

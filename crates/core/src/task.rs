@@ -13,7 +13,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use musher_backend::{Backend, Event, Report};
+use musher_backend::{Backend, Event, Report, Vault};
 use musher_process::Marker;
 use musher_protocol::{Ack, EventId, InputAck, WorkerRef};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,6 +79,8 @@ pub(crate) struct Parts {
     pub(crate) diagnostics: Arc<Diagnostics>,
     /// Where the worker's worktrees are found.
     pub(crate) desk: Desk,
+    /// What no event may show.
+    pub(crate) vault: Arc<Vault>,
     /// What the runtime is about.
     pub(crate) phase: watch::Receiver<Phase>,
 }

@@ -20,6 +20,7 @@ use crate::{
     config::{BackendOptions, Config},
     failure::Failure,
     scratch::Scratch,
+    secrets,
     store::StoreUrl,
     watch::{Post, Watch},
 };
@@ -69,6 +70,7 @@ pub(crate) async fn compose_in(
     workspaces: impl IntoIterator<Item = (String, PathBuf)>,
     recording: Recording,
 ) -> Result<Composed, Failure> {
+    secrets::hide_those_of(config);
     let owner = Owner::new(Uuid::now_v7().simple().to_string()).map_err(Failure::usage)?;
     let program =
         env::current_exe().map_err(|error| Failure::other("find this program's own file", error))?;
@@ -86,7 +88,8 @@ pub(crate) async fn compose_in(
         .owner(owner)
         .limits(config.limits)
         .retention(config.retention)
-        .scratch(scratch.path().to_owned());
+        .scratch(scratch.path().to_owned())
+        .vault(secrets::vault());
     if let Some(name) = &config.display_name {
         builder = builder.display_name(name.as_str());
     }

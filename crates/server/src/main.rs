@@ -17,6 +17,7 @@ mod record;
 mod rule;
 mod run;
 mod scratch;
+mod secrets;
 mod serve;
 mod sql;
 mod store;
@@ -39,7 +40,7 @@ const BLOCKED_LIMIT: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(secrets::stderr)
         .with_env_filter(log_filter())
         // It would say on stderr that stderr is closed, and panic.
         .log_internal_errors(false)

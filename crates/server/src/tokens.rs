@@ -19,7 +19,10 @@ pub(crate) use self::{
     following::follow,
     table::TokenTable,
 };
-use crate::token::{self, TokenError};
+use crate::{
+    secrets,
+    token::{self, TokenError},
+};
 
 /// The name that the admin's token has in the log.
 const ADMIN: &str = "admin";
@@ -71,6 +74,7 @@ impl Sources {
     }
 
     fn combine(&self, admin: &SecretString) -> Result<Known, TokensError> {
+        secrets::hide_admin(admin);
         let mut tokens = vec![Token::admin(ADMIN, admin)];
         tokens.extend(self.config.iter().cloned().chain(self.file.read()?).map(Token::from));
         let (mut names, mut texts) = (BTreeSet::new(), BTreeMap::new());

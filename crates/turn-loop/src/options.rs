@@ -35,6 +35,12 @@ impl ApiKey {
         self.value.is_none().then(|| format!("variable `{}`", self.name))
     }
 
+    /// The key, and the name that people know it by, when it is there.
+    #[must_use]
+    pub fn named(&self) -> Option<(&str, &SecretString)> {
+        self.value.as_ref().map(|value| (self.name.as_str(), value))
+    }
+
     /// The value for a request's header.
     #[must_use]
     pub fn header(&self, prefix: &str) -> Option<SecretString> {

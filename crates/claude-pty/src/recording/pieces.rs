@@ -8,9 +8,8 @@ use std::{
     ops::Range,
 };
 
+use musher_backend::{Found, Secrets};
 use serde_json::Value;
-
-use super::secrets::{Found, Secrets};
 
 /// What may wait, in bytes. A secret is some pieces long, and little comes between them; where more comes, the rest
 /// of the block's pieces is left out, for its complete line says it all.

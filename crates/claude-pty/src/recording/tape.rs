@@ -1,10 +1,11 @@
 //! What is recorded, line for line. Pure: pieces of streams go in, lines of a cassette come out.
 
+use musher_backend::Secrets;
+
 use super::{
     Cut, Taken, Track,
     line::{self, Header},
     pieces::{Line, Pieces},
-    secrets::Secrets,
 };
 use crate::framing::MAX_LINE;
 

@@ -226,6 +226,7 @@ impl Runtime {
             temporary: self.0.temporary.clone(),
             diagnostics: Arc::clone(&self.0.diagnostics),
             desk: self.0.desk.clone(),
+            vault: Arc::clone(&self.0.vault),
             phase: self.0.phase.subscribe(),
         };
         (Task::new(parts, place), Arc::new(Live { asked: asked_in, view }))

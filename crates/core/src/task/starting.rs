@@ -1,6 +1,6 @@
 //! How the task starts a session: everything resolved, and what a new session is told of one that is gone.
 
-use std::{collections::BTreeSet, io, path::PathBuf};
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
 use musher_backend::{BackendError, Launch, Resume};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
@@ -13,6 +13,7 @@ use crate::{
     fold::prefix,
     machine::Beginning,
     profile::WorkerSpec,
+    redaction::Redaction,
     session::{Equipment, Session},
     setup::Setup,
     store::{Start, Store, StoreError},
@@ -98,8 +99,16 @@ impl Task {
             .tools
             .then(|| Equipment { tools: self.parts.tools.clone(), sandbox: spec.profile.sandbox });
         let workplaces = spec.workplaces.clone();
-        self.session =
-            Some(Session::start(backend.clone(), launch, marker.clone(), equipment, workplaces, setups));
+        let redaction = Redaction::new(Arc::clone(&self.parts.vault));
+        self.session = Some(Session::start(
+            backend.clone(),
+            launch,
+            marker.clone(),
+            equipment,
+            workplaces,
+            setups,
+            redaction,
+        ));
         Ok(())
     }
 }

@@ -109,7 +109,7 @@ fn list(json: bool, place: TokenPlace) -> Result<(), Failure> {
             format!("{}\n", json!({ "name": name, "scopes": scopes, "labels": labels }))
         } else {
             let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            harmless(&format!("{name}  {}  {}", scope_names(&scopes), labels.join(",")).trim_end()) + "\n"
+            harmless(format!("{name}  {}  {}", scope_names(&scopes), labels.join(",")).trim_end()) + "\n"
         };
     }
     terminal::print(&text);

@@ -1,6 +1,12 @@
-//! The secrets of a session, and how they are kept out of what is recorded. Pure.
+//! Secrets that are known, and how they are kept out of what is written down.
 
-use std::{collections::BTreeSet, ffi::OsStr, fmt, ops::Range};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fmt,
+    ops::Range,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// Parts of a variable's name that say that its value is a secret.
 const WORDS: [&str; 9] =
@@ -15,13 +21,21 @@ const SHORTEST: usize = 8;
 /// As much of a secret's beginning is worth hiding where a stream breaks off in the middle of one.
 const BEGINNING: usize = 4;
 
-/// Values that must not be recorded, each with the name that stands in its place.
-pub(super) struct Secrets {
+/// Values that must not be written down, each with the name that stands in its place.
+#[derive(Clone, Default)]
+pub struct Secrets {
     /// The longest first, so that a secret which holds another one goes as a whole.
     patterns: Vec<Pattern>,
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+/// Secrets that become known while a program runs, for all who have to keep them.
+#[derive(Debug, Default)]
+pub struct Vault {
+    /// Replaced as a whole: nobody holds it for longer than a copy of the pointer takes.
+    secrets: RwLock<Arc<Secrets>>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pattern {
     value: Vec<u8>,
     /// What stands in its place.
@@ -30,36 +44,36 @@ struct Pattern {
 
 /// A secret in a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found<'a> {
-    pub(super) place: Range<usize>,
+pub struct Found<'a> {
+    pub place: Range<usize>,
     /// What stands in its place.
-    pub(super) name: &'a str,
+    pub name: &'a str,
 }
 
 impl Secrets {
-    /// Those of these variables whose names say so, and of all others the user and the password of a URL.
-    pub(super) fn of<'a>(variables: impl Iterator<Item = (&'a str, &'a OsStr)>) -> Self {
+    /// Those of these variables whose names say so, and of all others the user and the password of a URL. The name in
+    /// brackets stands in the place of each.
+    pub fn of<'a>(variables: impl Iterator<Item = (&'a str, &'a OsStr)>) -> Self {
         let mut patterns = BTreeSet::new();
         for (name, value) in variables {
-            let (value, is_secret, name) = (value.as_encoded_bytes(), is_secret(name), format!("[{name}]"));
-            if is_secret {
-                patterns.extend(shown(value, &name));
-            }
-            for userinfo in userinfos(value) {
-                let password = userinfo.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
-                patterns.extend(shown(userinfo, &name).chain(shown(password, &name)));
-                // Between these marks it is no other word, however short it is.
-                let whole = [SCHEME_END, userinfo, b"@"].concat();
-                patterns.insert(Pattern { value: whole, name: format!("://{name}@") });
-            }
+            patterns.extend(of_variable(name, value, &format!("[{name}]")));
         }
+        Self::with(patterns)
+    }
+
+    fn with(patterns: BTreeSet<Pattern>) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.value.len()));
         Self { patterns }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// A line, with names in the place of secrets.
-    pub(super) fn redact(&self, line: &[u8]) -> Vec<u8> {
+    pub fn redact(&self, line: &[u8]) -> Vec<u8> {
         let mut redacted = Vec::with_capacity(line.len());
         let mut rest = line;
         while let Some(Found { place, name }) = self.find(rest) {
@@ -71,8 +85,15 @@ impl Secrets {
         redacted
     }
 
+    /// The same of a text.
+    pub fn redact_text(&self, text: &str) -> Option<String> {
+        let found = !self.is_empty() && self.find(text.as_bytes()).is_some();
+        // A secret that is no UTF-8 may end in the middle of a letter.
+        found.then(|| String::from_utf8_lossy(&self.redact(text.as_bytes())).into_owned())
+    }
+
     /// The first secret in a text; of several at one place the longest.
-    pub(super) fn find(&self, text: &[u8]) -> Option<Found<'_>> {
+    pub fn find(&self, text: &[u8]) -> Option<Found<'_>> {
         text.iter().enumerate().filter(|(_, byte)| self.begins(**byte)).find_map(|(at, _)| {
             let pattern = self.patterns.iter().find(|pattern| text[at..].starts_with(&pattern.value))?;
             Some(Found { place: at..at + pattern.value.len(), name: &pattern.name })
@@ -80,7 +101,7 @@ impl Secrets {
     }
 
     /// Where in a text a secret may begin that goes on behind its end; the text's length when none does.
-    pub(super) fn open_end(&self, text: &[u8]) -> usize {
+    pub fn open_end(&self, text: &[u8]) -> usize {
         let longest = self.patterns.first().map_or(0, |pattern| pattern.value.len() - 1);
         let is_beginning = |at: &usize| {
             let end = &text[*at..];
@@ -97,7 +118,7 @@ impl Secrets {
     }
 
     /// The same of a line that breaks off, perhaps in the middle of a secret.
-    pub(super) fn redact_broken(&self, line: &[u8]) -> Vec<u8> {
+    pub fn redact_broken(&self, line: &[u8]) -> Vec<u8> {
         let mut redacted = self.redact(line);
         let beginning = |pattern: &Pattern| {
             let longest = (pattern.value.len() - 1).min(redacted.len());
@@ -112,6 +133,51 @@ impl Secrets {
     }
 }
 
+impl Vault {
+    /// From now on a value is a secret, where it is long enough to be one, and `[redacted:NAME]` stands in its place.
+    pub fn hide(&self, name: &str, value: &[u8]) {
+        self.add(shown(value, &format!("[redacted:{name}]")));
+    }
+
+    /// From now on a variable's value is a secret if its name says so; of any other one the user and the password of a URL.
+    pub fn hide_variable(&self, name: &str, value: &OsStr) {
+        self.add(of_variable(name, value, &format!("[redacted:{name}]")).into_iter());
+    }
+
+    /// What is known now.
+    pub fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, patterns: impl Iterator<Item = Pattern>) {
+        let known = self.secrets();
+        let mut patterns = patterns.filter(|pattern| !known.patterns.contains(pattern)).peekable();
+        if patterns.peek().is_none() {
+            return;
+        }
+        let mut secrets = self.secrets.write().unwrap_or_else(PoisonError::into_inner);
+        let all = secrets.patterns.iter().cloned().chain(patterns).collect();
+        *secrets = Arc::new(Secrets::with(all));
+    }
+}
+
+/// What of a variable is a secret, and what stands in its place.
+fn of_variable(name: &str, value: &OsStr, stands: &str) -> BTreeSet<Pattern> {
+    let value = value.as_encoded_bytes();
+    let mut patterns = BTreeSet::new();
+    if is_secret(name) {
+        patterns.extend(shown(value, stands));
+    }
+    for userinfo in userinfos(value) {
+        let password = userinfo.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
+        patterns.extend(shown(userinfo, stands).chain(shown(password, stands)));
+        // Between these marks it is no other word, however short it is.
+        let whole = [SCHEME_END, userinfo, b"@"].concat();
+        patterns.insert(Pattern { value: whole, name: format!("://{stands}@") });
+    }
+    patterns
+}
+
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.patterns.iter().map(|pattern| &pattern.name)).finish()
@@ -122,7 +188,8 @@ impl fmt::Debug for Secrets {
 const SCHEME_END: &[u8] = b"://";
 
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
+    // Who wrote something is no secret.
+    let name = name.to_ascii_uppercase().replace("AUTHOR", "");
     WORDS.iter().any(|word| name.contains(word)) || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
@@ -202,6 +269,7 @@ mod tests {
     fn names_of_tokens_and_passwords_end_like_that() {
         check(&[("GITHUB_PAT", "0123456789")], "0123456789", "[GITHUB_PAT]");
         check(&[("MYSQL_PWD", "0123456789")], "0123456789", "[MYSQL_PWD]");
+        check(&[("GIT_AUTHOR_NAME", "Some Body")], "Some Body", "Some Body");
         check(&[("PATH", "/usr/bin:/bin"), ("PWD", "/home/somebody")], "/usr/bin:/bin", "/usr/bin:/bin");
     }
 
