@@ -254,7 +254,7 @@ impl Following {
             None => Duration::ZERO,
             Some(failed) => match wait_asked_for(failed) {
                 Some(wait) => wait,
-                None => return Err(error.map_or(FollowError::Over, verdict)),
+                None => return Err(error.map_or(FollowError::Over, |error| self.verdict(error))),
             },
         };
         let reconnect = self.client.shared.reconnect;
@@ -266,6 +266,25 @@ impl Following {
         self.n_failures = self.n_failures.saturating_add(1);
         self.link = Link::Waiting(until);
         Ok(())
+    }
+
+    /// What a failure that does not pass means.
+    fn verdict(&self, error: Error) -> FollowError {
+        let Some(refusal) = error.refusal() else { return FollowError::Refused(error) };
+        let (code, oldest_cursor) = (refusal.body.code, refusal.body.oldest_cursor);
+        // A cursor of this worker that is of the future: the log has lost what was seen.
+        let was_lost = code == ErrorCode::WrongRuntimeCursor
+            && self.order.place().is_some_and(|cursor| cursor.is_of(&self.worker));
+        let is_expired = code == ErrorCode::CursorExpired;
+        if was_lost || (is_expired && refusal.body.reason.as_deref() == Some(HISTORY_CHANGED)) {
+            FollowError::HistoryChanged { oldest_cursor }
+        } else if is_expired {
+            FollowError::CursorExpired { oldest_cursor }
+        } else if code == ErrorCode::WorkerNotFound {
+            FollowError::WorkerGone
+        } else {
+            FollowError::Refused(error)
+        }
     }
 }
 
@@ -280,20 +299,4 @@ fn wait_asked_for(error: &Error) -> Option<Duration> {
         Error::Unreadable(_) | Error::TooLarge(_) | Error::Handshake(_) => return None,
     };
     matches!(status, 429 | 500..).then(|| retry_after.unwrap_or_default())
-}
-
-/// What a failure that does not pass means.
-fn verdict(error: Error) -> FollowError {
-    let Some(refusal) = error.refusal() else { return FollowError::Refused(error) };
-    let oldest_cursor = refusal.body.oldest_cursor;
-    let is_other_history = refusal.body.reason.as_deref() == Some(HISTORY_CHANGED);
-    if refusal.body.code == ErrorCode::WorkerNotFound {
-        FollowError::WorkerGone
-    } else if refusal.body.code != ErrorCode::CursorExpired {
-        FollowError::Refused(error)
-    } else if is_other_history {
-        FollowError::HistoryChanged { oldest_cursor }
-    } else {
-        FollowError::CursorExpired { oldest_cursor }
-    }
 }

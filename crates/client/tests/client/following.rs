@@ -117,6 +117,11 @@ async fn a_place_that_is_gone_is_told_with_the_oldest_that_is_left() {
         matches!(end, FollowError::HistoryChanged { oldest_cursor } if oldest_cursor == Some(cursor(0))),
         "{end:?}"
     );
+    let (_, end, _) = followed(vec![error(400, "wrong_runtime_cursor", "", json!({}))]).await;
+    assert!(
+        matches!(end, FollowError::HistoryChanged { oldest_cursor: None }),
+        "what was seen is lost: {end:?}"
+    );
     let (_, end, _) = followed(vec![error(404, "worker_not_found", "", json!({}))]).await;
     assert!(matches!(end, FollowError::WorkerGone), "{end:?}");
     let (_, end, begun) = followed(vec![error(401, "unauthorized", "", json!({}))]).await;
