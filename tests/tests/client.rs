@@ -90,9 +90,9 @@ async fn a_client_that_is_cut_off_500_times_sees_the_log_and_says_everything_onc
 
     let log = log(&direct, &worker).await;
     assert_eq!(seen, log, "each event once, in order, after {} cuts", proxy.cuts());
-    let accepted = log.iter().filter_map(|event| match &event.payload {
-        Payload::InputAccepted { input_id, .. } => Some(input_id.clone()),
-        _ => None,
+    let accepted = log.iter().filter_map(|event| {
+        let Payload::InputAccepted { input_id, .. } = &event.payload else { return None };
+        Some(input_id.clone())
     });
     assert_eq!(accepted.collect::<Vec<_>>(), acks, "each input once, in order");
     assert_eq!(proxy.cuts(), N_CUTS);
@@ -138,9 +138,9 @@ async fn a_worker_is_waited_for_asked_about_and_deleted() {
     let decided: Vec<_> = log(&client, &worker)
         .await
         .into_iter()
-        .filter_map(|event| match event.payload {
-            Payload::ApprovalResolved { decision, .. } => Some(decision),
-            _ => None,
+        .filter_map(|event| {
+            let Payload::ApprovalResolved { decision, .. } = event.payload else { return None };
+            Some(decision)
         })
         .collect();
     assert_eq!(decided, [Decision::Allow, Decision::Deny]);

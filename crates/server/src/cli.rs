@@ -54,6 +54,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Says what works here, and what to do about the rest.
+    #[command(subcommand)]
+    Doctor(DoctorCommand),
     /// Ends the processes of a server that was killed; the server starts it by itself.
     #[command(hide = true)]
     Guard {
@@ -205,4 +208,35 @@ fn scope(text: &str) -> Result<TokenScope, String> {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("a label is written KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorCommand {
+    /// Proves that streams come from a server to here, through every proxy between.
+    ///
+    /// A line a check: ok, failed with what to do, or skipped. The exit code is 0 when nothing failed and 1 otherwise. It
+    /// takes about half a minute, for it also listens to silence.
+    #[command(
+        after_help = "Examples:\n  musher doctor stream --url https://musher.example.org --token-file token --profile echo\n  musher doctor stream --url http://127.0.0.1:7717 --token-file token --worker wrk_…    only looks"
+    )]
+    Stream(DoctorStreamArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorStreamArguments {
+    /// Where clients reach the server: `http://HOST:PORT`, `https://HOST` or `unix:PATH`.
+    #[arg(long, env = "MUSHER_URL")]
+    pub(crate) url: String,
+    /// The file with a token. It needs the scope `observe`, and `drive` with `--profile`.
+    #[arg(long, env = "MUSHER_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The worker to look at. Nothing is said to it.
+    #[arg(long, required_unless_present = "profile", conflicts_with = "profile")]
+    pub(crate) worker: Option<String>,
+    /// What runs in a worker of the doctor's own. It is told to say hello, and deleted in the end.
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

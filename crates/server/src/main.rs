@@ -6,6 +6,7 @@ mod compose;
 mod config;
 mod demo;
 mod display;
+mod doctor;
 mod failure;
 mod following;
 mod keyboard;
@@ -31,7 +32,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DoctorCommand};
 
 /// By then everything that has to end has ended. A thread that still looks at a disk which does not answer must not keep
 /// the process.
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
                     Command::Record(arguments) => record::record(arguments).await,
                     Command::Sql(arguments) => sql::sql(&arguments),
                     Command::Token { command } => tokens::command(command),
+                    Command::Doctor(DoctorCommand::Stream(arguments)) => doctor::stream(arguments).await,
                     Command::Guard { .. } => unreachable!("a guard never comes here"),
                 }
             });

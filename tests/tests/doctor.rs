@@ -1,0 +1,138 @@
+//! `musher doctor stream`: directly, and through proxies that are broken on purpose.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use musher_e2e::{Finished, Home, Proxy, Server, Vice, musher};
+use serde_json::{Value, json};
+
+/// The token's text is `observer-of-workers`.
+const CONFIG: &str = r#"
+[runtime]
+default_profile = "echo"
+[[tokens]]
+name = "eve"
+sha256 = "efe91643c4a3e5d45a49e10e7f9590103d182a94d11f8b8c96e59a19a47d8e9a"
+scopes = ["observe"]
+"#;
+
+const CHECKS: [&str; 15] = [
+    "reachable",
+    "token",
+    "worker",
+    "sse snapshot",
+    "socket snapshot",
+    "latency",
+    "pages",
+    "sse is the log",
+    "sse resumes",
+    "socket is the log",
+    "socket resumes",
+    "malformed cursor",
+    "talking",
+    "heartbeat",
+    "ping",
+];
+
+/// What the doctor says of a server at this address.
+async fn examined(url: &str, token: &Path, words: &[&str]) -> (Option<i32>, Value) {
+    let mut command = musher(token.parent().unwrap());
+    command.args(["doctor", "stream", "--json", "--url", url, "--token-file"]).arg(token).args(words);
+    let Finished { code, stdout, stderr } = Finished::of(&mut command).await;
+    let report = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+    (code, report)
+}
+
+fn names(report: &Value, result: &str) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["result"] == result);
+    checks.map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The problems that were named, and the checks that failed.
+async fn problems(server: &Server, vice: Vice) -> (Option<i32>, BTreeSet<String>, Vec<String>) {
+    let proxy = Proxy::start(server.port(), vice).await;
+    let token = server.path().join("token");
+    let (code, report) = examined(&proxy.url(), &token, &["--profile", "echo"]).await;
+    let named = report["checks"].as_array().unwrap().iter().filter_map(|check| check["problem"].as_str());
+    (code, named.map(str::to_owned).collect(), names(&report, "failed"))
+}
+
+#[tokio::test]
+async fn a_deployment_is_proved_or_its_fault_is_named() {
+    let server = Home::new(CONFIG).start().await;
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let token = server.path().join("token");
+    let eve = server.path().join("eve");
+    std::fs::write(&eve, "observer-of-workers").unwrap();
+    let client = server.client();
+    let worker = client.create(&json!({"intent": {"kind": "task", "objective": "one two three"}})).await;
+    client.idle(&worker).await;
+    let before = client.log(&worker).await;
+
+    let only_look = ["--worker", &worker];
+    let (direct, looked_at, through, buffers, closes, strips) = tokio::join!(
+        examined(&url, &token, &["--profile", "echo"]),
+        examined(&url, &eve, &only_look),
+        problems(&server, Vice::None),
+        problems(&server, Vice::Buffers),
+        problems(&server, Vice::ClosesIdle(Duration::from_secs(4))),
+        problems(&server, Vice::StripsUpgrade),
+    );
+
+    let with_clean_up: Vec<_> = CHECKS.into_iter().chain(["clean up"]).collect();
+    assert_eq!(
+        (direct.0, names(&direct.1, "ok")),
+        (Some(0), with_clean_up.iter().map(|name| (*name).to_owned()).collect()),
+        "{}",
+        direct.1
+    );
+
+    let expected: Vec<_> = CHECKS.into_iter().filter(|name| *name != "latency").collect();
+    assert_eq!(
+        (looked_at.0, names(&looked_at.1, "ok")),
+        (Some(0), expected.iter().map(|name| (*name).to_owned()).collect()),
+        "{}",
+        looked_at.1
+    );
+    assert_eq!(client.log(&worker).await, before, "who looks says nothing");
+
+    let found = |code, problem: &[&str], failed: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        (Some(code), owned(problem).into_iter().collect(), owned(failed))
+    };
+    assert_eq!(through, found(0, &[], &[]));
+    let held_back = ["sse snapshot", "sse is the log", "sse resumes", "heartbeat"];
+    assert_eq!(buffers, found(1, &["proxy_buffers"], &held_back));
+    assert_eq!(closes, found(1, &["proxy_closes_idle"], &["heartbeat", "ping"]));
+    let no_socket =
+        ["socket snapshot", "socket is the log", "socket resumes", "malformed cursor", "talking", "ping"];
+    assert_eq!(strips, found(1, &["proxy_strips_upgrade"], &no_socket));
+
+    let workers = client.get("/v1/workers").await.good();
+    let left: Vec<_> =
+        workers["workers"].as_array().unwrap().iter().map(|worker| &worker["worker_id"]).collect();
+    assert_eq!(left, [&json!(worker)], "the doctor's own workers are deleted");
+}
+
+#[tokio::test]
+async fn what_is_wrong_before_any_stream_is_named_too() {
+    let server = Home::new(CONFIG).start().await;
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let (token, wrong) = (server.path().join("token"), server.path().join("wrong"));
+    std::fs::write(&wrong, "some-other-token-of-good-length").unwrap();
+    for (url, token, words, name, problem) in [
+        (url.as_str(), &wrong, ["--profile", "echo"], "token", "token"),
+        (url.as_str(), &token, ["--profile", "nobody"], "worker", "no_worker"),
+        (url.as_str(), &token, ["--worker", "wrk_1"], "worker", "no_worker"),
+        ("http://127.0.0.1:1", &token, ["--profile", "echo"], "reachable", "no_answer"),
+    ] {
+        let (code, report) = examined(url, token, &words).await;
+        let last = report["checks"].as_array().unwrap().last().unwrap();
+        let expected = (Some(1), &json!(name), &json!("failed"), &json!(problem));
+        assert_eq!((code, &last["name"], &last["result"], &last["problem"]), expected, "{report}");
+    }
+    let mut bad = musher(server.path());
+    let bad = Finished::of(bad.args(["doctor", "stream", "--url", &url])).await;
+    assert_eq!((bad.code, bad.stdout.as_str()), (Some(2), ""), "a subject is required: {}", bad.stderr);
+}
