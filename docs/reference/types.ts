@@ -573,11 +573,17 @@ export type ErrorCode =
    */
   | "misdirected_host"
   /**
-   * The id was used before, with another content.
+   * The id or the `Idempotency-Key` was used before, with another content.
    *
    * Use a new key for a new request; send a repeated one unchanged.
    */
   | "idempotency_mismatch"
+  /**
+   * The first request under this `Idempotency-Key` is not answered yet.
+   *
+   * Send the same again under the same key, after a moment.
+   */
+  | "idempotency_in_flight"
   /**
    * A queue is full.
    *

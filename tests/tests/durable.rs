@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Client, Finished, Home, musher};
+use musher_e2e::{Answer, Client, Finished, Home, musher};
 use musher_protocol::{Envelope, Payload};
 use serde_json::{Value, json};
 
@@ -60,6 +60,38 @@ async fn a_killed_server_comes_back_with_the_truth_and_its_readers_go_on() {
     assert_eq!(again.seen.iter().map(|event| event.seq).collect::<Vec<_>>(), expected);
     let repeated = client.say_with(&worker, &"word ".repeat(200), ack["input_id"].as_str().unwrap()).await;
     assert_eq!((&repeated["duplicate"], &repeated["event_id"]), (&json!(true), &ack["event_id"]));
+}
+
+/// Asks for something, always under the same key.
+async fn once(client: &Client, path: &str, body: &Value) -> Answer {
+    let headers = [("idempotency-key", "k"), ("content-type", "application/json")];
+    client.send(Method::POST, path, &headers, body.to_string().into()).await
+}
+
+#[tokio::test]
+async fn what_was_done_under_a_key_is_not_done_again_after_a_kill() {
+    let home = Home::new(SLOW);
+    let server = home.start().await;
+    let client = server.client();
+    let create = json!({"intent": {"kind": "task", "objective": "word ".repeat(200)}});
+    let created = once(&client, "/v1/workers", &create).await.good();
+    let worker = created["worker"]["worker_id"].as_str().unwrap();
+    let interrupt = format!("/v1/workers/{worker}/interrupt");
+    let reason = json!({"reason": "enough"});
+    let interrupted = once(&client, &interrupt, &reason).await.good();
+    client.say(worker, &"more ".repeat(200)).await;
+    server.kill().await;
+
+    let server = home.start().await;
+    let client = server.client();
+    assert_eq!(once(&client, "/v1/workers", &create).await.good(), created);
+    assert_eq!(once(&client, &interrupt, &reason).await.good(), interrupted);
+    assert_eq!(client.get("/v1/runtime").await.good()["runtime"]["worker_count"], 1);
+    let log = client.log(worker).await;
+    let of = |name| log.iter().filter(|event| event.payload.type_name() == name).count();
+    assert_eq!((of("worker_created"), of("interrupt_requested")), (1, 1));
+    let other = once(&client, "/v1/workers", &json!({"intent": {"kind": "assistant"}})).await;
+    assert_eq!(other.error(), (422, "idempotency_mismatch"));
 }
 
 #[tokio::test]

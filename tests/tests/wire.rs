@@ -387,6 +387,13 @@ fn case(code: ErrorCode, world: &World) -> Option<Shown> {
         ErrorCode::IdempotencyMismatch => {
             input(&world.busy, r#"{"kind":"user","content":"another","input_id":"hang"}"#)
         }
+        ErrorCode::IdempotencyInFlight => {
+            return there(
+                "crates/http/tests/http/keys.rs",
+                "a_request_whose_first_is_not_answered_yet_is_in_flight",
+                "needs a store that takes its time",
+            );
+        }
         ErrorCode::Overloaded => input(&world.busy, HELLO),
         ErrorCode::WorkerRunning => {
             Request { verb: Verb::DELETE, ..Request::get(Id::DeleteWorker, idle("")) }

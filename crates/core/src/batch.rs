@@ -9,9 +9,9 @@ use crate::{
     body::{Bodies, Cut, without_body},
     fold::Fold,
     frame::seal,
-    machine::{Draft, Effect},
+    machine::{Draft, Effect, Token},
     profile::WorkerSpec,
-    store::{AcceptedInput, Blob, Checkpoint, Commit, Head, StoredEvent, WorkerRow},
+    store::{AcceptedInput, Blob, Checkpoint, Commit, Head, KeyRecord, StoredEvent, WorkerRow},
 };
 
 /// Coalesced deltas stay below this, so that only whole texts are large.
@@ -27,6 +27,8 @@ pub(crate) struct Batch {
     drafts: Vec<Draft>,
     /// Performed once the batch is durable.
     effects: Vec<Effect>,
+    /// What is to be remembered of requests under keys that the events begin.
+    keys: Vec<KeyRecord>,
 }
 
 /// Whose commit it is.
@@ -76,6 +78,7 @@ pub(crate) struct Sealed {
     pub(crate) blobs: Vec<Blob>,
     pub(crate) accepted: Vec<AcceptedInput>,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) keys: Vec<KeyRecord>,
     pub(crate) head: Head,
 }
 
@@ -121,12 +124,22 @@ impl Batch {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.drafts.is_empty() && self.effects.is_empty()
+        self.drafts.is_empty() && self.effects.is_empty() && self.keys.is_empty()
     }
 
     pub(crate) fn is_full(&self) -> bool {
         let bytes = || self.drafts.iter().map(large).sum::<usize>();
         self.drafts.len() >= MAX_WAITING || bytes() >= MAX_WAITING_BYTES
+    }
+
+    /// Takes what is to be remembered of a key, with the events that wait.
+    pub(crate) fn remember(&mut self, record: KeyRecord) {
+        self.keys.push(record);
+    }
+
+    /// Whether whoever has this token is answered with the batch.
+    pub(crate) fn answers(&self, token: Token) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Answer(answered, _) if *answered == token))
     }
 
     /// The digest of an input that the batch accepts.
@@ -143,6 +156,7 @@ impl Batch {
             blobs: Vec::new(),
             accepted: Vec::new(),
             effects: self.effects,
+            keys: self.keys,
             head: head.clone(),
         };
         let mut bodies = Bodies::default();
@@ -221,6 +235,7 @@ impl Sealed {
             accepted: self.accepted.clone(),
             blobs: self.blobs.clone(),
             kept: self.drafts.iter().flat_map(|draft| draft.kept.iter().cloned()).collect(),
+            keys: self.keys.clone(),
             row,
             checkpoint,
         }

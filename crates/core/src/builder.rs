@@ -1,7 +1,7 @@
 //! How a runtime is put together.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -324,6 +324,7 @@ impl Builder {
             figures: Arc::default(),
             phase: watch::Sender::new(Phase::Running),
             workers: Mutex::new(HashMap::new()),
+            keys_in_flight: Mutex::new(HashSet::new()),
             tasks: Mutex::new(JoinSet::new()),
         });
         runtime.tidy_worktrees().await.map_err(StartError::Recover)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use musher_protocol::{
-    Approval, ApprovalId, Cursor, Decision, Digest, InputId, LimitKind, Survivor, WorkerId,
+    Approval, ApprovalId, Cursor, Decision, Digest, IdempotencyKey, InputId, LimitKind, Survivor, WorkerId,
 };
 
 use crate::{store::StoreError, worktree::Unsaved};
@@ -51,6 +51,21 @@ pub enum Error {
     /// The input's id was accepted before, with another content.
     #[error("input `{0}` was accepted before with another content")]
     InputIdReused(InputId),
+    /// The idempotency key was used before, for another request.
+    #[error("key `{0}` was used before, for another request")]
+    KeyReused(IdempotencyKey),
+    /// The first request under the idempotency key is not answered yet.
+    #[error("the first request under key `{0}` is not answered yet")]
+    KeyInFlight(IdempotencyKey),
+    /// What is remembered of the idempotency key was written by nothing known here.
+    #[error("read what came of the request under key `{key}`")]
+    KeyUnreadable {
+        /// The key.
+        key: IdempotencyKey,
+        /// Why it cannot be read.
+        #[source]
+        source: serde_json::Error,
+    },
     /// What the worker may use over its life is used up.
     #[error("worker `{worker}` has reached its limit of {}", limit_name(*which))]
     LimitReached {

@@ -50,6 +50,7 @@ mod decision;
 mod diagnostics;
 mod figures;
 mod git;
+mod idempotency;
 mod load;
 mod looks;
 mod retention;
@@ -75,6 +76,7 @@ pub use self::{
     error::{CursorProblem, Error, ReadError},
     figures::{Figure, FigureKind, FigureLabels, FigureUnit, FigureValue, Histogram},
     frame::Frame,
+    idempotency::{Answered, CommandOptions},
     memory_store::MemoryStore,
     observe::Observation,
     profile::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy},
@@ -84,8 +86,9 @@ pub use self::{
         WorkerPage,
     },
     store::{
-        AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune,
-        RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+        AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, Most, NewLife,
+        Prune, RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
+        WorkerRow,
     },
     workspace::{Workspace, WorkspaceIsolation},
     worktree::Unsaved,

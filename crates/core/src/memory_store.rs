@@ -9,13 +9,16 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use musher_protocol::{Digest, InputId, Order, StoreKind, TranscriptEntry, WorkerId, WorkerStatus};
+use jiff::Timestamp;
+use musher_protocol::{
+    Digest, IdempotencyKey, InputId, Order, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::store::{
-    AcceptedInput, Checkpoint, Commit, Extent, Head, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
-    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, Most, NewLife, Prune,
+    Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 
 /// A [`Store`] whose logs are gone with the process. It grows with what its workers do, for ever.
@@ -33,6 +36,8 @@ struct Logs {
     /// Ids are never reused.
     deleted: BTreeSet<WorkerId>,
     counts: WorkerCounts,
+    /// By scope and key.
+    keys: BTreeMap<(String, IdempotencyKey), KeyRecord>,
     life: Option<NewLife>,
 }
 
@@ -51,6 +56,12 @@ struct Log {
     /// By their names, whose order is that of their bytes.
     kept: BTreeMap<String, Bytes>,
     checkpoint: Option<Checkpoint>,
+}
+
+impl Logs {
+    fn remember(&mut self, keys: Vec<KeyRecord>) {
+        self.keys.extend(keys.into_iter().map(|record| ((record.scope.clone(), record.key.clone()), record)));
+    }
 }
 
 impl Log {
@@ -155,6 +166,7 @@ impl Store for MemoryStore {
         let logs = &mut *logs;
         let worker = commit.worker.clone();
         let row = commit.row.take();
+        let keys = std::mem::take(&mut commit.keys);
         let creates = commit.expected_head == 0 && commit.epoch == Commit::FIRST_EPOCH;
         match logs.workers.get_mut(&worker) {
             Some(log) => {
@@ -181,6 +193,7 @@ impl Store for MemoryStore {
                 Some(_) | None => return Err(StoreError::NoWorker(worker)),
             },
         }
+        logs.remember(keys);
         Ok(())
     }
 
@@ -300,6 +313,25 @@ impl Store for MemoryStore {
         };
         let kept = log.kept.range::<str, _>((behind, Bound::Unbounded)).enumerate().take_while(fits);
         Ok(kept.map(|(_, (name, bytes))| Kept { name: name.clone(), bytes: bytes.clone() }).collect())
+    }
+
+    async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+        self.logs().remember(keys);
+        Ok(())
+    }
+
+    async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.logs().keys.get(&(scope.to_owned(), key.clone())).cloned())
+    }
+
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut logs = self.logs();
+        let old = logs.keys.values().filter(|record| record.at < before).take(limit);
+        let old: Vec<_> = old.map(|record| (record.scope.clone(), record.key.clone())).collect();
+        for place in &old {
+            logs.keys.remove(place);
+        }
+        Ok(old.len())
     }
 
     async fn prune(&self, prune: Prune) -> Result<(), StoreError> {

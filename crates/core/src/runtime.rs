@@ -14,7 +14,7 @@ mod offering;
 mod reading;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -37,6 +37,7 @@ use crate::{
     diagnostics::Diagnostics,
     error::Error,
     figures::Figures,
+    idempotency::KeyPlace,
     looks::Looks,
     retention::Retention,
     store::{Health, Store, StoreError},
@@ -100,6 +101,9 @@ pub(crate) struct Shared {
     pub(crate) health: watch::Receiver<Health>,
     /// Workers that were asked for in this life and have a task. Protects the map for single look-ups and inserts.
     pub(crate) workers: Mutex<HashMap<WorkerId, Slot>>,
+    /// Keys whose first request is under way, where no worker's task knows that: one for each request. Protects the set for
+    /// single inserts and removals.
+    pub(crate) keys_in_flight: Mutex<HashSet<KeyPlace>>,
     /// Protects the set while a task is added or the set is taken by `shutdown`.
     pub(crate) tasks: Mutex<JoinSet<()>>,
 }

@@ -10,13 +10,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    Cursor, Digest, EventId, InputId, Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
+    Cursor, Digest, EventId, IdempotencyKey, InputId, Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId,
+    WorkerStatus,
 };
 use tokio::sync::watch;
 
 pub(crate) use self::row::WorkerFacts;
 pub use self::{
-    commit::{AcceptedInput, Blob, Checkpoint, Commit, Kept, Prune},
+    commit::{AcceptedInput, Blob, Checkpoint, Commit, Kept, KeyRecord, Prune},
     error::StoreError,
     row::{RowError, RowParts, WorkerRow},
 };
@@ -179,6 +180,29 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read, or any of the records to answer with is damaged.
     async fn kept(&self, worker: &WorkerId, after: Option<&str>, most: Most)
     -> Result<Vec<Kept>, StoreError>;
+
+    /// Writes what requests under idempotency keys came to that left no event, as [`Commit::keys`] is written. Returns
+    /// when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// After [`StoreError::Full`] nothing was written; after any other error it is unknown.
+    async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError>;
+
+    /// What is remembered of a key, whoever wrote it and however old it is.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or the record is damaged.
+    async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// Forgets records of keys that are older than `before`, as many as `limit`, and answers how many it forgot: fewer
+    /// than `limit` only where no more are left.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Forgets the oldest events of a log, in one commit with the checkpoint that stands for them. Transcript, inputs,
     /// large bodies and what is kept stay. Returns when that is durable; what was forgotten may go later, in slices.

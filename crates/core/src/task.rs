@@ -2,6 +2,7 @@
 
 mod answering;
 mod history;
+mod keyed;
 mod starting;
 
 use std::{
@@ -25,12 +26,14 @@ use crate::{
     diagnostics::Diagnostics,
     error::Error,
     fold::{Fold, prefix},
+    idempotency::{Answered, Keyed, Outcome},
     machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
     profile::WorkerSpec,
     retention::Retention,
     runtime::Phase,
     session::{News, Session},
-    store::{AcceptedInput, Checkpoint, Commit, Head, Health, Most, Prune, Store, StoreError},
+    show::detail,
+    store::{AcceptedInput, Checkpoint, Commit, Head, Health, KeyRecord, Most, Prune, Store, StoreError},
     temporary::Temporary,
     tools::Tools,
     view::Shared,
@@ -53,7 +56,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Asked {
     Send(NewInput, oneshot::Sender<Result<InputAck, Error>>),
-    Command(Command, oneshot::Sender<Result<Ack, Error>>),
+    Command(Command, Option<Keyed>, oneshot::Sender<Result<Answered<Ack>, Error>>),
 }
 
 /// What the task is made of.
@@ -129,6 +132,8 @@ pub(crate) struct Task {
     asked_is_over: bool,
     drains: bool,
     finished: bool,
+    /// The request that the worker is created by, where it has a key.
+    created_under: Option<Keyed>,
 }
 
 enum Happened {
@@ -174,7 +179,14 @@ impl Task {
             asked_is_over: false,
             drains: false,
             finished: false,
+            created_under: None,
         }
+    }
+
+    /// What the worker was created under is remembered with its first events.
+    pub(crate) fn under(mut self, keyed: Option<Keyed>) -> Self {
+        self.created_under = keyed;
+        self
     }
 
     /// Begins with this input, which creates or recovers the worker, says that it is durable, and drives the worker to
@@ -343,10 +355,7 @@ impl Task {
                 let token = self.token(Reply::Input(reply));
                 self.step(Input::Command(Command::Send { input, prior }, token));
             }
-            Asked::Command(command, reply) => {
-                let token = self.token(Reply::Ack(reply));
-                self.step(Input::Command(command, token));
-            }
+            Asked::Command(command, keyed, reply) => self.command(command, keyed, reply).await,
         }
     }
 
@@ -401,12 +410,15 @@ impl Task {
             return;
         }
         let worker = &self.worker_ref.worker_id;
-        let sealed = std::mem::take(&mut self.batch).seal(worker, &self.head);
-        let committing: Committing = if sealed.events.is_empty() {
+        let mut sealed = std::mem::take(&mut self.batch).seal(worker, &self.head);
+        self.note_answers(&mut sealed);
+        let committing: Committing = if sealed.events.is_empty() && sealed.keys.is_empty() {
             Box::pin(async { Ok(()) })
+        } else if sealed.events.is_empty() {
+            Box::pin(remember(self.parts.store.clone(), sealed.keys.clone()))
         } else {
             self.uncovered += sealed.events.len() as u64;
-            let commit = sealed.commit(Writer {
+            let mut commit = sealed.commit(Writer {
                 worker,
                 epoch: self.parts.epoch,
                 expected_head: self.head.seq,
@@ -415,6 +427,10 @@ impl Task {
                 created_at: self.parts.created_at,
                 age: CheckpointAge::of(self.uncovered),
             });
+            if let (Some(keyed), Some(row)) = (self.created_under.take(), &commit.row) {
+                let worker = Box::new(detail(row, self.worker_ref.clone()));
+                commit.keys.push(keyed.record(&Outcome::Worker(worker), now()));
+            }
             if commit.checkpoint.is_some() {
                 self.uncovered = 0;
                 // What is open or waits keeps its events: readers may want to see how it began.
@@ -490,11 +506,7 @@ async fn append(store: Arc<dyn Store>, commit: Commit, shared: Arc<Shared>) -> R
     let begun = Instant::now();
     loop {
         match store.append(commit.clone()).await {
-            Err(StoreError::Full) => {
-                tracing::warn!(worker = %commit.worker, "the store has no space for what has happened; waiting for some");
-                // A change or the time being up: either is a reason to try again.
-                drop(tokio::time::timeout(SPACE_LOOK, health.changed()).await);
-            }
+            Err(StoreError::Full) => wait_for_space(&mut health).await,
             written => {
                 if written.is_ok() {
                     shared.committed(begun.elapsed());
@@ -503,6 +515,23 @@ async fn append(store: Arc<dyn Store>, commit: Commit, shared: Arc<Shared>) -> R
             }
         }
     }
+}
+
+/// Writes what came of requests that left no event, as [`append`] writes a commit.
+async fn remember(store: Arc<dyn Store>, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+    let mut health = store.health();
+    loop {
+        match store.remember(keys.clone()).await {
+            Err(StoreError::Full) => wait_for_space(&mut health).await,
+            written => return written,
+        }
+    }
+}
+
+async fn wait_for_space(health: &mut watch::Receiver<Health>) {
+    tracing::warn!("the store has no space for what has happened; waiting for some");
+    // A change or the time being up: either is a reason to try again.
+    drop(tokio::time::timeout(SPACE_LOOK, health.changed()).await);
 }
 
 /// The time of an event: microseconds are what people and other programs can use.

@@ -8,14 +8,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http::request;
-use musher_core::Runtime;
+use musher_core::{CommandOptions, Runtime};
 use musher_protocol::{ApprovalId, Digest, ErrorCode, WorkerId};
 use serde::de::DeserializeOwned;
 
 use crate::{
     body,
     fault::Fault,
-    query,
+    key, query,
     router::{Adapter, Cut},
     token::Caller,
     view::View,
@@ -69,6 +69,12 @@ impl Call {
     /// The approval that the path names, be it there or not; `None` when it can name none.
     pub(crate) fn approval(&self) -> Option<ApprovalId> {
         self.segment("approval_id")?.parse().ok()
+    }
+
+    /// Who asks for something, and under which key.
+    pub(crate) fn options(&self, actor: Option<String>) -> Result<CommandOptions, Fault> {
+        let idempotency_key = key::given(&self.head.headers)?;
+        Ok(CommandOptions { by: self.caller.actor(actor), idempotency_key })
     }
 
     fn segment(&self, wanted: &str) -> Option<&str> {

@@ -161,10 +161,14 @@ codes! {
     ///
     /// Use a name that the server listens to, or add this one to `allowed_hosts` of its config.
     MisdirectedHost = 421,
-    /// The id was used before, with another content.
+    /// The id or the `Idempotency-Key` was used before, with another content.
     ///
     /// Use a new key for a new request; send a repeated one unchanged.
     IdempotencyMismatch = 422,
+    /// The first request under this `Idempotency-Key` is not answered yet.
+    ///
+    /// Send the same again under the same key, after a moment.
+    IdempotencyInFlight = 409,
     /// A queue is full.
     ///
     /// Wait as long as `Retry-After` says and send the same again.
@@ -211,6 +215,6 @@ impl ErrorCode {
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Overloaded | Self::Draining | Self::StoreFull)
+        matches!(self, Self::IdempotencyInFlight | Self::Overloaded | Self::Draining | Self::StoreFull)
     }
 }

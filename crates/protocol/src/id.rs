@@ -110,6 +110,7 @@ id!(/** An event; unique over the runtime, the same in logs, acks and replays. *
 id!(/** An approval that a worker waits for. */ ApprovalId, check_plain, PLAIN);
 id!(/** One HTTP request, for finding it in the server's log. */ RequestId, check_plain, PLAIN);
 id!(/** An input; the client's own id for it, or the `Idempotency-Key` of its request. */ InputId, check_visible, VISIBLE);
+id!(/** The `Idempotency-Key` of a request: a repeat of the request under it is answered as the first one was. */ IdempotencyKey, check_visible, VISIBLE);
 id!(/** Something that waits for a person. */ AttentionId, check_visible, VISIBLE);
 id!(/** A tool call, as the vendor names it. */ ToolCallId, check_visible, VISIBLE);
 id!(/** A session, as the backend names it. */ SessionId, check_visible, VISIBLE);

@@ -61,8 +61,8 @@ pub use self::{
     },
     frame::{Diagnostic, DiagnosticCode, Frame},
     id::{
-        ApprovalId, AttentionId, EventId, IdError, InputId, RequestId, RuntimeId, SessionId, ToolCallId,
-        TurnId, WorkerId,
+        ApprovalId, AttentionId, EventId, IdError, IdempotencyKey, InputId, RequestId, RuntimeId, SessionId,
+        ToolCallId, TurnId, WorkerId,
     },
     input::{
         Ack, AckReply, CommandRequest, Delivery, InputAck, InputAckReply, InputKind, InputRequest,

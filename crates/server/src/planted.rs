@@ -7,11 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
-    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife, Prune, Start,
+    Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, Order, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId, WorkerStatus};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -120,6 +121,18 @@ impl Store for Planted {
 
     async fn unsettled(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, StoreError> {
         self.store.unsettled(after, limit).await
+    }
+
+    async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+        self.store.remember(keys).await
+    }
+
+    async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        self.store.remembered(scope, key).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.store.forget_keys(before, limit).await
     }
 
     async fn counts(&self) -> Result<WorkerCounts, StoreError> {

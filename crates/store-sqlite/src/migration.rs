@@ -7,7 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::failure::OpenError;
 
 /// What leads from each version to the next. A released one never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql"), include_str!("../migrations/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001.sql"),
+    include_str!("../migrations/0002.sql"),
+    include_str!("../migrations/0003.sql"),
+];
 
 /// In the header of the file, so that `file` and we know whose it is: `Mshr`.
 const APPLICATION_ID: i32 = 0x4d73_6872;

@@ -7,7 +7,7 @@ mod row;
 mod transcript;
 
 pub(crate) use self::{
-    beside::{accepted_input, blob, checkpoint, kept},
+    beside::{READ_A_KEY, accepted_input, blob, checkpoint, kept, remembered},
     list::{bytes, counts, unsettled, workers},
     log::{Bounds, bounds, events, extent},
     row::{row, status_text},

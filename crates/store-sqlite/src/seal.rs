@@ -4,7 +4,7 @@
 //! bodies are preceded by their length, so that no two rows have the same bytes to seal.
 
 use jiff::Timestamp;
-use musher_core::{AcceptedInput, Checkpoint, Head, Kept, RowParts, StoredEvent};
+use musher_core::{AcceptedInput, Checkpoint, Head, Kept, KeyRecord, RowParts, StoredEvent};
 use musher_protocol::WorkerId;
 use uuid::Uuid;
 
@@ -87,6 +87,17 @@ pub(crate) fn kept(worker: &WorkerId, kept: &Kept) -> u32 {
     let mut seal = Seal::of(worker);
     seal.text(&kept.name);
     seal.bytes(&kept.bytes);
+    seal.finish()
+}
+
+/// The seal of what is remembered of a key. It begins with the scope, which is nobody's id.
+pub(crate) fn key(record: &KeyRecord) -> u32 {
+    let mut seal = Seal(crc32fast::Hasher::new());
+    seal.text(&record.scope);
+    seal.text(record.key.as_str());
+    seal.bytes(&record.digest);
+    seal.bytes(&record.outcome);
+    seal.time(record.at);
     seal.finish()
 }
 

@@ -4,11 +4,12 @@ use std::{io, path::Path, sync::Arc, thread::JoinHandle};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, Most, NewLife, Prune, Start, Store,
-    StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife, Prune, Start,
+    Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, Order, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId, WorkerStatus};
 use tokio::sync::watch;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     readers::Readers,
     reserve::Reserve,
     verify, wal,
-    writer::{self, Append, Begin, Claim, Delete, Writer, merge_all},
+    writer::{self, Append, Begin, Claim, Delete, ForgetKeys, Remember, Writer, merge_all},
 };
 
 /// A [`Store`] in one directory of this machine.
@@ -259,6 +260,22 @@ impl Store for SqliteStore {
         let (id, after) = (worker.clone(), after.map(str::to_owned));
         let kept = move |connection: &_| read::kept(connection, &id, after.as_deref(), most);
         self.readers.read("read what is kept", Some(worker), kept).await
+    }
+
+    async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+        self.put(Remember::new(keys)?).await
+    }
+
+    async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        let (scope, key) = (scope.to_owned(), key.clone());
+        let remembered = move |connection: &_| read::remembered(connection, &scope, &key);
+        self.readers.read(read::READ_A_KEY, None, remembered).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let before = writer::nanoseconds(before)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.put(ForgetKeys { before, limit }).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<(), StoreError> {

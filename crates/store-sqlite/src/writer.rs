@@ -6,6 +6,7 @@ mod begin;
 mod claim;
 mod delete;
 mod desk;
+mod keys;
 mod merge;
 mod prune;
 mod sweep;
@@ -26,7 +27,14 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    append::Append, begin::Begin, claim::Claim, delete::Delete, desk::Desk, merge::merge_all, prune::Prune,
+    append::{Append, nanoseconds},
+    begin::Begin,
+    claim::Claim,
+    delete::Delete,
+    desk::Desk,
+    keys::{ForgetKeys, Remember},
+    merge::merge_all,
+    prune::Prune,
 };
 use self::{desk::Ledger, merge::Merge, sweep::Sweep};
 use crate::{

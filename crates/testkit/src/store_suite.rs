@@ -40,6 +40,7 @@ mod listing;
 mod pruning;
 mod racing;
 mod reading;
+mod remembering;
 mod reopening;
 
 mod history;
@@ -99,6 +100,10 @@ pub use self::{
     reading::{
         a_page_holds_what_its_bounds_allow, a_transcript_is_sliced_from_both_ends,
         events_are_paged_without_gaps, no_bound_is_too_large,
+    },
+    remembering::{
+        a_key_is_remembered_with_its_effect, a_key_is_replaced_in_its_scope, a_key_outlives_its_worker,
+        a_refused_commit_remembers_no_key, keys_are_there_again, old_keys_are_forgotten,
     },
     reopening::{
         a_delete_holds_over_openings, a_life_knows_the_one_before, a_long_log_stays_forgotten,
@@ -181,6 +186,11 @@ macro_rules! store_suite {
             a_name_that_is_none_is_refused
             kept_records_survive_a_prune
             kept_records_go_with_their_worker
+            a_key_is_remembered_with_its_effect
+            a_refused_commit_remembers_no_key
+            a_key_is_replaced_in_its_scope
+            a_key_outlives_its_worker
+            old_keys_are_forgotten
             a_deleted_worker_is_as_if_it_had_never_been
             a_worker_is_deleted_once
             a_deleted_id_is_not_free
@@ -200,6 +210,7 @@ macro_rules! store_suite {
             a_life_knows_the_one_before
             what_was_committed_is_there_again
             what_is_kept_is_there_again
+            keys_are_there_again
             a_repeated_commit_is_known_again
             claims_rise_over_openings
             a_prune_holds_over_openings

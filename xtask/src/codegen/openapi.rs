@@ -56,6 +56,7 @@ pub(super) fn operation(route: &Route, definitions: &Definitions) -> Result<Valu
         parameters.extend(query_parameters(route.path, query, definitions)?);
     }
     parameters.extend(header_parameter(route.reply));
+    parameters.extend(key_parameter(route.method));
     let mut responses = error_responses(route)?;
     responses.extend(successes(route.reply));
 
@@ -160,6 +161,22 @@ fn header_parameter(reply: ReplyBody) -> Option<Value> {
     Some(
         json!({ "name": name, "in": "header", "required": false, "description": description, "schema": schema }),
     )
+}
+
+/// What makes a repetition one with the first request.
+fn key_parameter(method: Method) -> Option<Value> {
+    match method {
+        Method::Get | Method::Delete => None,
+        Method::Post => Some(json!({
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": false,
+            "description": "A name for the request, of the token and this path. For 24 h a repetition under it does nothing \
+                            and gets the first answer, with `Idempotency-Replayed: true`. Of an input it is the \
+                            `input_id`, which holds as long as the worker.",
+            "schema": { "type": "string", "pattern": "^[!-~]{1,255}$" },
+        })),
+    }
 }
 
 /// The answers when all is well, by status.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use musher_protocol::{Ack, Actor, InputAck, InputId, InputRequest, WorkerId};
+use musher_protocol::{Ack, Actor, EventId, InputAck, InputId, InputRequest, WorkerId};
 use tokio::sync::oneshot;
 
 use super::{Live, Runtime, check_actor};
@@ -10,8 +10,10 @@ use crate::{
     create::{check_line, new_input},
     error::Error,
     fold::End,
+    idempotency::{Answered, CommandOptions, Keyed, Outcome, route},
     machine::{Command, Request},
-    task::{Asked, input_ack},
+    store::WorkerRow,
+    task::{Asked, input_ack, now},
 };
 
 impl Runtime {
@@ -59,8 +61,36 @@ impl Runtime {
         reason: Option<String>,
         by: Actor,
     ) -> Result<Ack, Error> {
-        let request = request(reason, by)?;
-        self.ask(worker, Command::Interrupt(request)).await
+        Ok(self.interrupt_worker_with(worker, reason, by.into()).await?.reply)
+    }
+
+    /// As [`Runtime::interrupt_worker`], under a key where one is given.
+    ///
+    /// # Errors
+    ///
+    /// When the worker is terminal, or the key is in use otherwise.
+    pub async fn interrupt_worker_with(
+        &self,
+        worker: &WorkerId,
+        reason: Option<String>,
+        options: CommandOptions,
+    ) -> Result<Answered<Ack>, Error> {
+        let keyed = Keyed::of(&options, &route("interrupt", worker), &reason);
+        let command = Command::Interrupt(request(reason, options.by)?);
+        match (self.ask(worker, command, keyed.clone()).await, keyed) {
+            // Under its key, what the worker did before its end is answered for.
+            (Err(error @ Error::NotRunning(_)), Some(keyed)) => {
+                match keyed.look_up(&*self.0.store, now()).await? {
+                    Some(Outcome::Ack(ack)) => Ok(Answered::again(ack)),
+                    Some(Outcome::Begun(event_id)) => {
+                        let row = self.row(worker).await?;
+                        self.answer_once(&keyed, self.ack(&row, event_id), true).await
+                    }
+                    Some(Outcome::SameDecision | Outcome::Worker(_)) | None => Err(error),
+                }
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// Ends a worker gracefully, with its profile's grace unless another is named; returns when no process of it is left.
@@ -76,8 +106,24 @@ impl Runtime {
         reason: Option<String>,
         by: Actor,
     ) -> Result<Ack, Error> {
-        let request = request(reason, by)?;
-        self.end(worker, Command::Stop(request, grace)).await
+        Ok(self.stop_worker_with(worker, grace, reason, by.into()).await?.reply)
+    }
+
+    /// As [`Runtime::stop_worker`], under a key where one is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::stop_worker`], or when the key is in use otherwise.
+    pub async fn stop_worker_with(
+        &self,
+        worker: &WorkerId,
+        grace: Option<Duration>,
+        reason: Option<String>,
+        options: CommandOptions,
+    ) -> Result<Answered<Ack>, Error> {
+        let keyed = Keyed::of(&options, &route("stop", worker), &(&reason, grace));
+        let request = request(reason, options.by)?;
+        self.end(worker, Command::Stop(request, grace), keyed).await
     }
 
     /// Ends a worker at once; returns when no process of it is left. Repeats answer with the first outcome.
@@ -91,14 +137,34 @@ impl Runtime {
         reason: Option<String>,
         by: Actor,
     ) -> Result<Ack, Error> {
-        let request = request(reason, by)?;
-        self.end(worker, Command::Cancel(request)).await
+        Ok(self.cancel_worker_with(worker, reason, by.into()).await?.reply)
     }
 
-    pub(super) async fn ask(&self, worker: &WorkerId, command: Command) -> Result<Ack, Error> {
+    /// As [`Runtime::cancel_worker`], under a key where one is given.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::cancel_worker`], or when the key is in use otherwise.
+    pub async fn cancel_worker_with(
+        &self,
+        worker: &WorkerId,
+        reason: Option<String>,
+        options: CommandOptions,
+    ) -> Result<Answered<Ack>, Error> {
+        let keyed = Keyed::of(&options, &route("cancel", worker), &reason);
+        let request = request(reason, options.by)?;
+        self.end(worker, Command::Cancel(request), keyed).await
+    }
+
+    pub(super) async fn ask(
+        &self,
+        worker: &WorkerId,
+        command: Command,
+        keyed: Option<Keyed>,
+    ) -> Result<Answered<Ack>, Error> {
         let live = self.live(worker).await?;
         let (reply, answer) = oneshot::channel();
-        if live.asked.send(Asked::Command(command, reply)).await.is_ok()
+        if live.asked.send(Asked::Command(command, keyed, reply)).await.is_ok()
             && let Ok(answer) = answer.await
         {
             return answer;
@@ -107,25 +173,49 @@ impl Runtime {
     }
 
     /// As [`Runtime::ask`], but a worker that has ended answers with its first outcome.
-    async fn end(&self, worker: &WorkerId, command: Command) -> Result<Ack, Error> {
-        match self.ask(worker, command).await {
-            Err(Error::NotRunning(_)) => {
-                let row = self.0.store.worker(worker).await?;
-                let row = row.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
-                let End { request, survivors, .. } =
-                    row.facts.end.expect("a terminal worker was ended by a request");
-                if !survivors.is_empty() {
-                    return Err(Error::ProcessesSurvived { worker: worker.clone(), survivors });
-                }
-                let cursor = row.head.cursor(worker);
-                Ok(Ack {
-                    worker_ref: self.worker_ref(worker),
-                    status: row.facts.status,
-                    event_id: request,
-                    cursor,
-                })
-            }
-            answer => answer,
+    async fn end(
+        &self,
+        worker: &WorkerId,
+        command: Command,
+        keyed: Option<Keyed>,
+    ) -> Result<Answered<Ack>, Error> {
+        match self.ask(worker, command, keyed.clone()).await {
+            Err(Error::NotRunning(_)) => {}
+            answer => return answer,
+        }
+        let before = match &keyed {
+            Some(keyed) => keyed.look_up(&*self.0.store, now()).await?,
+            None => None,
+        };
+        let is_replayed = before.is_some();
+        if let Some(Outcome::Ack(ack)) = before {
+            return Ok(Answered::again(ack));
+        }
+        let row = self.row(worker).await?;
+        let End { request, survivors, .. } =
+            row.facts.end.clone().expect("a terminal worker was ended by a request");
+        if !survivors.is_empty() {
+            return Err(Error::ProcessesSurvived { worker: worker.clone(), survivors });
+        }
+        let ack = self.ack(&row, request);
+        match keyed {
+            Some(keyed) => self.answer_once(&keyed, ack, is_replayed).await,
+            None => Ok(Answered::first(ack)),
+        }
+    }
+
+    /// Remembers the answer of a worker that has no task any more, and gives it.
+    async fn answer_once(&self, keyed: &Keyed, ack: Ack, is_replayed: bool) -> Result<Answered<Ack>, Error> {
+        self.0.store.remember(vec![keyed.record(&Outcome::Ack(ack.clone()), now())]).await?;
+        Ok(Answered { reply: ack, is_replayed })
+    }
+
+    fn ack(&self, row: &WorkerRow, event_id: EventId) -> Ack {
+        Ack {
+            worker_ref: self.worker_ref(&row.worker_id),
+            status: row.facts.status,
+            event_id,
+            cursor: row.head.cursor(&row.worker_id),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     figures::Meter,
     fold::Fold,
+    idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome},
     machine::{Input, NewInput},
     profile::WorkerSpec,
     store::{Commit, Head, StoreError},
@@ -31,6 +32,8 @@ struct Creation {
     backend: Arc<dyn Backend>,
     by: Actor,
     first: Vec<NewInput>,
+    /// The request under its key, and the right to answer it.
+    keyed: Option<(Keyed, Claim)>,
 }
 
 impl Runtime {
@@ -40,19 +43,67 @@ impl Runtime {
     ///
     /// When the request makes no sense, names what is not there, or the store fails.
     pub async fn create_worker(&self, request: CreateWorker, by: Actor) -> Result<WorkerDetail, Error> {
+        Ok(self.create_worker_with(request, by.into()).await?.reply)
+    }
+
+    /// As [`Runtime::create_worker`], under a key where one is given: a repeat creates nothing and shows the worker as its
+    /// creation left it, also when it has been deleted since.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::create_worker`], or when the key is in use otherwise.
+    pub async fn create_worker_with(
+        &self,
+        request: CreateWorker,
+        options: CommandOptions,
+    ) -> Result<Answered<WorkerDetail>, Error> {
         self.check_running()?;
-        self.check_space()?;
+        let keyed = Keyed::of(&options, &["create"], &request);
+        let by = options.by;
         check_actor(&by)?;
+        let claim = match &keyed {
+            Some(keyed) => {
+                let claim = Claim::take(&self.0, keyed)?;
+                if let Some(worker) = self.created_under(keyed).await? {
+                    return Ok(Answered::again(worker));
+                }
+                Some(claim)
+            }
+            None => None,
+        };
+        self.check_space()?;
         let worker = WorkerId::mint();
         let resolved = resolve(&self.0.catalog, request.clone(), &worker)?;
         let first = first_inputs(&request, &worker, &by)?;
         let backend = self.available(&resolved.spec).await?;
-        let creation = Creation { worker: worker.clone(), resolved, backend, by, first };
+        let creation = Creation {
+            worker: worker.clone(),
+            resolved,
+            backend,
+            by,
+            first,
+            keyed: keyed.clone().zip(claim),
+        };
         // In a task of its own, so that nothing is half-created when the caller goes away.
         let (reply, created) = oneshot::channel();
         self.0.spawn(self.clone().create(creation, reply))?;
         created.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())))?;
-        self.worker_detail(&worker).await
+        let shown = match &keyed {
+            Some(keyed) => self.created_under(keyed).await?,
+            None => None,
+        };
+        Ok(Answered::first(match shown {
+            Some(shown) => shown,
+            None => self.worker_detail(&worker).await?,
+        }))
+    }
+
+    /// The worker that was created under a key, as it was then.
+    async fn created_under(&self, keyed: &Keyed) -> Result<Option<WorkerDetail>, Error> {
+        match keyed.look_up(&*self.0.store, now()).await? {
+            Some(Outcome::Worker(worker)) => Ok(Some(*worker)),
+            Some(Outcome::Begun(_) | Outcome::Ack(_) | Outcome::SameDecision) | None => Ok(None),
+        }
     }
 
     /// The backend of a worker, when it can run here with all that the worker needs.
@@ -70,10 +121,13 @@ impl Runtime {
 
     /// Gets the worker what it works in, then drives it to its end: the first thing that its task does is to create it.
     async fn create(self, creation: Creation, reply: oneshot::Sender<Result<(), Error>>) {
-        let Creation { worker, resolved: Resolved { mut spec, wanted }, backend, by, first } = creation;
+        let Creation { worker, resolved: Resolved { mut spec, wanted }, backend, by, first, keyed } =
+            creation;
+        let (keyed, claim) = keyed.unzip();
         let desk = self.0.desk.clone();
         if let Err(error) = self.place(&worker, &mut spec, wanted).await {
             desk.give_back(&worker).await;
+            drop(claim);
             // Whoever asked may have gone: then nobody misses it.
             return drop(reply.send(Err(error)));
         }
@@ -96,7 +150,7 @@ impl Runtime {
         // A worker's task must not keep the runtime from ending.
         drop(self);
         let (begins, begun) = oneshot::channel();
-        let driven = drive(task, Input::Created { by, first }, begins, shared, worker.clone());
+        let driven = drive(task.under(keyed), Input::Created { by, first }, begins, shared, worker.clone());
         let answered = async {
             let result = begun.await.unwrap_or(Err(Error::WorkerFailed(worker.clone())));
             match &result {
@@ -114,6 +168,8 @@ impl Runtime {
                 }
                 Ok(()) | Err(_) => {}
             }
+            // A repeat finds what was written.
+            drop(claim);
             // As above; the worker is there all the same.
             drop(reply.send(result));
         };

@@ -8,8 +8,10 @@ use super::{Runtime, check_actor};
 use crate::{
     decision::Ruling,
     error::Error,
+    idempotency::{Answered, CommandOptions, Keyed, Outcome},
     load::read_payload,
     store::{Extent, Most, Store, StoreError, WorkerRow},
+    task::now,
 };
 
 /// What is read of a log at once while an old approval is looked for: a retry finds its approval in the first page, and
@@ -50,33 +52,64 @@ impl Runtime {
         request: DecisionRequest,
         by: Actor,
     ) -> Result<DecisionReply, Error> {
-        check_actor(&by)?;
+        Ok(self.decide_with(worker, approval_id, request, by.into()).await?.reply)
+    }
+
+    /// As [`Runtime::decide`], under a key where one is given: a repeat under it is no duplicate, and is answered as the
+    /// first request was. The answer is made from the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::decide`], or when the key is in use otherwise.
+    pub async fn decide_with(
+        &self,
+        worker: &WorkerId,
+        approval_id: &ApprovalId,
+        request: DecisionRequest,
+        options: CommandOptions,
+    ) -> Result<Answered<DecisionReply>, Error> {
+        check_actor(&options.by)?;
+        let keyed = Keyed::of(&options, &["decide", worker.as_str(), approval_id.as_str()], &request);
         let ruling = Ruling::of(request)?;
         let row = self.as_it_is(self.row(worker).await?);
         if let Some(open) = row.facts.approvals.iter().find(|open| open.approval_id == *approval_id) {
             ruling.check(open)?;
-            match self.ask(worker, ruling.command(approval_id.clone(), by)).await {
-                Ok(_) => {
+            let command = ruling.command(approval_id.clone(), options.by);
+            match self.ask(worker, command, keyed.clone()).await {
+                Ok(answered) => {
                     let approval = self.history(worker, approval_id).await?.shown();
-                    return Ok(DecisionReply { approval, duplicate: false });
+                    return Ok(answered.map(|_ack| DecisionReply { approval, duplicate: false }));
                 }
                 // Somebody, the deadline, or the end of the turn or the worker was faster.
                 Err(Error::ApprovalNotFound { .. } | Error::NotRunning(_)) => {}
                 Err(error) => return Err(error),
             }
         }
+        let before = match &keyed {
+            Some(keyed) => keyed.look_up(&*self.0.store, now()).await?,
+            None => None,
+        };
         let history = self.history(worker, approval_id).await?;
         let duplicate = history.resolved.as_ref().map(|resolved| ruling.is(resolved));
         let approval = history.shown();
+        if let Some(outcome) = before {
+            let duplicate = outcome == Outcome::SameDecision;
+            return Ok(Answered::again(DecisionReply { approval, duplicate }));
+        }
         match duplicate {
-            Some(true) => Ok(DecisionReply { approval, duplicate: true }),
+            Some(true) => {
+                if let Some(keyed) = keyed {
+                    self.0.store.remember(vec![keyed.record(&Outcome::SameDecision, now())]).await?;
+                }
+                Ok(Answered::first(DecisionReply { approval, duplicate: true }))
+            }
             Some(false) => Err(Error::ApprovalNotPending(Box::new(approval))),
             // What is open and was refused was an allowance that came while its turn was being ended.
             None => Err(Error::TurnEnding(Box::new(approval))),
         }
     }
 
-    async fn row(&self, worker: &WorkerId) -> Result<WorkerRow, Error> {
+    pub(super) async fn row(&self, worker: &WorkerId) -> Result<WorkerRow, Error> {
         self.0.store.worker(worker).await?.ok_or_else(|| Error::WorkerNotFound(worker.clone()))
     }
 

@@ -7,12 +7,14 @@ use musher_protocol::{Order, WorkerStatus};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Phase, Runtime, Shared, UnsavedWork};
-use crate::{error::Error, store::Health, task::now};
+use crate::{error::Error, idempotency::kept_since, store::Health, task::now};
 
 /// Retention is counted in days; an hour more or less does not matter.
 const LOOK: Duration = Duration::from_secs(3600);
 /// Workers that are looked at with one read.
 const PAGE: usize = 256;
+/// Keys that are forgotten with one write: some milliseconds, which a batch that comes meanwhile waits for.
+const KEYS: usize = 512;
 
 impl Runtime {
     /// Begins what a runtime does by itself, until it ends.
@@ -32,11 +34,30 @@ impl Runtime {
                     },
                     _ = looks.tick() => {
                         let Some(shared) = shared.upgrade() else { return };
-                        Self(shared).delete_old().await;
+                        let runtime = Self(shared);
+                        runtime.forget_keys().await;
+                        runtime.delete_old().await;
                     }
                 }
             }
         })
+    }
+
+    /// Forgets keys whose time is over, in slices.
+    async fn forget_keys(&self) {
+        let before = kept_since(now());
+        loop {
+            match self.0.store.forget_keys(before, KEYS).await {
+                Ok(KEYS) => {}
+                Ok(_) => return,
+                Err(error) => {
+                    return tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "forget old idempotency keys"
+                    );
+                }
+            }
+        }
     }
 
     /// Deletes workers whose last event is older than they are kept.

@@ -133,6 +133,7 @@ mod tests {
             accepted: Vec::new(),
             blobs: Vec::new(),
             kept: Vec::new(),
+            keys: Vec::new(),
             row: Some(row),
             checkpoint: None,
         }

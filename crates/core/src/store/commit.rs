@@ -1,7 +1,8 @@
 //! What is written to a store: each of these is atomic.
 
 use bytes::Bytes;
-use musher_protocol::{Cursor, Digest, EventId, InputId, TranscriptEntry, WorkerId};
+use jiff::Timestamp;
+use musher_protocol::{Cursor, Digest, EventId, IdempotencyKey, InputId, TranscriptEntry, WorkerId};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -29,6 +30,9 @@ pub struct Commit {
     /// What a backend keeps: a name that is there already is replaced; in the order given, so the last of one name
     /// wins.
     pub kept: Vec<Kept>,
+    /// What requests under an idempotency key came to, whose effect this commit is: what was stored of the same scope and
+    /// key is replaced.
+    pub keys: Vec<KeyRecord>,
     /// The worker's row, when something that it shows has changed.
     pub row: Option<WorkerRow>,
     /// The fold at the last event of this commit, where it is time for one.
@@ -110,6 +114,22 @@ impl Kept {
         let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-');
         (1..=Self::MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed)
     }
+}
+
+/// What a request under an idempotency key came to. It is nobody's but its scope's, stays when a worker is deleted, and
+/// goes by its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Whose key it is and what for: as only the runtime reads it.
+    pub scope: String,
+    /// The key, unique in its scope.
+    pub key: IdempotencyKey,
+    /// Over what was asked for.
+    pub digest: [u8; 32],
+    /// What came of it, as only the runtime reads it.
+    pub outcome: Bytes,
+    /// When that was, to the microsecond.
+    pub at: Timestamp,
 }
 
 /// The fold of a log up to a place, so that nobody has to read the log from its beginning.

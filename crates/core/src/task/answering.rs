@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use super::Task;
 use crate::{
     error::Error,
+    idempotency::{Answered, Keyed},
     machine::{Answer, Refusal, Token},
     store::{AcceptedInput, StoreError},
 };
@@ -13,9 +14,19 @@ use crate::{
 /// Whom an answer goes to.
 pub(super) enum Reply {
     Input(oneshot::Sender<Result<InputAck, Error>>),
-    Ack(oneshot::Sender<Result<Ack, Error>>),
+    Ack { reply: oneshot::Sender<Result<Answered<Ack>, Error>>, keyed: Option<Keyed>, is_replayed: bool },
     Approval(oneshot::Sender<ApprovalId>),
     Recorded(oneshot::Sender<()>),
+}
+
+impl Reply {
+    /// The request, where it has a key.
+    pub(super) fn keyed(&self) -> Option<&Keyed> {
+        match self {
+            Self::Ack { keyed, .. } => keyed.as_ref(),
+            Self::Input(_) | Self::Approval(_) | Self::Recorded(_) => None,
+        }
+    }
 }
 
 impl Task {
@@ -49,18 +60,19 @@ impl Task {
                 drop(reply.send(answer));
             }
             (Reply::Input(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
-            (Reply::Ack(reply), Ok(Answer::Done { event_id })) => {
+            (Reply::Ack { reply, keyed: _, is_replayed }, Ok(Answer::Done { event_id })) => {
                 let event_id = event_id
                     .or(self.last_event_id.clone())
                     .expect("a worker's log has its creation at least");
                 let cursor = self.head.cursor(&self.worker_ref.worker_id);
                 let status = self.parts.shared.status();
-                drop(reply.send(Ok(Ack { worker_ref: self.worker_ref.clone(), status, event_id, cursor })));
+                let ack = Ack { worker_ref: self.worker_ref.clone(), status, event_id, cursor };
+                drop(reply.send(Ok(Answered { reply: ack, is_replayed })));
             }
-            (Reply::Ack(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
+            (Reply::Ack { reply, .. }, Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
             (Reply::Approval(reply), Ok(Answer::Approval(approval_id))) => drop(reply.send(approval_id)),
             (Reply::Recorded(reply), Ok(Answer::Recorded)) => drop(reply.send(())),
-            (Reply::Input(_) | Reply::Ack(_) | Reply::Approval(_) | Reply::Recorded(_), answer) => {
+            (Reply::Input(_) | Reply::Ack { .. } | Reply::Approval(_) | Reply::Recorded(_), answer) => {
                 unreachable!("the machine answers what was asked, not {answer:?}")
             }
         }

@@ -22,7 +22,8 @@ impl From<Error> for Fault {
             Error::QueueFull { limit, .. } | Error::QueueTooLarge { limit, .. } => {
                 plain(ErrorCode::Overloaded).over(limit as u64)
             }
-            Error::InputIdReused(_) => plain(ErrorCode::IdempotencyMismatch),
+            Error::InputIdReused(_) | Error::KeyReused(_) => plain(ErrorCode::IdempotencyMismatch),
+            Error::KeyInFlight(_) => plain(ErrorCode::IdempotencyInFlight),
             Error::InvalidRequest { field, .. } => plain(ErrorCode::InvalidRequest).at(field),
             Error::NoProfile(_) => plain(ErrorCode::InvalidProfileSelector).at("/profile"),
             Error::Unavailable { missing, .. } => {
@@ -41,6 +42,7 @@ impl From<Error> for Fault {
             Error::Stopped => plain(ErrorCode::RuntimeStopped),
             Error::Store(source) => store(&source),
             Error::WorkerFailed(_) => plain(ErrorCode::StoreIo),
+            Error::KeyUnreadable { .. } => internal(&error),
             // The runtime's errors may grow; what is new is a defect here until it has its own line.
             _ => internal(&error),
         }
@@ -166,6 +168,14 @@ mod tests {
             (
                 Error::InputIdReused("k".parse().unwrap()),
                 parts(ErrorCode::IdempotencyMismatch, "input `k` was accepted before with another content"),
+            ),
+            (
+                Error::KeyReused("k".parse().unwrap()),
+                parts(ErrorCode::IdempotencyMismatch, "key `k` was used before, for another request"),
+            ),
+            (
+                Error::KeyInFlight("k".parse().unwrap()),
+                parts(ErrorCode::IdempotencyInFlight, "the first request under key `k` is not answered yet"),
             ),
             (
                 Error::ApprovalNotFound { worker: worker.clone(), approval_id: "apr_1".parse().unwrap() },

@@ -12,7 +12,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
 
 pub(super) async fn decide(mut call: Call) -> Result<Response, Fault> {
     let mut request: DecisionRequest = call.json().await?;
-    key::refuse(&call.head.headers)?;
+    let options = call.options(request.actor.take())?;
     let worker = call.worker().await?;
     let runtime = call.runtime();
     let Some(approval) = call.approval() else {
@@ -20,7 +20,6 @@ pub(super) async fn decide(mut call: Call) -> Result<Response, Fault> {
         let message = "an approval's name is 1 to 128 letters, digits and . _ : -";
         return Err(Fault::new(ErrorCode::ApprovalNotFound, message));
     };
-    let by = call.caller.actor(request.actor.take());
-    let decided = runtime.decide(&worker, &approval, request, by).await?;
-    Ok(reply::json(&decided))
+    let answered = runtime.decide_with(&worker, &approval, request, options).await?;
+    Ok(key::answered(&answered))
 }

@@ -28,29 +28,29 @@ pub(super) async fn send_input(mut call: Call) -> Result<Response, Fault> {
 
 pub(super) async fn interrupt(mut call: Call) -> Result<Response, Fault> {
     let CommandRequest { reason, actor } = call.json_or_default().await?;
-    key::refuse(&call.head.headers)?;
+    let options = call.options(actor)?;
     let worker = call.worker().await?;
-    let ack = call.runtime().interrupt_worker(&worker, reason, call.caller.actor(actor)).await?;
-    Ok(reply::json(&AckReply { ack }))
+    let answered = call.runtime().interrupt_worker_with(&worker, reason, options).await?;
+    Ok(key::answered(&answered.map(|ack| AckReply { ack })))
 }
 
 pub(super) async fn stop(mut call: Call) -> Result<Response, Fault> {
     let StopRequest { reason, actor, grace_secs } = call.json_or_default().await?;
-    key::refuse(&call.head.headers)?;
+    let options = call.options(actor)?;
     if grace_secs.is_some_and(|secs| secs > MAX_GRACE_SECS) {
         let message = format!("`grace_secs` is at most {MAX_GRACE_SECS}");
         return Err(Fault::invalid_request(message).at("/grace_secs"));
     }
     let grace = grace_secs.map(|secs| Duration::from_secs(secs.into()));
     let worker = call.worker().await?;
-    let ack = call.runtime().stop_worker(&worker, grace, reason, call.caller.actor(actor)).await?;
-    Ok(reply::json(&AckReply { ack }))
+    let answered = call.runtime().stop_worker_with(&worker, grace, reason, options).await?;
+    Ok(key::answered(&answered.map(|ack| AckReply { ack })))
 }
 
 pub(super) async fn cancel(mut call: Call) -> Result<Response, Fault> {
     let CommandRequest { reason, actor } = call.json_or_default().await?;
-    key::refuse(&call.head.headers)?;
+    let options = call.options(actor)?;
     let worker = call.worker().await?;
-    let ack = call.runtime().cancel_worker(&worker, reason, call.caller.actor(actor)).await?;
-    Ok(reply::json(&AckReply { ack }))
+    let answered = call.runtime().cancel_worker_with(&worker, reason, options).await?;
+    Ok(key::answered(&answered.map(|ack| AckReply { ack })))
 }

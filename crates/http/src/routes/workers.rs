@@ -45,11 +45,11 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
 
 pub(super) async fn create(mut call: Call) -> Result<Response, Fault> {
     let mut request: CreateWorker = call.json().await?;
-    key::refuse(&call.head.headers)?;
+    let options = call.options(None)?;
     call.view.mark(&mut request.labels)?;
-    let worker = call.runtime().create_worker(request, call.caller.actor(None)).await?;
-    let location = format!("/v1/workers/{}", worker.worker_id);
-    let mut response = reply::json(&WorkerReply { worker });
+    let answered = call.runtime().create_worker_with(request, options).await?;
+    let location = format!("/v1/workers/{}", answered.reply.worker_id);
+    let mut response = key::answered(&answered.map(|worker| WorkerReply { worker }));
     let location = HeaderValue::from_str(&location).expect("an id is visible ASCII");
     response.headers_mut().insert(LOCATION, location);
     Ok(response)

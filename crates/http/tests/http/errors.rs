@@ -17,6 +17,7 @@ use crate::{
 const ELSEWHERE: &[(ErrorCode, &str)] = &[
     (ErrorCode::ProcessesSurvived, "no scripted worker has processes; the mapping has a test beside it"),
     (ErrorCode::Internal, "there is no known defect to ask for; what a panic comes to has a test beside it"),
+    (ErrorCode::IdempotencyInFlight, "needs a request that takes its time: the tests of keys have some"),
     (ErrorCode::WorkspaceDirty, "needs a repository: the end-to-end tests have some"),
 ];
 
@@ -104,10 +105,11 @@ async fn every_code_is_answered_where_it_belongs() {
             let body = r#"{"kind":"user","content":"hello","input_id":"a"}"#;
             Ask::post(at("/input"), body).with("idempotency-key", "b")
         }),
-        (Code::InvalidRequest, Ask::post("/v1/workers", ASSISTANT).with("idempotency-key", "a")),
-        (Code::InvalidRequest, Ask::post(at("/interrupt"), "").with("idempotency-key", "a")),
-        (Code::InvalidRequest, Ask::post(at("/stop"), "").with("idempotency-key", "a")),
-        (Code::InvalidRequest, Ask::post(at("/cancel"), "").with("idempotency-key", "a")),
+        (Code::InvalidRequest, Ask::post("/v1/workers", ASSISTANT).with("idempotency-key", "a b")),
+        (Code::InvalidRequest, Ask::post(at("/interrupt"), "").with("idempotency-key", "a b")),
+        (Code::InvalidRequest, Ask::post(at("/stop"), "").with("idempotency-key", "a b")),
+        (Code::InvalidRequest, Ask::post(at("/cancel"), "").with("idempotency-key", "a b")),
+        (Code::InvalidRequest, Ask::delete(at("")).with("idempotency-key", "a")),
         (Code::InvalidRequest, Ask::post(at("/stop"), r#"{"grace_secs":61}"#)),
         (Code::InvalidRequest, Ask::post(at("/stop"), r#"{"reason":"a\u001bb"}"#)),
         (Code::InvalidRequest, Ask::get(at("/events/ws"))),
@@ -115,7 +117,7 @@ async fn every_code_is_answered_where_it_belongs() {
         (Code::InvalidJson, Ask::post(&tool, r#"{"decision":"allow","why":"x"}"#)),
         (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow","interrupt":true}"#)),
         (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow","actor":""}"#)),
-        (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow"}"#).with("idempotency-key", "a")),
+        (Code::InvalidRequest, Ask::post(&tool, r#"{"decision":"allow"}"#).with("idempotency-key", "a b")),
         (Code::InvalidRequest, Ask::post(&question, r#"{"decision":"allow"}"#)),
         (Code::ApprovalNotFound, Ask::post(at("/approvals/apr_1"), ALLOW)),
         (Code::ApprovalNotFound, Ask::post(at("/approvals/a%20b"), ALLOW)),

@@ -8,6 +8,7 @@ mod commands;
 mod connections;
 mod embedded;
 mod errors;
+mod keys;
 mod labels;
 mod many;
 mod observe;

@@ -10,11 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, Life, MemoryStore, Most, NewLife, Prune, Start,
-    Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, MemoryStore, Most, NewLife,
+    Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, Order, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId, WorkerStatus};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::world::within;
@@ -124,6 +125,21 @@ impl Store for Fragile {
     ) -> Result<Vec<WorkerRow>, StoreError> {
         self.check()?;
         self.inner.workers(status, order, after, limit).await
+    }
+
+    async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+        self.check()?;
+        self.inner.remember(keys).await
+    }
+
+    async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        self.check()?;
+        self.inner.remembered(scope, key).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.check()?;
+        self.inner.forget_keys(before, limit).await
     }
 
     async fn counts(&self) -> Result<WorkerCounts, StoreError> {

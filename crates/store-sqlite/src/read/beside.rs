@@ -1,11 +1,13 @@
 //! What is kept beside a worker's log: accepted inputs, the checkpoint, large bodies, the backend's own.
 
+use std::io;
+
 use bytes::Bytes;
-use musher_core::{AcceptedInput, Blob, Checkpoint, Head, Kept, Most};
-use musher_protocol::{Digest, InputId, WorkerId};
+use musher_core::{AcceptedInput, Blob, Checkpoint, Head, Kept, KeyRecord, Most, StoreError};
+use musher_protocol::{Digest, IdempotencyKey, InputId, WorkerId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::parsed;
+use super::{parsed, time};
 use crate::{
     failure::{Fault, damaged, is_damage},
     seal,
@@ -115,6 +117,41 @@ pub(crate) fn kept(
         kept.push(record);
     }
     Ok(kept)
+}
+
+/// What is tried when a key is looked up.
+pub(crate) const READ_A_KEY: &str = "read what is remembered of a key";
+
+/// What is remembered of a key. What is damaged is an error: whoever took it for nothing would do something twice.
+pub(crate) fn remembered(
+    connection: &Connection,
+    scope: &str,
+    key: &IdempotencyKey,
+) -> Result<Option<KeyRecord>, Fault> {
+    let mut statement = connection
+        .prepare_cached("SELECT digest, outcome, at, seal FROM stored_key WHERE scope = ?1 AND key = ?2")?;
+    let read = |row: &Row<'_>| {
+        let record = KeyRecord {
+            scope: scope.to_owned(),
+            key: key.clone(),
+            digest: row.get(0)?,
+            outcome: Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?),
+            at: time(row, 2)?,
+        };
+        let seal: u32 = row.get(3)?;
+        Ok((seal == seal::key(&record)).then_some(record))
+    };
+    let damaged = || {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "the record is damaged");
+        Fault::from(StoreError::Io { attempt: READ_A_KEY, source })
+    };
+    match statement.query_row(params![scope, key.as_str()], read).optional() {
+        Ok(None) => Ok(None),
+        Ok(Some(Some(record))) => Ok(Some(record)),
+        Ok(Some(None)) => Err(damaged()),
+        Err(error) if is_damage(&error) => Err(damaged()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What was read, when it is intact.

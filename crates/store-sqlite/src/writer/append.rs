@@ -11,7 +11,7 @@ use rusqlite::{
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Desk, desk::Place};
+use super::{Desk, Remember, desk::Place};
 use crate::{
     failure::Fault,
     queue::Write,
@@ -29,6 +29,7 @@ pub(crate) struct Append {
     row: Option<Row>,
     /// Beside each of the commit's kept records.
     kept_seals: Vec<u32>,
+    keys: Remember,
     weight: usize,
 }
 
@@ -72,14 +73,16 @@ impl Append {
         let events = events.collect::<Result<Vec<_>, _>>()?;
         let entries = commit.entries.iter().map(|entry| EntryRow::of(worker, entry)).collect::<Vec<_>>();
         let kept_seals = commit.kept.iter().map(|kept| seal::kept(worker, kept)).collect();
+        let keys = Remember::new(std::mem::take(&mut commit.keys))?;
         let row = commit.row.take().map(|row| Row::of(&row)).transpose()?;
         let weight = commit.events.iter().map(|event| event.payload.len()).sum::<usize>()
             + entries.iter().map(|entry| entry.body.len()).sum::<usize>()
             + commit.blobs.iter().map(|blob| blob.bytes.len()).sum::<usize>()
             + commit.kept.iter().map(|kept| kept.name.len() + kept.bytes.len()).sum::<usize>()
+            + keys.bytes()
             + row.as_ref().map_or(0, |row| row.parts.facts.len() + row.parts.spec.len())
             + commit.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.body.len());
-        Ok(Self { commit, events, entries, row, kept_seals, weight })
+        Ok(Self { commit, events, entries, row, kept_seals, keys, weight })
     }
 }
 
@@ -217,6 +220,7 @@ impl Append {
                     seal::input(&self.commit.worker, input),
                 ])?;
         }
+        self.keys.write(connection)?;
         for blob in blobs {
             connection
                 .prepare_cached(
@@ -381,7 +385,7 @@ fn is_gapless(commit: &Commit) -> bool {
     commit.events.iter().zip(1..).all(|(event, n)| commit.expected_head.checked_add(n) == Some(event.seq))
 }
 
-fn nanoseconds(time: jiff::Timestamp) -> Result<i64, StoreError> {
+pub(crate) fn nanoseconds(time: jiff::Timestamp) -> Result<i64, StoreError> {
     i64::try_from(time.as_nanosecond()).map_err(|_too_far| invalid("a time is before 1678 or after 2262"))
 }
 
@@ -417,6 +421,7 @@ mod tests {
             accepted: Vec::new(),
             blobs: Vec::new(),
             kept: kept.collect(),
+            keys: Vec::new(),
             row: None,
             checkpoint: None,
         }

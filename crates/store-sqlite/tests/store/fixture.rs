@@ -8,8 +8,8 @@ use std::{env, fs, path::Path};
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, Life, Most, NewLife, Prune, Start, Store,
-    StoredEvent, WorkerCounts,
+    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, KeyRecord, Life, Most, NewLife, Prune,
+    Start, Store, StoredEvent, WorkerCounts,
 };
 use musher_protocol::{Cursor, EventId, Order, RuntimeId, WorkerId, WorkerStatus};
 use rusqlite::Connection;
@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::{entry, log::Log, open};
 
 /// The versions that a fixture is kept of, and the newest, which each of them is brought to.
-const VERSIONS: [u32; 2] = [1, 2];
-const NEWEST: u32 = 2;
+const VERSIONS: [u32; 3] = [1, 2, 3];
+const NEWEST: u32 = 3;
 
 const MOST: Most = Most { events: 10, bytes: 1 << 20 };
 
@@ -82,7 +82,15 @@ impl Fixture {
             Kept { name: "session/1.jsonl".to_owned(), bytes: Bytes::from_static(b"{}\n") },
             Kept { name: "item/1".to_owned(), bytes: Bytes::from_static(&[0, 0xff]) },
         ];
-        let rest = Commit { epoch: 2, entries: vec![entry], accepted: vec![accepted], blobs, kept, ..rest };
+        let keys = vec![KeyRecord {
+            scope: "[\"ci\",[\"stop\",\"wrk_a\"]]".to_owned(),
+            key: "key-1".parse().unwrap(),
+            digest: [8; 32],
+            outcome: Bytes::from_static(b"{}"),
+            at: time(),
+        }];
+        let rest =
+            Commit { epoch: 2, entries: vec![entry], accepted: vec![accepted], blobs, kept, keys, ..rest };
         Self {
             main: [begin, rest],
             prune,
@@ -96,6 +104,9 @@ impl Fixture {
         let mut fixture = Self::new();
         if version < 2 {
             fixture.main[1].kept.clear();
+        }
+        if version < 3 {
+            fixture.main[1].keys.clear();
         }
         fixture
     }
@@ -141,6 +152,10 @@ impl Fixture {
         let mut kept = rest.kept.clone();
         kept.sort_by(|one, other| one.name.cmp(&other.name));
         assert_eq!(store.kept(main, None, MOST).await.unwrap(), kept);
+        for record in &rest.keys {
+            let remembered = store.remembered(&record.scope, &record.key).await.unwrap();
+            assert_eq!(remembered.as_ref(), Some(record));
+        }
         // The last commit is known, and the log goes on, with all that this version writes.
         store.append(rest.clone()).await.unwrap();
         assert_eq!(store.claim(main).await.unwrap(), Some(3));

@@ -65,6 +65,7 @@ impl Log {
             accepted: Vec::new(),
             blobs: Vec::new(),
             kept: Vec::new(),
+            keys: Vec::new(),
             row: None,
             checkpoint: None,
         }

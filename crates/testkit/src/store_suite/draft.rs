@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use musher_core::{AcceptedInput, Blob, Checkpoint, Commit, Head, Kept, StoredEvent};
+use musher_core::{AcceptedInput, Blob, Checkpoint, Commit, Head, Kept, KeyRecord, StoredEvent};
 use musher_protocol::{
     Cursor, EventId, InputId, Payload, Role, RuntimeId, TranscriptEntry, WorkerId, WorkerRef,
 };
@@ -25,6 +25,7 @@ pub(super) struct Draft {
     accepted: Vec<InputId>,
     blobs: Vec<Bytes>,
     kept: Vec<Kept>,
+    keys: Vec<KeyRecord>,
     row: Option<RowDraft>,
     checkpoint: bool,
 }
@@ -42,6 +43,7 @@ impl Draft {
             accepted: Vec::new(),
             blobs: Vec::new(),
             kept: Vec::new(),
+            keys: Vec::new(),
             row: None,
             checkpoint: false,
         }
@@ -86,6 +88,11 @@ impl Draft {
         self
     }
 
+    pub(super) fn remember(mut self, record: &KeyRecord) -> Self {
+        self.keys.push(record.clone());
+        self
+    }
+
     /// Keeps something that nobody has kept before.
     pub(super) fn keep_new(self, name: &str) -> Self {
         let bytes = format!("record {} of commit {}", self.kept.len(), self.number);
@@ -111,6 +118,7 @@ impl Draft {
             accepted,
             blobs,
             kept,
+            keys,
             row,
             checkpoint,
         } = self;
@@ -133,6 +141,7 @@ impl Draft {
             accepted: accepted.into_iter().map(accept).collect(),
             blobs: blobs.into_iter().map(Blob::of).collect(),
             kept,
+            keys,
             row: row.map(|row| row.at(last)),
             checkpoint: checkpoint.then(|| checkpoint_at(place_behind(last))),
             events,

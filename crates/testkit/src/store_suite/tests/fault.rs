@@ -78,6 +78,13 @@ faults! {
     KeptPagesRepeat
     KeptStarveAtLargeOnes
     KeptStayAsTheyWere
+    KeysAreEverybodys
+    KeysAreLost
+    KeysGoAllAtOnce
+    KeysGoWhateverTheirAge
+    KeysGoWithWorkers
+    KeysOfTheRefused
+    KeysStayAsTheyWere
     ListsAreOneShort
     ListsAreReversed
     ListsEndAtTheDead
@@ -97,6 +104,7 @@ faults! {
     ReopeningFreesIds
     ReopeningLosesCommits
     ReopeningLosesKept
+    ReopeningLosesKeys
     ReopeningLosesPrunes
     SlicesBeginAtTheBeginning
     SlicesForgetHeads

@@ -1,6 +1,7 @@
 //! Stores that break one rule each.
 
 mod keeping;
+mod remembering;
 
 use std::{
     collections::BTreeSet,
@@ -9,11 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, Life, MemoryStore, Most, NewLife,
-    Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, MemoryStore, Most,
+    NewLife, Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, InputId, Order, RuntimeId, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{Digest, IdempotencyKey, InputId, Order, RuntimeId, StoreKind, WorkerId, WorkerStatus};
 use tokio::{sync::watch, task::yield_now};
 use uuid::Uuid;
 
@@ -197,6 +199,7 @@ impl Store for Faulty {
             return self.tear(commit).await;
         }
         self.spoil_kept(&mut commit).await?;
+        self.spoil_keys(&mut commit.keys).await?;
         let batch = commit.batch_id;
         if self.is(Fault::AppendTakesRepeatedRefusals) && self.seen().refused.contains(&batch) {
             return Ok(());
@@ -223,6 +226,9 @@ impl Store for Faulty {
             seen.mate_was_refused = seen.n_mates > 0 && written.is_err();
         }
         if let Err(refusal) = written {
+            if self.is(Fault::KeysOfTheRefused) {
+                self.store.remember(commit.keys.clone()).await?;
+            }
             self.seen().refused.insert(batch);
             return self.persist(commit, refusal).await;
         }
@@ -270,6 +276,18 @@ impl Store for Faulty {
             return Ok(rows.into_iter().map(|row| row.worker_id).collect());
         }
         self.store.unsettled(after, limit).await
+    }
+
+    async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
+        self.write_keys(keys).await
+    }
+
+    async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
+        self.read_key(scope, key).await
+    }
+
+    async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.drop_keys(before, limit).await
     }
 
     async fn counts(&self) -> Result<WorkerCounts, StoreError> {

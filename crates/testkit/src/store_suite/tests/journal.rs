@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use musher_core::{Commit, MemoryStore, NewLife, Prune, Store};
+use musher_core::{Commit, KeyRecord, MemoryStore, NewLife, Prune, Store};
 use musher_protocol::WorkerId;
 use uuid::Uuid;
 
@@ -18,13 +18,14 @@ pub(super) enum Act {
     Claim(WorkerId),
     Prune(Prune),
     Delete(WorkerId),
+    Remember(Vec<KeyRecord>),
 }
 
 impl Act {
     fn deletes(&self) -> Option<&WorkerId> {
         match self {
             Self::Delete(worker) => Some(worker),
-            Self::Begin(_) | Self::Append(_) | Self::Claim(_) | Self::Prune(_) => None,
+            Self::Begin(_) | Self::Append(_) | Self::Claim(_) | Self::Prune(_) | Self::Remember(_) => None,
         }
     }
 
@@ -32,7 +33,7 @@ impl Act {
         match self {
             Self::Append(commit) => commit.epoch = Commit::FIRST_EPOCH,
             Self::Prune(prune) => prune.epoch = Commit::FIRST_EPOCH,
-            Self::Begin(_) | Self::Claim(_) | Self::Delete(_) => {}
+            Self::Begin(_) | Self::Claim(_) | Self::Delete(_) | Self::Remember(_) => {}
         }
     }
 }
@@ -68,6 +69,8 @@ impl Journal {
             && let Some(last) = acts.iter().rposition(|act| matches!(act, Act::Append(_)))
         {
             acts.remove(last);
+        } else if fault == Fault::ReopeningLosesKeys {
+            acts.retain(|act| !matches!(act, Act::Remember(_)));
         } else if fault == Fault::ReopeningForgetsEpochs {
             acts.retain(|act| !matches!(act, Act::Claim(_)));
         }
@@ -113,6 +116,7 @@ impl Place for FaultyPlace {
                 Act::Claim(worker) => store.claim(&worker).await.map(drop),
                 Act::Prune(prune) => store.prune(prune).await,
                 Act::Delete(worker) => store.delete(&worker).await.map(drop),
+                Act::Remember(keys) => store.remember(keys).await,
             };
             done.unwrap_or_else(|refusal| panic!("{refusal:?}: {what}"));
         }

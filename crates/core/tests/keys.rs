@@ -1,0 +1,231 @@
+//! Requests that are repeated under their keys, also over the end of a runtime.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use musher_backend::{
+    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted,
+};
+use musher_core::{Answered, CommandOptions, Error, From, MemoryStore, Profile, Runtime, Store, UnsavedWork};
+use musher_protocol::{
+    Ack, Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent, Until, WorkerDetail, WorkerId,
+    WorkerStatus,
+};
+use tokio::task::JoinSet;
+
+/// Far longer than anything here takes; a test that waits this long has failed.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A backend that hears nothing: neither its turn nor its session ends before its time.
+#[derive(Debug)]
+struct Deaf;
+
+#[async_trait]
+impl Backend for Deaf {
+    fn kind(&self) -> &str {
+        "deaf"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn availability(&self) -> Availability {
+        Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn run(&self, _: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
+        match link.session_started("deaf-1".parse().unwrap(), false).await {
+            Ok(()) => std::future::pending().await,
+            Err(_closed) => Ok(SessionOutcome::crashed()),
+        }
+    }
+}
+
+async fn runtime(store: &Arc<dyn Store>, scratch: &tempfile::TempDir) -> Runtime {
+    Runtime::builder_on(store.clone())
+        .backend("deaf", Deaf)
+        .profile("deaf", Profile::of("deaf"))
+        .scratch(scratch.path().to_owned())
+        .start()
+        .await
+        .unwrap()
+}
+
+fn store() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
+}
+
+fn under(token: &str, key: &str) -> CommandOptions {
+    let by = Actor { token: token.to_owned(), actor: None };
+    CommandOptions { by, idempotency_key: Some(key.parse().unwrap()) }
+}
+
+fn named(name: &str) -> CreateWorker {
+    let display_name = Some(name.to_owned());
+    CreateWorker { display_name, ..CreateWorker::new(Intent::Assistant { purpose: None }) }
+}
+
+async fn n_workers(runtime: &Runtime) -> u64 {
+    runtime.summary().await.unwrap().worker_count
+}
+
+/// A worker whose turn is under way.
+async fn busy(runtime: &Runtime) -> WorkerId {
+    let worker = runtime.create_worker(named("busy"), Actor::rule("test")).await.unwrap().worker_id;
+    say(runtime, &worker, "one").await;
+    worker
+}
+
+async fn say(runtime: &Runtime, worker: &WorkerId, content: &str) {
+    let request = InputRequest {
+        kind: InputKind::User,
+        content: content.to_owned(),
+        input_id: None,
+        delivery: Delivery::Queue,
+    };
+    runtime.send_input(worker, request, Actor::rule("test")).await.unwrap();
+}
+
+/// How often something happened to a worker.
+async fn count(runtime: &Runtime, worker: &WorkerId, wanted: &str) -> usize {
+    let page = runtime.read_worker_events(worker, From::Cursor(None), None, 100_000).await.unwrap();
+    let events = page.frames.iter().map(|frame| frame.envelope());
+    let wanted = format!("\"type\":\"{wanted}\"");
+    events.filter(|event| String::from_utf8_lossy(event).contains(&wanted)).count()
+}
+
+/// Asks for something, and goes on when it has happened without being answered.
+async fn begun(
+    runtime: &Runtime,
+    worker: &WorkerId,
+    asked: impl Future<Output = Result<Answered<Ack>, Error>> + Send + 'static,
+    wanted: &str,
+) -> JoinSet<Result<Answered<Ack>, Error>> {
+    let mut asking = JoinSet::new();
+    asking.spawn(asked);
+    let seen = async {
+        let mut last = runtime.worker_detail(worker).await.unwrap().cursor;
+        while count(runtime, worker, wanted).await == 0 {
+            runtime.wait_events(worker, last, SOON).await.unwrap();
+            last = runtime.worker_detail(worker).await.unwrap().cursor;
+        }
+    };
+    tokio::time::timeout(SOON, seen).await.unwrap();
+    asking
+}
+
+#[tokio::test]
+async fn a_create_is_done_once_for_each_token_also_over_a_restart_and_a_delete() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let first = runtime(&store, &scratch).await;
+    let created = first.create_worker_with(named("a"), under("ci", "k")).await.unwrap();
+    assert!(!created.is_replayed);
+    say(&first, &created.reply.worker_id, "what it does since is not shown").await;
+    let again = Answered { reply: created.reply.clone(), is_replayed: true };
+    assert_eq!(first.create_worker_with(named("a"), under("ci", "k")).await.unwrap(), again);
+    let other = first.create_worker_with(named("b"), under("ci", "k")).await;
+    assert_eq!(other.unwrap_err().to_string(), "key `k` was used before, for another request");
+    let others = first.create_worker_with(named("a"), under("ops", "k")).await.unwrap();
+    assert_ne!(others.reply.worker_id, created.reply.worker_id);
+    assert_eq!(n_workers(&first).await, 2);
+    drop(first);
+
+    let second = runtime(&store, &scratch).await;
+    assert_eq!(second.create_worker_with(named("a"), under("ci", "k")).await.unwrap(), again);
+    second.cancel_worker(&created.reply.worker_id, None, Actor::rule("test")).await.unwrap();
+    second.delete_worker(&created.reply.worker_id, UnsavedWork::Keep).await.unwrap();
+    assert_eq!(second.create_worker_with(named("a"), under("ci", "k")).await.unwrap(), again);
+    assert_eq!(n_workers(&second).await, 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_use_its_key_up() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let runtime = runtime(&store, &scratch).await;
+    let refused = runtime.create_worker_with(named("a\nb"), under("ci", "k")).await;
+    assert!(matches!(refused, Err(Error::InvalidRequest { .. })), "{refused:?}");
+    let created = runtime.create_worker_with(named("a"), under("ci", "k")).await.unwrap();
+    assert!(!created.is_replayed);
+    let worker = created.reply.worker_id;
+    runtime.stop_worker(&worker, None, None, Actor::rule("test")).await.unwrap();
+    let refused = runtime.interrupt_worker_with(&worker, None, under("ci", "i")).await;
+    assert!(matches!(refused, Err(Error::NotRunning(_))), "{refused:?}");
+    let other = runtime.interrupt_worker_with(&worker, Some("why".to_owned()), under("ci", "i")).await;
+    assert!(matches!(other, Err(Error::NotRunning(_))), "{other:?}");
+}
+
+#[tokio::test]
+async fn an_interrupt_that_found_nothing_to_end_ends_nothing_later() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let first = runtime(&store, &scratch).await;
+    let worker = first.create_worker(named("a"), Actor::rule("test")).await.unwrap().worker_id;
+    let nothing = first.interrupt_worker_with(&worker, None, under("ci", "k")).await.unwrap();
+    say(&first, &worker, "one").await;
+    let again = Answered { is_replayed: true, ..nothing };
+    assert_eq!(first.interrupt_worker_with(&worker, None, under("ci", "k")).await.unwrap(), again);
+    let other = first.interrupt_worker_with(&worker, Some("why".to_owned()), under("ci", "k")).await;
+    assert!(matches!(other, Err(Error::KeyReused(_))), "{other:?}");
+    drop(first);
+    let second = runtime(&store, &scratch).await;
+    assert_eq!(second.interrupt_worker_with(&worker, None, under("ci", "k")).await.unwrap(), again);
+    assert_eq!(count(&second, &worker, "interrupt_requested").await, 0);
+}
+
+#[tokio::test]
+async fn an_interrupt_that_a_crash_cut_off_is_answered_and_spares_the_next_turn() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let first = runtime(&store, &scratch).await;
+    let worker = busy(&first).await;
+    let asked = {
+        let (runtime, worker) = (first.clone(), worker.clone());
+        async move { runtime.interrupt_worker_with(&worker, None, under("ci", "k")).await }
+    };
+    let mut asking = begun(&first, &worker, asked, "interrupt_requested").await;
+    let meanwhile = first.interrupt_worker_with(&worker, None, under("ci", "k")).await;
+    assert!(matches!(meanwhile, Err(Error::KeyInFlight(_))), "{meanwhile:?}");
+    asking.shutdown().await;
+    drop(first);
+
+    let second = runtime(&store, &scratch).await;
+    say(&second, &worker, "two").await;
+    let answered = second.interrupt_worker_with(&worker, None, under("ci", "k")).await.unwrap();
+    assert!(answered.is_replayed);
+    assert_eq!(second.interrupt_worker_with(&worker, None, under("ci", "k")).await.unwrap(), answered);
+    assert_eq!(count(&second, &worker, "interrupt_requested").await, 1);
+    let WorkerDetail { execution, .. } = second.worker_detail(&worker).await.unwrap();
+    assert!(execution.turn_id.is_some(), "the turn that has come since goes on: {execution:?}");
+}
+
+#[tokio::test]
+async fn a_stop_that_a_crash_cut_off_is_finished_and_answers_under_its_key() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let first = runtime(&store, &scratch).await;
+    let worker = busy(&first).await;
+    let asked = {
+        let (runtime, worker) = (first.clone(), worker.clone());
+        async move { runtime.stop_worker_with(&worker, Some(SOON), None, under("ci", "k")).await }
+    };
+    let mut asking = begun(&first, &worker, asked, "stop_requested").await;
+    let meanwhile = first.stop_worker_with(&worker, Some(SOON), None, under("ci", "k")).await;
+    assert!(matches!(meanwhile, Err(Error::KeyInFlight(_))), "{meanwhile:?}");
+    asking.shutdown().await;
+    drop(first);
+
+    let second = runtime(&store, &scratch).await;
+    second.wait_worker(&worker, Until::Terminal, SOON).await.unwrap();
+    let answered = second.stop_worker_with(&worker, Some(SOON), None, under("ci", "k")).await.unwrap();
+    let plain = second.stop_worker(&worker, None, None, Actor::rule("test")).await.unwrap();
+    assert_eq!((answered.is_replayed, &answered.reply), (true, &plain));
+    assert_eq!(plain.status, WorkerStatus::Stopped);
+    assert_eq!(second.stop_worker_with(&worker, Some(SOON), None, under("ci", "k")).await.unwrap(), answered);
+    let other = second.stop_worker_with(&worker, None, None, under("ci", "k")).await;
+    assert!(matches!(other, Err(Error::KeyReused(_))), "{other:?}");
+    assert_eq!(count(&second, &worker, "stop_requested").await, 1);
+}
