@@ -227,6 +227,20 @@ export interface CapabilityRequest {
   reason?: string | null;
 }
 
+/** A file that differs. */
+export interface ChangedFile {
+  /** Lines that are new; absent where nobody counted them: it is no text, too long, or not readable. */
+  additions?: number | null;
+  /** What became of it. */
+  change: FileChange;
+  /** Lines that are gone; absent as above. */
+  deletions?: number | null;
+  /** Its path; a repository within, which is not looked into, ends with `/`. */
+  path: string;
+  /** The path that it had, when it was renamed. */
+  previous_path?: string | null;
+}
+
 /** Body of interrupt and cancel; it may be left out. */
 export interface CommandRequest {
   /** Who, for the log, beside the token's name. */
@@ -385,6 +399,18 @@ export type DiagnosticCode =
 export interface DiagnosticsReply {
   /** The newest, oldest first. */
   diagnostics: Array<RuntimeDiagnostic>;
+}
+
+/** Query of a diff. */
+export interface DiffQuery {
+  /** The worker's name for the directory; its first one when absent. */
+  workspace?: string | null;
+}
+
+/** Answer to a request for a diff. */
+export interface DiffReply {
+  /** The diff. */
+  diff: WorkspaceDiff;
 }
 
 export type Digest = string;
@@ -609,6 +635,12 @@ export type ErrorCode =
    */
   | "workspace_dirty"
   /**
+   * The worker's directory cannot be compared with a commit.
+   *
+   * See `missing`; a worker whose workspace is in a git repository with a commit has a diff.
+   */
+  | "workspace_not_versioned"
+  /**
    * The store failed.
    *
    * Tell who runs the server; it may end and start again, and then the same request is safe to repeat.
@@ -694,6 +726,19 @@ export interface Execution {
   /** When a parked turn goes on. */
   until?: string | null;
 }
+
+/** What became of a file. */
+export type FileChange =
+  /** It is new. */
+  | "added"
+  /** Its content, its mode or its kind is another one. */
+  | "modified"
+  /** It is gone. */
+  | "deleted"
+  /** It has another path, and much of its content. */
+  | "renamed"
+  /** A change that this version does not know. */
+  | "unknown";
 
 /** One message of a stream. */
 export type Frame =
@@ -2034,6 +2079,31 @@ export interface WorkerWorkspace {
   name: string;
   /** The server's name for it. */
   reference: string;
+}
+
+/**
+ * The files of a directory of a worker's, compared with the commit that the worker began at: committed or not, also
+ * those that are new, but not those that `.gitignore` names.
+ *
+ * Paths are those of the repository. One with a control character, a quote, a backslash or bytes that are no UTF-8 is
+ * written as git writes it: in quotes, with escapes.
+ */
+export interface WorkspaceDiff {
+  /** The commit that is compared with. */
+  base_commit: string;
+  /** The branch of its worktree. */
+  branch?: string | null;
+  /** What differs, by path. */
+  files: Array<ChangedFile>;
+  /**
+   * The differences, as git writes them: what is no text, or too long, is named only. Bytes that are no UTF-8 are
+   * replaced.
+   */
+  patch: string;
+  /** Whether something was left out for its size: files of the list, or text of the patch. */
+  truncated: boolean;
+  /** The request's name for the directory. */
+  workspace: string;
 }
 
 /** A directory that the server's config declares. */

@@ -13,6 +13,7 @@ use musher_protocol::{
     Cursor, ErrorCode, Payload,
     route::{Method, ROUTES, Route, RouteId},
 };
+use musher_testkit::repository::Repository;
 use serde_json::{Value, json};
 
 /// The text of the token is `observer`.
@@ -55,11 +56,16 @@ struct World {
     /// Asked, and what was allowed.
     decided: (String, String),
     ended: String,
+    /// Works in the repository.
+    shop: String,
+    _repository: Repository,
 }
 
 impl World {
     async fn new() -> Self {
-        let home = Home::new(CONFIG);
+        let repository = Repository::new();
+        let home =
+            Home::new(&format!("{CONFIG}\n[workspaces.shop]\npath = \"{}\"", repository.path().display()));
         let script = json!({"turns": [
             {"match": "ask", "steps": [{"approval": {"tool": "shell", "input": {"command": "make"}}}]},
             {"match": "hang", "steps": [{"hang": true}]},
@@ -90,7 +96,12 @@ impl World {
         let allowed = client.post(&path, &json!({"decision": "allow"})).await.good();
         assert_eq!(allowed["duplicate"], false);
         let ended = Self::ended_one(&client).await;
-        Self { server, client, idle, digest, busy, asking, decided, ended }
+        let workspace = json!([{"name": "main", "reference": "shop"}]);
+        let shop =
+            client.create(&json!({"intent": {"kind": "assistant"}, "workspace_refs": workspace})).await;
+        repository.write("README", "changed\n");
+        let _repository = repository;
+        Self { server, client, idle, digest, busy, asking, decided, ended, shop, _repository }
     }
 
     async fn ended_one(client: &Client) -> String {
@@ -198,6 +209,7 @@ async fn happy(id: RouteId, world: &World) -> Happy {
         RouteId::Approvals => ask(&world.asking.0, "", ""),
         RouteId::Decide => ask(&world.asking.0, "", r#"{"decision":"deny","message":"no"}"#),
         RouteId::Transcript => ask(&world.idle, "?start=-2", ""),
+        RouteId::Diff => ask(&world.shop, "?workspace=main", ""),
         RouteId::Blob => Happy::Blob,
         RouteId::Events => Happy::Log,
         RouteId::Observe => Happy::Socket,
@@ -409,6 +421,7 @@ fn case(code: ErrorCode, world: &World) -> Option<Shown> {
                 "needs a repository",
             );
         }
+        ErrorCode::WorkspaceNotVersioned => Request::get(Id::Diff, idle("/diff")),
         ErrorCode::RuntimeStopped => {
             return there(FAULTS, EVERY_CODE, "a server that has stopped answers nobody");
         }

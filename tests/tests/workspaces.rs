@@ -140,6 +140,54 @@ async fn a_worker_commits_in_its_worktree_and_reaches_nothing_else_of_the_reposi
     assert_eq!(api.violations(), []);
 }
 
+#[tokio::test]
+async fn what_a_worker_changed_is_shown_while_it_runs_and_after() {
+    let (api, repository) = (obedient().await, Repository::new());
+    let base = repository.git(&["rev-parse", "HEAD"]);
+    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    let at = format!("/v1/workers/{worker}/diff");
+    turn(
+        &client,
+        &worker,
+        "echo more >> README; git add README; echo new > new; mkfifo pipe; ln -s /etc out",
+    )
+    .await;
+    let expected = json!({"diff": {
+        "workspace": "main", "branch": format!("musher/{worker}"), "base_commit": base, "truncated": false,
+        "files": [
+            {"path": "README", "change": "modified", "additions": 1, "deletions": 0},
+            {"path": "new", "change": "added", "additions": 1, "deletions": 0},
+            {"path": "out", "change": "added", "additions": 1, "deletions": 0},
+        ],
+        "patch": "diff --git a/README b/README\nindex 3394cb7..b5d185a 100644\n--- a/README\n+++ b/README\n\
+            @@ -1 +1,2 @@\n a shop\n+more\n\
+            diff --git a/new b/new\nnew file mode 100644\nindex 0000000..3e75765\n--- /dev/null\n+++ b/new\n\
+            @@ -0,0 +1 @@\n+new\n\
+            diff --git a/out b/out\nnew file mode 120000\nindex 0000000..34ed534\n--- /dev/null\n+++ b/out\n\
+            @@ -0,0 +1 @@\n+/etc\n\\ No newline at end of file\n",
+    }});
+    assert_eq!(client.get(&at).await.good(), expected);
+    assert_eq!(client.get(&format!("{at}?workspace=main")).await.good(), expected);
+    stop(&client, &worker).await;
+    assert_eq!(client.get(&at).await.good(), expected);
+
+    let other = client.get(&format!("{at}?workspace=docs")).await;
+    let expected = format!("worker `{worker}` has no workspace `docs`");
+    assert_eq!((other.status, other.body["error"]["message"].clone()), (400, json!(expected)));
+    let mut request = request();
+    request.as_object_mut().unwrap().remove("workspace_refs");
+    let worker = client.create(&request).await;
+    let refused = client.get(&format!("/v1/workers/{worker}/diff")).await;
+    assert_eq!(
+        (refused.status, refused.body["error"]["code"].clone()),
+        (409, json!("workspace_not_versioned"))
+    );
+    assert_eq!(api.violations(), []);
+}
+
 /// Whether this kernel holds a worker's commands; where it does not, its log says so.
 async fn is_confined(client: &Client, worker: &str) -> bool {
     let log: Vec<Envelope> = client.log(worker).await;

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use musher_protocol::{
     Ack, AckReply, Approval, ApprovalId, ApprovalsReply, AttentionQuery, AttentionReply, BackendSummary,
     BackendsReply, CommandRequest, CreateWorker, DecisionReply, DecisionRequest, DeleteWorkerQuery,
-    DiagnosticsReply, Digest, EventsQuery, EventsReply, InputAck, InputAckReply, InputRequest,
-    ListWorkersQuery, ObserveQuery, ProfileSummary, ProfilesReply, RuntimeDiagnostic, RuntimeReply,
-    RuntimeSummary, StopRequest, TranscriptPage, TranscriptQuery, TranscriptReply, WorkerDetail, WorkerId,
-    WorkerListReply, WorkerQuery, WorkerReply, route::RouteId,
+    DiagnosticsReply, DiffQuery, DiffReply, Digest, EventsQuery, EventsReply, InputAck, InputAckReply,
+    InputRequest, ListWorkersQuery, ObserveQuery, ProfileSummary, ProfilesReply, RuntimeDiagnostic,
+    RuntimeReply, RuntimeSummary, StopRequest, TranscriptPage, TranscriptQuery, TranscriptReply,
+    WorkerDetail, WorkerId, WorkerListReply, WorkerQuery, WorkerReply, WorkspaceDiff, route::RouteId,
 };
 use reqwest::header::{HeaderValue, RANGE};
 use serde::de::IgnoredAny;
@@ -19,6 +19,8 @@ use crate::{Client, Error, Events, Following, Socket, Start, events, request::Re
 
 /// The longest grace that a stop may ask for, and what a session takes to end behind that.
 const END_LIMIT: Duration = Duration::from_secs(120);
+/// What a server takes at most for a diff, and to get to it.
+const DIFF_LIMIT: Duration = Duration::from_secs(90);
 
 /// What every call has in common: it fails as [`Error`] says, is repeated as [`Retry`](crate::Retry) says, and is given
 /// up when its future is dropped, though what was sent may still be done.
@@ -143,6 +145,12 @@ impl Client {
     ) -> Result<TranscriptPage, Error> {
         let asked = Request::of(RouteId::Transcript, &[worker.as_str()]).query(query);
         self.json(asked).await.map(|reply: TranscriptReply| reply.transcript)
+    }
+
+    /// What a worker changed in a directory since the commit that it began at.
+    pub async fn diff(&self, worker: &WorkerId, query: &DiffQuery) -> Result<WorkspaceDiff, Error> {
+        let asked = Request::of(RouteId::Diff, &[worker.as_str()]).query(query).waiting(DIFF_LIMIT);
+        self.json(asked).await.map(|reply: DiffReply| reply.diff)
     }
 
     /// A large body, whole or these bytes of it.

@@ -123,6 +123,28 @@ pub enum Error {
         /// What is missing.
         missing: String,
     },
+    /// The worker has no directory of this name.
+    #[error("worker `{worker}` has no workspace `{workspace}`")]
+    NoWorkspace {
+        /// The worker.
+        worker: WorkerId,
+        /// The name.
+        workspace: String,
+    },
+    /// A directory of the worker's cannot be compared with a commit.
+    #[error("workspace `{workspace}` cannot be compared with a commit; missing: {missing}")]
+    NotVersioned {
+        /// The worker's name for it.
+        workspace: String,
+        /// What is missing.
+        missing: String,
+    },
+    /// As many files are compared already as may be at once.
+    #[error("{limit} diffs are made already, which is the limit")]
+    ManyDiffs {
+        /// The limit.
+        limit: usize,
+    },
     /// A worktree of the worker holds work that is nowhere else.
     #[error("the worktree of workspace `{workspace}` has {}", unsaved.as_str())]
     WorkspaceDirty {

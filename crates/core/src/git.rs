@@ -15,7 +15,7 @@ use std::{ffi::OsString, io, path::Path, time::Duration};
 use musher_process::{Environment, Exit, Marker, Owner, PipeCommand, Program, Spawned};
 use musher_protocol::WorkerId;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time,
 };
 use uuid::Uuid;
@@ -109,6 +109,8 @@ pub(crate) struct Call<'a> {
     args: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
     directory: &'a Path,
+    /// What it reads.
+    input: Vec<u8>,
     limit: Duration,
     most: usize,
 }
@@ -142,7 +144,7 @@ impl Git {
         args: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Call<'a> {
         let args = args.into_iter().map(Into::into).collect();
-        Call { git: self, attempt, args, variables, directory, limit: LIMIT, most: MOST }
+        Call { git: self, attempt, args, variables, directory, input: Vec::new(), limit: LIMIT, most: MOST }
     }
 }
 
@@ -151,6 +153,23 @@ impl Call<'_> {
     pub(crate) fn with_index(mut self, index: &Path) -> Self {
         self.variables.push(("GIT_INDEX_FILE", index.into()));
         self
+    }
+
+    /// With this directory for what it writes of objects, in which it looks for none but those.
+    pub(crate) fn writing_objects_to(mut self, directory: &Path) -> Self {
+        self.variables.push(("GIT_OBJECT_DIRECTORY", directory.into()));
+        self
+    }
+
+    /// With the objects that are in this directory, too.
+    pub(crate) fn with_objects_of(mut self, directory: &Path) -> Self {
+        self.variables.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", directory.into()));
+        self
+    }
+
+    /// With this to read.
+    pub(crate) fn with_input(self, input: Vec<u8>) -> Self {
+        Self { input, ..self }
     }
 
     /// What it writes beyond so many bytes is cut.
@@ -184,7 +203,7 @@ impl Call<'_> {
 
     /// Runs it; how it ended is for the caller to judge.
     pub(crate) async fn run(self) -> Result<Said, GitError> {
-        let Self { git, attempt, args, variables, directory, limit, most } = self;
+        let Self { git, attempt, args, variables, directory, input, limit, most } = self;
         let failed = |source| GitError::Run { attempt, source };
         let mut environment = git.environment.clone();
         for (name, value) in variables {
@@ -199,9 +218,9 @@ impl Call<'_> {
             confinement: None,
         };
         let Spawned { mut child, stdin, stdout, stderr } = command.spawn().await.map_err(failed)?;
-        drop(stdin);
         let talk = async {
-            let (stdout, stderr) = tokio::join!(beginning(stdout, most), ending(stderr));
+            let (stdout, stderr, ()) =
+                tokio::join!(beginning(stdout, most), ending(stderr), feed(stdin, &input));
             (stdout, stderr, child.wait().await)
         };
         let talked = time::timeout(limit, talk).await;
@@ -211,6 +230,11 @@ impl Call<'_> {
         let (stdout, is_cut) = stdout.map_err(GitError::io("read what git says"))?;
         Ok(Said { stdout, is_cut, exit: exit.map_err(failed)?, stderr: stderr.trim().to_owned() })
     }
+}
+
+/// Gives a program what it reads. One that does not take all of it has failed, and says why itself.
+async fn feed(mut stdin: impl AsyncWrite + Unpin, input: &[u8]) {
+    let _refused = stdin.write_all(input).await;
 }
 
 /// The first bytes of what a program writes, and whether there were more; the pipe is closed then.

@@ -48,6 +48,7 @@ mod attention;
 mod changes;
 mod decision;
 mod diagnostics;
+mod diff;
 mod figures;
 mod git;
 mod idempotency;

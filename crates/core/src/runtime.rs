@@ -3,6 +3,7 @@
 mod asking;
 mod attending;
 mod changing;
+mod comparing;
 mod creating;
 mod deciding;
 mod deleting;
@@ -47,7 +48,7 @@ use crate::{
     workspace::Desk,
 };
 
-pub(crate) use self::loading::Slot;
+pub(crate) use self::{comparing::Turns, loading::Slot};
 
 pub use self::{
     changing::{CatalogChange, CatalogFeed, FeedError},
@@ -97,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) temporary: Option<Arc<Temporary>>,
     /// Who looks for what workers need.
     pub(crate) looks: Looks,
+    /// Who compares files.
+    pub(crate) comparing: Turns,
     /// How the store is.
     pub(crate) health: watch::Receiver<Health>,
     /// Workers that were asked for in this life and have a task. Protects the map for single look-ups and inserts.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    diff::Versioned,
     git::{Git, GitError, Repository, View},
     temporary::Temporary,
     worktree::{self, Record, Worktree},
@@ -73,6 +74,9 @@ pub(crate) struct Workplace {
     /// It is below what is declared, where others may write: whether it is still there, and no link, is looked at again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_child: bool,
+    /// What its files can be compared with, where it is in a repository and no worktree of the worker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) versioned: Option<Versioned>,
     /// What is to be done in the worktree first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) setup: Option<String>,
@@ -222,8 +226,9 @@ impl Desk {
                     branch: None,
                     base_commit,
                 };
+                let versioned = repository.and_then(Repository::versioned);
                 let workplace =
-                    Workplace { directory: path, worktree: None, is_child, setup: None, pass_env };
+                    Workplace { directory: path, worktree: None, is_child, versioned, setup: None, pass_env };
                 Ok(Had { shown, workplace })
             }
             WorkspaceIsolation::Worktree { setup } => {
@@ -237,10 +242,37 @@ impl Desk {
                     branch: Some(worktree.record.branch()),
                     base_commit: Some(worktree.record.base_commit),
                 };
-                let workplace = Workplace { directory, worktree: Some(n), is_child: false, setup, pass_env };
+                let workplace = Workplace {
+                    directory,
+                    worktree: Some(n),
+                    is_child: false,
+                    versioned: None,
+                    setup,
+                    pass_env,
+                };
                 Ok(Had { shown, workplace })
             }
         }
+    }
+
+    /// What the files of a worker's directory can be compared with.
+    pub(crate) async fn versioned(
+        &self,
+        worker: &WorkerId,
+        workplace: &Workplace,
+    ) -> Result<Versioned, NotHad> {
+        let Some(n) = workplace.worktree else {
+            let place = workplace.clone();
+            let is_there = tokio::task::spawn_blocking(move || place.is_there()).await.unwrap_or(false);
+            if !is_there {
+                return Err(NotHad::Missing("its directory"));
+            }
+            return workplace.versioned.clone().ok_or(NotHad::Missing("a git repository"));
+        };
+        let worktrees = self.worktrees_of(worker).await.map_err(NotHad::io("find worktrees"))?;
+        let worktree = worktrees.into_iter().find(|worktree| worktree.is_number(n));
+        let record = worktree.ok_or(NotHad::Missing("its worktree"))?.record;
+        Ok(Versioned { common: record.repository, top: record.directory, prefix: PathBuf::new() })
     }
 
     /// The commit that is checked out in a repository.

@@ -4,6 +4,7 @@ mod approvals;
 mod attention;
 mod blobs;
 mod commands;
+mod diff;
 mod events;
 mod observe;
 mod workers;
@@ -40,6 +41,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Approvals => approvals::list(call).await,
         RouteId::Decide => approvals::decide(call).await,
         RouteId::Transcript => workers::transcript(call).await,
+        RouteId::Diff => diff::diff(call).await,
         RouteId::Blob => blobs::blob(call).await,
         RouteId::Events => events::events(call).await,
         RouteId::Observe => observe::observe(call).await,

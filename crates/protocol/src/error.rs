@@ -185,6 +185,10 @@ codes! {
     ///
     /// Save the work, or delete with `discard=true` and a token of scope `admin`.
     WorkspaceDirty = 409,
+    /// The worker's directory cannot be compared with a commit.
+    ///
+    /// See `missing`; a worker whose workspace is in a git repository with a commit has a diff.
+    WorkspaceNotVersioned = 409,
     /// The store failed.
     ///
     /// Tell who runs the server; it may end and start again, and then the same request is safe to repeat.

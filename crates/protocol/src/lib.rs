@@ -24,6 +24,7 @@ mod blob;
 mod capability;
 mod create;
 mod cursor;
+mod diff;
 mod error;
 mod event;
 mod frame;
@@ -54,6 +55,7 @@ pub use self::{
         ResumeRequest, WorkspaceRef,
     },
     cursor::{Cursor, CursorError},
+    diff::{ChangedFile, DiffReply, FileChange, WorkspaceDiff},
     error::{ErrorBody, ErrorCode, ErrorReply},
     event::{
         Actor, Block, EndRequested, Envelope, LimitKind, Payload, Retrying, StopReason, TurnCause,
@@ -74,7 +76,7 @@ pub use self::{
         ProfilesReply, SandboxMode,
     },
     query::{
-        AttentionQuery, DeleteWorkerQuery, EventsQuery, ListWorkersQuery, ObserveQuery, Order,
+        AttentionQuery, DeleteWorkerQuery, DiffQuery, EventsQuery, ListWorkersQuery, ObserveQuery, Order,
         TranscriptQuery, Until, WorkerQuery,
     },
     runtime::{

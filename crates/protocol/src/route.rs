@@ -4,9 +4,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     AckReply, ApprovalsReply, AttentionQuery, AttentionReply, BackendsReply, CommandRequest, CreateWorker,
-    DecisionReply, DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, ErrorCode, EventsQuery, EventsReply,
-    InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfilesReply, RuntimeReply, StopRequest,
-    TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
+    DecisionReply, DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, DiffQuery, DiffReply, ErrorCode,
+    EventsQuery, EventsReply, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfilesReply,
+    RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -52,6 +52,8 @@ pub enum RouteId {
     Decide,
     /// A page of a transcript.
     Transcript,
+    /// What a worker changed in a directory.
+    Diff,
     /// A large body.
     Blob,
     /// A page of events, or a stream of them.
@@ -471,6 +473,22 @@ pub const ROUTES: &[Route] = &[
             "/v1/workers/{worker_id}/transcript",
             "Reads a page of a transcript.",
             ReplyBody::Json(wire::<TranscriptReply>()),
+        )
+    },
+    Route {
+        query: Some(wire::<DiffQuery>()),
+        errors: &[
+            ErrorCode::InvalidWorkerId,
+            ErrorCode::WorkerNotFound,
+            ErrorCode::WorkspaceNotVersioned,
+            ErrorCode::StoreIo,
+            ErrorCode::StoreCorrupt,
+        ],
+        ..get(
+            RouteId::Diff,
+            "/v1/workers/{worker_id}/diff",
+            "Shows what a worker changed since the commit that it began at.",
+            ReplyBody::Json(wire::<DiffReply>()),
         )
     },
     Route {

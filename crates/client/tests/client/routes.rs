@@ -2,9 +2,9 @@
 
 use musher_client::{Client, Error};
 use musher_protocol::{
-    AttentionQuery, CommandRequest, CreateWorker, DecisionRequest, DeleteWorkerQuery, Delivery, ErrorCode,
-    EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery, ObserveQuery, Permission, RunState,
-    StopRequest, TranscriptQuery, WorkerQuery,
+    AttentionQuery, CommandRequest, CreateWorker, DecisionRequest, DeleteWorkerQuery, Delivery, DiffQuery,
+    ErrorCode, EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery, ObserveQuery, Permission,
+    RunState, StopRequest, TranscriptQuery, WorkerQuery,
     route::{Method, ROUTES, Route, RouteId},
 };
 use serde_json::json;
@@ -65,6 +65,10 @@ async fn call(client: &Client, id: RouteId) -> Result<(), Error> {
             let query = TranscriptQuery { start: Some(-2), limit: Some(2) };
             client.transcript(worker, &query).await.map(drop)
         }
+        RouteId::Diff => {
+            let query = DiffQuery { workspace: Some("main".to_owned()) };
+            client.diff(worker, &query).await.map(drop)
+        }
         RouteId::Blob => client.blob(worker, DIGEST.parse().unwrap(), Some(0..=9)).await.map(drop),
         RouteId::Events => client.events(worker, &EventsQuery::default()).await.map(drop),
         RouteId::Observe => client.observe(worker, &ObserveQuery::default()).await.map(drop),
@@ -84,6 +88,7 @@ fn line(route: &Route) -> String {
         (RouteId::Attention, "?label=team%3Da%26b"),
         (RouteId::ListWorkers, "?run_state=idle&label=team%3Da&label=size%3Dl"),
         (RouteId::DeleteWorker, "?discard=true"),
+        (RouteId::Diff, "?workspace=main"),
         (RouteId::Transcript, "?start=-2&limit=2"),
     ];
     let query = queries.iter().find(|(id, _)| *id == route.id).map_or("", |(_, query)| query);

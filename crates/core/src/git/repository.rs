@@ -9,6 +9,8 @@ use std::{
 
 use rustix::fs::OFlags;
 
+use crate::diff::Versioned;
+
 /// Files like `HEAD` hold one line.
 const SMALL: u64 = 4096;
 
@@ -65,6 +67,12 @@ impl Repository {
             top: None,
             prefix: PathBuf::new(),
         }))
+    }
+
+    /// What files of the directory can be compared with; nothing where the directory is a bare repository.
+    pub(crate) fn versioned(self) -> Option<Versioned> {
+        let Self { common, own: _, top, prefix } = self;
+        top.map(|top| Versioned { common, top, prefix })
     }
 
     /// What is checked out. Blocks.

@@ -46,15 +46,13 @@ impl View {
     pub(crate) async fn of(git: Git, common: &Path, directory: PathBuf) -> Result<Self, GitError> {
         // From here on it is removed whatever happens.
         let view = Self { git, directory };
-        let (path, shared) = (view.directory.clone(), common.to_owned());
-        let made = tokio::task::spawn_blocking(move || make(&path, &shared)).await;
-        made.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io("look at a repository"))?;
+        let shared = common.to_owned();
+        view.prepare(move |path| make(path, &shared)).await?;
         for extension in view.extensions(common).await? {
             match extension.as_str() {
                 "objectformat sha256" => {
                     let config = format!("{CONFIG}[extensions]\n\tobjectFormat = sha256\n");
-                    fs::write(view.directory.join("config"), config)
-                        .map_err(GitError::io("look at a repository"))?;
+                    view.prepare(move |path| fs::write(path.join("config"), config)).await?;
                 }
                 other if other.starts_with("refstorage ") && other != "refstorage files" => {
                     return Err(GitError::Format);
@@ -64,6 +62,15 @@ impl View {
             }
         }
         Ok(view)
+    }
+
+    async fn prepare(
+        &self,
+        work: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), GitError> {
+        let path = self.directory.clone();
+        let done = tokio::task::spawn_blocking(move || work(&path)).await;
+        done.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io("look at a repository"))
     }
 
     /// What the repository's format has that an older git would not understand: the only words of its config that are

@@ -36,6 +36,13 @@ impl From<Error> for Fault {
                 fault.0.missing = vec![missing];
                 fault
             }
+            Error::NoWorkspace { .. } => plain(ErrorCode::InvalidQuery),
+            Error::NotVersioned { missing, .. } => {
+                let mut fault = plain(ErrorCode::WorkspaceNotVersioned);
+                fault.0.missing = vec![missing];
+                fault
+            }
+            Error::ManyDiffs { limit } => plain(ErrorCode::Overloaded).over(limit as u64),
             Error::WorkspaceDirty { .. } => plain(ErrorCode::WorkspaceDirty),
             Error::ProcessesSurvived { .. } => plain(ErrorCode::ProcessesSurvived),
             Error::Draining => plain(ErrorCode::Draining),
@@ -262,6 +269,27 @@ mod tests {
                     ErrorCode::WorkspaceDirty,
                     "the worktree of workspace `shop` has changes that are not committed",
                 ),
+            ),
+            (
+                Error::NoWorkspace { worker: worker.clone(), workspace: "docs".into() },
+                parts(ErrorCode::InvalidQuery, "worker `wrk_1` has no workspace `docs`"),
+            ),
+            (
+                Error::NotVersioned { workspace: "main".into(), missing: "its directory".into() },
+                Parts {
+                    missing: vec!["its directory".into()],
+                    ..parts(
+                        ErrorCode::WorkspaceNotVersioned,
+                        "workspace `main` cannot be compared with a commit; missing: its directory",
+                    )
+                },
+            ),
+            (
+                Error::ManyDiffs { limit: 2 },
+                Parts {
+                    limit: Some(2),
+                    ..parts(ErrorCode::Overloaded, "2 diffs are made already, which is the limit")
+                },
             ),
             (
                 Error::ProcessesSurvived {
