@@ -4,11 +4,12 @@
 //! Invariant: a missing part fails a test and says how to get it; nothing is skipped.
 //! Invariant: every wait is for something to happen, and ends by itself.
 //!
-//! Beside the tests there are [`torture`], long runs that `cargo xtask torture` starts, and [`mod@bench`], the figures of
-//! `cargo xtask bench`.
+//! Beside the tests there are [`torture`], long runs that `cargo xtask torture` starts, [`attack`], what `cargo xtask attack`
+//! tries against a server, and [`mod@bench`], the figures of `cargo xtask bench`.
 
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub mod attack;
 pub mod bench;
 mod client;
 mod fleet;
@@ -28,7 +29,7 @@ pub use self::{
     parts::{Claude, binary, fake_claude},
     process::Process,
     proxy::{Proxy, Vice},
-    server::{Finished, Home, Server, musher},
+    server::{Finished, Home, Server, musher, musher_of},
     sse::Sse,
     terminal::Terminal,
 };

@@ -2,7 +2,11 @@
 
 mod home;
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{process::Command, time::timeout};
@@ -40,6 +44,12 @@ pub struct Finished {
 #[must_use]
 pub fn musher(home: &Path) -> Command {
     of_home(binary(), home)
+}
+
+/// Another build of it, in the same way.
+#[must_use]
+pub fn musher_of(program: PathBuf, home: &Path) -> Command {
+    of_home(program, home)
 }
 
 impl Finished {
@@ -91,6 +101,12 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// What the server has said on stderr so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.started.stderr.text()
     }
 
     /// The server's process id, also when it runs under a wrapper.

@@ -145,6 +145,8 @@ fn steps(tests: TestEnvironment) -> Vec<Step> {
             "workers",
             &["xtask", "torture", "workers", "--fake", "20", "--real", "2", "--rounds", "5", "--record"],
         ),
+        plain("attack", &["xtask", "attack"]),
+        plain("weakened", &["xtask", "attack", "--weakened"]),
         Step { name: "doc", work: doc },
         Step { name: "codegen", work: Work::Codegen },
         Step { name: "deny", work: Work::Deny },

@@ -4,6 +4,7 @@
 //! [`repo`] and [`parts`] read files or start programs.
 //! Invariant: nothing is skipped in silence; what cannot be done is an error that says what to do.
 
+mod attack;
 mod bench;
 mod ci;
 mod codegen;
@@ -40,6 +41,8 @@ enum Chore {
     },
     /// Tries to make a server lose, double or reorder something; see `cargo xtask torture kill --help`.
     Torture(torture::Arguments),
+    /// Tries what an attacker would against a server, and prints what was tried and blocked.
+    Attack(attack::Arguments),
     /// Measures a release build, each figure beside a limit of this machine, and prints a table.
     Bench(bench::Arguments),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Codegen { check: true } => codegen::run(codegen::Mode::Check).map_err(Box::from),
         Chore::Codegen { check: false } => codegen::run(codegen::Mode::Write).map_err(Box::from),
         Chore::Torture(arguments) => torture::run(&arguments).map_err(Box::from),
+        Chore::Attack(arguments) => attack::run(&arguments).map_err(Box::from),
         Chore::Bench(arguments) => bench::run(&arguments).map_err(Box::from),
     };
     match done {

@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     machine::NewInput,
     profile::{Profile, WorkerSpec},
+    wall::{Wall, stands},
     workspace::{self, Wanted},
 };
 
@@ -242,7 +243,7 @@ pub(crate) fn check_line(field: &'static str, text: &str) -> Result<(), Error> {
         "must not be empty"
     } else if text.len() > MAX_NAME_BYTES {
         "is too long: at most 200 bytes"
-    } else if text.chars().any(char::is_control) {
+    } else if text.chars().any(char::is_control) && stands(Wall::ControlCharacters) {
         "must not hold control characters"
     } else {
         return Ok(());

@@ -66,11 +66,14 @@ mod task;
 mod temporary;
 mod tools;
 mod view;
+mod wall;
 mod worktree;
 
 mod memory_store;
 mod store;
 
+#[doc(hidden)]
+pub use self::wall::{Wall, stands};
 pub use self::{
     attention::AttentionFilter,
     builder::{Builder, StartError},

@@ -14,6 +14,8 @@ use musher_protocol::{Block, Survivor, ToolCallId, TurnError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::wall::{Wall, stands};
+
 /// Streams of one session with an end that waits. A model has some at a time; of more the oldest end does not wait.
 const MAX_ENDS: usize = 64;
 
@@ -50,7 +52,7 @@ impl Redaction {
     /// A report without secrets, behind what does not wait any longer because of it.
     pub(crate) fn take(&mut self, report: Report) -> Vec<Report> {
         let secrets = self.vault.secrets();
-        if secrets.is_empty() && self.ends.is_empty() {
+        if (secrets.is_empty() && self.ends.is_empty()) || !stands(Wall::Redaction) {
             return vec![report];
         }
         match report {

@@ -21,7 +21,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{temporary, worktree::Worktree};
+use crate::{
+    temporary,
+    wall::{Wall, stands},
+    worktree::Worktree,
+};
 
 /// Long enough to fetch and build what a project needs; a session that waits longer is of no use to anybody.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -131,6 +135,11 @@ impl Setup {
         for name in &self.pass_env {
             // What the host does not have the command does not get.
             let _is_there = environment.pass(name)?;
+        }
+        if !stands(Wall::Environment) {
+            for (name, _) in std::env::vars_os() {
+                let _is_there = name.to_str().map_or(Ok(false), |name| environment.pass(name))?;
+            }
         }
         let marker: Marker = launch.marker.parse()?;
         let own = [self.worktree.record.directory.clone(), temporary.to_owned()];

@@ -15,6 +15,7 @@ use crate::{
     diff::Versioned,
     git::{Git, GitError, Repository, View},
     temporary::Temporary,
+    wall::{Wall, stands},
     worktree::{self, Record, Worktree},
 };
 
@@ -411,7 +412,7 @@ fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repositor
         Some(child) => {
             let below = root.join(&child);
             match below.symlink_metadata() {
-                Ok(metadata) if metadata.is_dir() => below,
+                Ok(metadata) if metadata.is_dir() || !stands(Wall::Link) => below,
                 Ok(_) => return Err(NotHad::NoChild(child)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NotHad::NoChild(child)),
                 Err(error) => return Err(NotHad::io(attempt)(error)),

@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use musher_core::Runtime;
+use musher_core::{Runtime, Wall, stands};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -111,7 +111,7 @@ async fn converse(link: Link, router: Router, bounds: Bounds, ending: Ending) {
     let io = TokioIo::new(link);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(bounds.head_timeout)
+        .header_read_timeout(stands(Wall::HeadTimeout).then_some(bounds.head_timeout))
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(io, TowerToHyperService::new(router))

@@ -1,10 +1,13 @@
 //! Bodies of requests: bounded in size and time, then JSON or a fault that names the place.
 
+use std::time::Duration;
+
 use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header::EXPECT};
 
 use http_body_util::BodyExt as _;
+use musher_core::{Wall, stands};
 use musher_protocol::ErrorCode;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -16,10 +19,12 @@ use crate::{fault::Fault, options::Bounds};
 const DISCARDED_BYTES: usize = 6 << 20;
 /// Every place that a request really has is named by less; the names of others are the client's, of any length.
 const MAX_POINTER_BYTES: usize = 256;
+/// Longer than any connection lives.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Reads a body, whole.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, bounds: &Bounds) -> Result<Bytes, Fault> {
-    let max = bounds.max_body_bytes;
+    let max = if stands(Wall::BodySize) { bounds.max_body_bytes } else { usize::MAX };
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     // A client that asks before it sends needs no patience.
     let patience = if headers.contains_key(EXPECT) { 0 } else { DISCARDED_BYTES };
@@ -33,7 +38,8 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, bounds: &Bounds) -> Re
         let secs = bounds.body_timeout.as_secs_f32();
         Fault::new(ErrorCode::InvalidJson, format!("the body took more than {secs} s to arrive"))
     };
-    tokio::time::timeout(bounds.body_timeout, reading).await.map_err(late)?
+    let limit = if stands(Wall::BodyTimeout) { bounds.body_timeout } else { NEVER };
+    tokio::time::timeout(limit, reading).await.map_err(late)?
 }
 
 async fn collect(mut body: Body, max: usize, patience: usize) -> Result<Bytes, Fault> {

@@ -12,6 +12,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS},
 };
+use musher_core::{Wall, stands};
 use musher_protocol::{ErrorCode, RequestId};
 use tracing::Instrument as _;
 
@@ -41,7 +42,9 @@ pub(crate) async fn enclose(State(adapter): State<Arc<Adapter>>, request: Reques
         }
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if stands(Wall::Sniffing) {
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
         let id = HeaderValue::from_str(request_id.as_str()).expect("a request's id is visible ASCII");
         headers.insert(X_REQUEST_ID, id);
         let route = route.as_ref().map(MatchedPath::as_str);

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use musher_core::{
-    AttentionFilter, CatalogChange, CatalogFeed, Error, Observation, ReadError, Runtime, StoreError,
-    WorkerFilter,
+    AttentionFilter, CatalogChange, CatalogFeed, Error, Observation, ReadError, Runtime, StoreError, Wall,
+    WorkerFilter, stands,
 };
 use musher_protocol::{AttentionReply, Cursor, Digest, ErrorCode, RuntimeDiagnostic, WorkerId};
 
@@ -29,7 +29,7 @@ impl View {
     /// Requires that a worker is seen. One that is not is as unknown as one that never was.
     pub(crate) async fn require(&self, worker: &WorkerId) -> Result<(), Error> {
         // What is there is found out by what is asked of it.
-        if self.labels.is_empty() {
+        if self.labels.is_empty() || !stands(Wall::Labels) {
             return Ok(());
         }
         let unknown = || Error::WorkerNotFound(worker.clone());
@@ -53,7 +53,7 @@ impl View {
 
     /// What was asked for, of what is seen.
     pub(crate) fn narrow(&self, wanted: WorkerFilter) -> WorkerFilter {
-        let labels = wanted.labels.into_iter().chain(self.labels.clone()).collect();
+        let labels = wanted.labels.into_iter().chain(self.listed()).collect();
         WorkerFilter { labels, ..wanted }
     }
 
@@ -61,7 +61,7 @@ impl View {
     pub(crate) fn mark(&self, labels: &mut BTreeMap<String, String>) -> Result<(), Fault> {
         for (key, value) in &self.labels {
             match labels.get(key) {
-                Some(asked) if asked != value => {
+                Some(asked) if asked != value && stands(Wall::LabelsOfCreated) => {
                     let message = "the label is not that of the token";
                     return Err(Fault::new(ErrorCode::Forbidden, message).at("/labels"));
                 }
@@ -86,7 +86,7 @@ impl View {
     }
 
     fn narrow_attention(&self, wanted: AttentionFilter) -> AttentionFilter {
-        let labels = wanted.labels.into_iter().chain(self.labels.clone()).collect();
+        let labels = wanted.labels.into_iter().chain(self.listed()).collect();
         AttentionFilter { labels, ..wanted }
     }
 
@@ -122,6 +122,11 @@ impl View {
     /// The runtime itself, for what is not of any worker.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// The labels of what lists hold.
+    fn listed(&self) -> BTreeMap<String, String> {
+        if stands(Wall::LabelsInLists) { self.labels.clone() } else { BTreeMap::new() }
     }
 
     fn sees(&self, labels: &BTreeMap<String, String>) -> bool {

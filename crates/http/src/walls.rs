@@ -6,6 +6,7 @@ use http::{
     header::{CONTENT_TYPE, HOST, ORIGIN},
 };
 
+use musher_core::{Wall, stands};
 use musher_protocol::ErrorCode;
 
 use crate::{
@@ -16,15 +17,15 @@ use crate::{
 /// Refuses what a page of another origin could make a browser send.
 pub(crate) fn check(request: &Request, allowed: &[AllowedHost]) -> Result<(), Fault> {
     let host = host(request).filter(|host| host.is_answered(allowed));
-    if host.is_none() {
+    if host.is_none() && stands(Wall::Host) {
         let message = "this server does not answer for the host that the request names";
         return Err(Fault::new(ErrorCode::MisdirectedHost, message));
     }
-    if request.headers().contains_key(ORIGIN) {
+    if request.headers().contains_key(ORIGIN) && stands(Wall::Origin) {
         let message = "a request with an `Origin` comes from a page, and pages are not served";
         return Err(Fault::new(ErrorCode::Forbidden, message));
     }
-    if !request.body().is_end_stream() && !is_json(request.headers()) {
+    if !request.body().is_end_stream() && !is_json(request.headers()) && stands(Wall::ContentType) {
         let message = "a body needs `Content-Type: application/json`";
         return Err(Fault::new(ErrorCode::InvalidJson, message));
     }

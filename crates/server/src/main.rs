@@ -28,7 +28,7 @@ mod tokens;
 mod waiting;
 mod watch;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{io::IsTerminal as _, path::Path, process::ExitCode, time::Duration};
 
 use clap::Parser as _;
 
@@ -42,6 +42,8 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_writer(secrets::stderr)
+        // A file of the log has no colors: whatever steers a terminal in it was sent by somebody.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(log_filter())
         // It would say on stderr that stderr is closed, and panic.
         .log_internal_errors(false)

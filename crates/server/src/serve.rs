@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
 };
 
+use musher_core::{Wall, stands};
 use musher_http::{Access, AllowedHost, HttpOptions, HttpServer, Tokens};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -103,7 +104,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
 fn options(listen: &str, config: &Config, tokens: Tokens) -> Result<HttpOptions, Failure> {
     let address: SocketAddr =
         listen.parse().map_err(|_no_address| Failure::usage(Refused::Address(listen.to_owned())))?;
-    if !address.ip().is_loopback() && config.allowed_hosts.is_empty() {
+    if !address.ip().is_loopback() && config.allowed_hosts.is_empty() && stands(Wall::Bind) {
         return Err(Failure::usage(Refused::NotLoopback(address)));
     }
     let hosts = config

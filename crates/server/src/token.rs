@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use musher_core::{Wall, stands};
 use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
@@ -50,7 +51,7 @@ pub(crate) fn read(file: &Path) -> Result<SecretString, TokenError> {
         Ok((mode, text))
     };
     let (mode, text) = read().map_err(|error| TokenError::Read(name(), error))?;
-    if mode & 0o077 != 0 {
+    if mode & 0o077 != 0 && stands(Wall::FileMode) {
         return Err(TokenError::Exposed(name()));
     }
     check(file, text.trim())

@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequestParts as _, WebSocketUpgrade},
     response::Response,
 };
-use musher_core::ReadError;
+use musher_core::{ReadError, Wall, stands};
 use musher_protocol::{Cursor, CursorError, ObserveQuery};
 
 use crate::{
@@ -59,9 +59,10 @@ async fn upgrade(mut call: Call, opening: Opening) -> Result<Response, Fault> {
         Opening::Subscriptions => Transport::ManySocket,
     })?;
     let Call { adapter, caller, view, .. } = call;
+    let most = if stands(Wall::MessageSize) { MAX_RECEIVED_BYTES } else { usize::MAX };
     Ok(upgrade
-        .max_message_size(MAX_RECEIVED_BYTES)
-        .max_frame_size(MAX_RECEIVED_BYTES)
+        .max_message_size(most)
+        .max_frame_size(most)
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)

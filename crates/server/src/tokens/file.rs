@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use musher_core::{Wall, stands};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -67,7 +68,7 @@ impl TokensFile {
             Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(FileError::Read(name(), error)),
         };
-        if mode & 0o077 != 0 {
+        if mode & 0o077 != 0 && stands(Wall::FileMode) {
             return Err(FileError::Exposed(name()));
         }
         if text.len() as u64 > MAX_BYTES {

@@ -1,0 +1,64 @@
+//! Answers as they came.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Longer than an answer takes on a busy machine.
+const SOON: Duration = Duration::from_secs(5);
+/// What comes later than this behind what came is no part of an answer; a connection may go on behind one.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What a server said to some bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    /// 0 where it said nothing.
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// Sends bytes and hears the first answer, up to its end where it has one. A socket that goes on is left.
+    pub(super) async fn to(port: u16, bytes: &[u8]) -> Self {
+        let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)).await else { return Self::default() };
+        // A server that hangs up in the middle of a request has said what it thinks.
+        let _cut = timeout(SOON, socket.write_all(bytes)).await;
+        let mut heard = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        let mut patience = SOON;
+        while let Ok(Ok(n @ 1..)) = timeout(patience, socket.read(&mut buffer)).await {
+            heard.extend_from_slice(&buffer[..n]);
+            if heard.starts_with(b"HTTP/1.1 101 ") {
+                break;
+            }
+            patience = QUIET;
+        }
+        Self::read(&String::from_utf8_lossy(&heard))
+    }
+
+    fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// Whether the server refused: nothing that was asked for was done.
+    pub(super) fn is_refused(&self) -> bool {
+        (400..500).contains(&self.status)
+    }
+
+    /// The same, or it hung up without a word.
+    pub(super) fn is_refused_or_cut(&self) -> bool {
+        self.status == 0 || self.is_refused()
+    }
+}

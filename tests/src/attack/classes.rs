@@ -1,0 +1,84 @@
+//! The classes: each a list of cases, and a wall that has to hold all of them.
+
+mod bodies;
+mod browser;
+mod connections;
+mod labels;
+mod names;
+mod repository;
+mod scopes;
+mod smuggling;
+mod start;
+mod streams;
+mod words;
+
+use std::{future::Future, pin::Pin, time::Instant};
+
+use super::{table::Table, tally::Tally, target::Target};
+
+/// What tries the cases of a class.
+type Try = for<'a> fn(&'a Target, &'a mut Tally) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// One idea of an attacker.
+pub(super) struct Class {
+    pub(super) name: &'static str,
+    pub(super) attempt: Try,
+}
+
+/// A class of an async function.
+macro_rules! class {
+    ($name:literal, $attempt:path) => {
+        Class { name: $name, attempt: |target, tally| Box::pin($attempt(target, tally)) }
+    };
+}
+
+/// All of them. The last ones disturb the server, or wait long.
+pub(super) const CLASSES: &[Class] = &[
+    class!("route without its scope", scopes::without_scope),
+    class!("no token, or a wrong one", scopes::without_token),
+    class!("token outside its header", scopes::elsewhere),
+    class!("approval by who may not approve", scopes::approving),
+    class!("admin's routes with labels", labels::of_the_runtime),
+    class!("another team's worker", labels::foreign),
+    class!("another team in lists and feeds", labels::listed),
+    class!("labels of another team", labels::claimed),
+    class!("DNS rebinding", browser::rebinding),
+    class!("page of another origin", browser::cross_site),
+    class!("cross-site WebSocket", browser::cross_site_socket),
+    class!("CORS", browser::cors),
+    class!("form posts and odd types", browser::forms),
+    class!("answers taken for a page", browser::sniffing),
+    class!("other methods", browser::methods),
+    class!("header smuggling", smuggling::smuggling),
+    class!("traversal in names", names::traversal),
+    class!("links out of a workspace", names::links),
+    class!("programs and paths in requests", names::programs),
+    class!("cursors of others", streams::cursors),
+    class!("words on an observing socket", streams::sockets),
+    class!("hostile JSON", bodies::json),
+    class!("oversized requests", bodies::oversized),
+    class!("escape sequences in names", words::escapes),
+    class!("log injection", words::log),
+    class!("arguments that look like options", words::arguments),
+    class!("secrets in logs and replies", words::secrets),
+    class!("unsafe starts", start::unsafe_starts),
+    class!("hostile repository", repository::traps),
+    class!("secrets in a child's environment", repository::environment),
+    class!("files of the server's user", repository::files),
+    class!("revoked tokens", streams::revoked),
+    class!("slow and half-open connections", connections::slow),
+];
+
+/// Tries all classes on one server.
+pub(super) async fn run() -> Table {
+    let target = Target::start(None).await;
+    let mut tallies = Vec::new();
+    for class in CLASSES {
+        let mut tally = Tally::of(class.name);
+        let begun = Instant::now();
+        (class.attempt)(&target, &mut tally).await;
+        eprintln!("{}: {} tried in {:.1} s", tally.class, tally.tried, begun.elapsed().as_secs_f64());
+        tallies.push(tally);
+    }
+    Table::of_classes(&tallies)
+}

@@ -1,0 +1,67 @@
+//! Walls that are taken down one at a time, in a build for this alone. The class that each is for has to notice.
+
+use std::{env, path::PathBuf};
+
+use futures_util::{StreamExt as _, stream};
+
+use super::{classes::CLASSES, known, table::Table, tally::Tally, target::Target};
+
+/// Servers at the same time: each has a class to itself, and some only wait.
+const AT_ONCE: usize = 4;
+
+/// Each wall by the name that the build knows it by, with its class.
+const WALLS: &[(&str, &str)] = &[
+    ("head_timeout", "slow and half-open connections"),
+    ("body_timeout", "slow and half-open connections"),
+    ("host", "DNS rebinding"),
+    ("origin", "page of another origin"),
+    ("content_type", "form posts and odd types"),
+    ("sniffing", "answers taken for a page"),
+    ("token", "no token, or a wrong one"),
+    ("scope", "route without its scope"),
+    ("approve_scope", "approval by who may not approve"),
+    ("labels", "another team's worker"),
+    ("labels_in_lists", "another team in lists and feeds"),
+    ("labels_of_created", "labels of another team"),
+    ("revocation", "revoked tokens"),
+    ("body_size", "oversized requests"),
+    ("message_size", "words on an observing socket"),
+    ("cursor", "cursors of others"),
+    ("control_characters", "escape sequences in names"),
+    ("link", "links out of a workspace"),
+    ("redaction", "secrets in logs and replies"),
+    ("environment", "secrets in a child's environment"),
+    ("bind", "unsafe starts"),
+    ("file_mode", "unsafe starts"),
+];
+
+/// The build whose walls can be taken down.
+pub(super) fn program() -> PathBuf {
+    env::var_os("MUSHER_TEST_WEAKENED").expect("MUSHER_TEST_WEAKENED is set by `cargo xtask attack`").into()
+}
+
+/// Takes down one wall after the other.
+pub(super) async fn run() -> Table {
+    let tried = stream::iter(WALLS).map(|(wall, class)| attempt(wall, class));
+    let tried: Vec<_> = tried.buffered(AT_ONCE).collect().await;
+    let mut table = Table::new(["wall taken down", "got through", "noticed", "by the class"]);
+    for (wall, tally) in tried {
+        let n_through =
+            tally.through.iter().filter(|case| known::reason(tally.class, case).is_none()).count();
+        let is_noticed = n_through > 0;
+        if !is_noticed {
+            table.finding(format!("`{wall}` is down, and `{}` does not notice", tally.class));
+        }
+        let through = format!("{n_through} of {}", tally.tried);
+        table.row([wall, &through, if is_noticed { "yes" } else { "no" }, tally.class]);
+    }
+    table
+}
+
+async fn attempt(wall: &'static str, name: &str) -> (&'static str, Tally) {
+    let class = CLASSES.iter().find(|class| class.name == name).expect("each wall has a class");
+    let target = Target::start(Some(wall)).await;
+    let mut tally = Tally::of(class.name);
+    (class.attempt)(&target, &mut tally).await;
+    (wall, tally)
+}
