@@ -1296,7 +1296,7 @@ export type Payload =
     /** Who raised them. */
     by: Actor;
     /** The limits that changed. */
-    limits: { [key: string]: number };
+    limits: WorkerLimits;
     type: "limits_raised";
   }
   /** The status or the execution changed. */
@@ -1418,6 +1418,14 @@ export interface QuestionOption {
   description?: string | null;
   /** The answer. */
   label: string;
+}
+
+/** Body of a raise of limits. */
+export interface RaiseLimitsRequest {
+  /** Who, for the log, beside the token's name. */
+  actor?: string | null;
+  /** The new limits, each at least what it is now. A limit that the worker does not have cannot be set. */
+  limits: WorkerLimits;
 }
 
 /** What a decision allows from now on, for the worker's life. */
@@ -1966,7 +1974,7 @@ export interface WorkerEnded {
 
 export type WorkerId = string;
 
-/** Limits of a worker; what is absent has none. In a request: at most what the profile allows. */
+/** Limits of a worker; what is absent has none. In a create request: at most what the profile allows. */
 export interface WorkerLimits {
   /** Seconds that tasks may live on behind a turn's end; none may where this is absent. */
   background_secs?: number | null;

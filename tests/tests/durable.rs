@@ -151,3 +151,43 @@ async fn a_directory_has_one_server_and_anybody_who_asks_in_sql() {
     assert_eq!((deleted.status, client.get(&path).await.error()), (204, (404, "worker_not_found")));
     assert_eq!(sql(home.path(), "SELECT * FROM workers").await, Vec::<Value>::new());
 }
+
+#[tokio::test]
+async fn a_raised_limit_lets_a_worker_go_on_and_holds_in_the_next_life() {
+    let home = Home::new(&SLOW.replace("word_delay_ms = 20\n", "limits = { turns = 1 }\n"));
+    let server = home.start().await;
+    let client = server.client();
+    let worker = assistant(&client).await;
+    client.say(&worker, "first").await;
+    client.idle(&worker).await;
+    let (say, raise) = (format!("/v1/workers/{worker}/input"), format!("/v1/workers/{worker}/limits"));
+    let second = json!({"kind": "user", "content": "second"});
+    assert_eq!(client.post(&say, &second).await.error(), (409, "worker_execution_rejected"));
+
+    let lowered = client.post(&raise, &json!({"limits": {"turns": 2, "cost_usd": 1.0}})).await;
+    assert_eq!(lowered.error(), (400, "invalid_request"));
+    assert_eq!(lowered.body["error"]["field"], "/limits/cost_usd", "{}", lowered.body);
+    assert_eq!(client.post(&raise, &json!({"limits": {}})).await.error(), (400, "invalid_request"));
+    let to_two = json!({"limits": {"turns": 2}, "actor": "jo"});
+    let headers = [("content-type", "application/json"), ("idempotency-key", "once")];
+    let raised = client.send(Method::POST, &raise, &headers, to_two.to_string().into()).await.good();
+    assert_eq!(raised["worker"]["limits"]["turns"], 2);
+    assert_eq!(client.post(&raise, &json!({"limits": {"turns": 3}})).await.status, 200);
+    server.kill().await;
+
+    let server = home.start().await;
+    let client = server.client();
+    assert_eq!(client.post(&say, &second).await.status, 200);
+    let detail = client.idle(&worker).await;
+    assert_eq!((&detail["outcome"]["text"], &detail["limits"]["turns"]), (&json!("second"), &json!(3)));
+    // Under its key a repeat raises nothing; without one it would lower the limit.
+    let repeated = client.send(Method::POST, &raise, &headers, to_two.to_string().into()).await.good();
+    assert_eq!(repeated["worker"]["limits"]["turns"], 3);
+    assert_eq!(client.post(&raise, &to_two).await.error(), (400, "invalid_request"));
+    let log = client.log(&worker).await;
+    let raises = log.iter().filter(|event| event.payload.type_name() == "limits_raised");
+    let raises: Vec<_> = raises.map(|event| serde_json::to_value(&event.payload).unwrap()).collect();
+    let raise = |turns, by| json!({"type": "limits_raised", "limits": {"turns": turns}, "by": by});
+    let expected = [raise(2, json!({"token": "admin", "actor": "jo"})), raise(3, json!({"token": "admin"}))];
+    assert_eq!(raises, expected);
+}

@@ -208,6 +208,7 @@ async fn happy(id: RouteId, world: &World) -> Happy {
         RouteId::Cancel => ask(&world.client.create(&json!({"intent": {"kind": "assistant"}})).await, "", ""),
         RouteId::Approvals => ask(&world.asking.0, "", ""),
         RouteId::Decide => ask(&world.asking.0, "", r#"{"decision":"deny","message":"no"}"#),
+        RouteId::RaiseLimits => ask(&world.idle, "", r#"{"limits":{"queued_inputs":65}}"#),
         RouteId::Transcript => ask(&world.idle, "?start=-2", ""),
         RouteId::Diff => ask(&world.shop, "?workspace=main", ""),
         RouteId::Blob => Happy::Blob,

@@ -7,9 +7,10 @@ use musher_protocol::{
     Ack, AckReply, Approval, ApprovalId, ApprovalsReply, AttentionQuery, AttentionReply, BackendSummary,
     BackendsReply, CommandRequest, CreateWorker, DecisionReply, DecisionRequest, DeleteWorkerQuery,
     DiagnosticsReply, DiffQuery, DiffReply, Digest, EventsQuery, EventsReply, InputAck, InputAckReply,
-    InputRequest, ListWorkersQuery, ObserveQuery, ProfileSummary, ProfilesReply, RuntimeDiagnostic,
-    RuntimeReply, RuntimeSummary, StopRequest, TranscriptPage, TranscriptQuery, TranscriptReply,
-    WorkerDetail, WorkerId, WorkerListReply, WorkerQuery, WorkerReply, WorkspaceDiff, route::RouteId,
+    InputRequest, ListWorkersQuery, ObserveQuery, ProfileSummary, ProfilesReply, RaiseLimitsRequest,
+    RuntimeDiagnostic, RuntimeReply, RuntimeSummary, StopRequest, TranscriptPage, TranscriptQuery,
+    TranscriptReply, WorkerDetail, WorkerId, WorkerListReply, WorkerQuery, WorkerReply, WorkspaceDiff,
+    route::RouteId,
 };
 use reqwest::header::{HeaderValue, RANGE};
 use serde::de::IgnoredAny;
@@ -135,6 +136,16 @@ impl Client {
     ) -> Result<DecisionReply, Error> {
         let ids = [worker.as_str(), approval.as_str()];
         self.json(Request::of(RouteId::Decide, &ids).body(request)).await
+    }
+
+    /// Raises limits of a worker, which goes on where one of them had held it.
+    pub async fn raise_limits(
+        &self,
+        worker: &WorkerId,
+        request: &RaiseLimitsRequest,
+    ) -> Result<WorkerDetail, Error> {
+        let asked = Request::of(RouteId::RaiseLimits, &[worker.as_str()]).body(request);
+        self.json(asked).await.map(|reply: WorkerReply| reply.worker)
     }
 
     /// A page of a transcript.

@@ -114,12 +114,17 @@ fn capabilities(
     checked.collect()
 }
 
+/// A limit of nothing would be no worker.
+pub(crate) fn check_positive(limits: &WorkerLimits) -> Result<(), Error> {
+    limits.first_not_positive().map_or(Ok(()), |field| {
+        Err(Error::InvalidRequest { field, message: "a limit is greater than 0".to_owned() })
+    })
+}
+
 /// The profile with the limits that were asked for, each of them at most its own.
 fn limited(profile: Profile, wanted: Option<WorkerLimits>) -> Result<Profile, Error> {
     let Some(wanted) = wanted else { return Ok(profile) };
-    if let Some(field) = wanted.first_not_positive() {
-        return Err(Error::InvalidRequest { field, message: "a limit is greater than 0".to_owned() });
-    }
+    check_positive(&wanted)?;
     let allowed = profile.limits.shown();
     // Where the profile allows no background work, no time of it is short enough.
     let allowed = WorkerLimits { background_secs: allowed.background_secs.or(Some(0)), ..allowed };

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use musher_protocol::{
     Actor, Approval, ApprovalId, Block, Connection, EndRequested, EventId, Execution, InputId, LastResult,
     Operation, Outcome, Payload, Role, RunState, SessionEnded, SessionId, Survivor, TranscriptEntry,
-    TurnFinished, TurnId, TurnOutcome, Usage, WorkerEnded, WorkerRef, WorkerStatus,
+    TurnFinished, TurnId, TurnOutcome, Usage, WorkerEnded, WorkerLimits, WorkerRef, WorkerStatus,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +54,9 @@ pub(crate) struct Fold {
     /// What is allowed without asking, the oldest first.
     #[serde(default)]
     pub(crate) remembered: VecDeque<Remembered>,
+    /// The limits that were raised, as they are since.
+    #[serde(default)]
+    pub(crate) raised: WorkerLimits,
     pub(crate) usage: Usage,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) last_result: Option<LastResult>,
@@ -143,6 +146,7 @@ impl Fold {
             restart: None,
             approvals: BTreeMap::new(),
             remembered: VecDeque::new(),
+            raised: WorkerLimits::default(),
             usage: Usage::zero(),
             outcome: None,
             last_result: None,
@@ -172,6 +176,7 @@ impl Fold {
             transcript_len: self.transcript_len,
             queued_inputs: self.queue.len() as u64,
             approvals: self.approvals.values().cloned().collect(),
+            raised: self.raised,
             usage: self.usage.clone(),
             outcome: self.outcome.clone(),
             end: self.end.clone(),
@@ -354,10 +359,10 @@ impl Fold {
                     restart.told = true;
                 }
             }
+            Payload::LimitsRaised { limits, by: _ } => self.raised = self.raised.with(limits),
             Payload::Snapshot(_)
             | Payload::WorkerCreated(_)
             | Payload::SessionEnvironment(_)
-            | Payload::LimitsRaised { .. }
             | Payload::Error { .. }
             | Payload::Unknown => {}
         }

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use musher_backend as backend;
 use musher_protocol::{
     Actor, ApprovalId, Connection, Delivery, EventId, Execution, InputId, InputKind, LimitKind, Payload,
-    Remember, RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerStatus,
+    Remember, RunState, SessionId, Survivor, TranscriptEntry, TurnError, WorkerLimits, WorkerStatus,
 };
 
 use serde_json::Value;
@@ -91,6 +91,10 @@ pub(crate) enum Command {
         /// What is said with an allowance, for the log.
         note: Option<String>,
         remember: Option<Remember>,
+        by: Actor,
+    },
+    RaiseLimits {
+        limits: WorkerLimits,
         by: Actor,
     },
 }
@@ -190,15 +194,24 @@ pub(crate) enum Answer {
 }
 
 /// Why something that was asked for is not done. Nothing of it is in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Refusal {
     NotRunning,
     Draining,
     Busy,
-    QueueFull { limit: usize },
-    QueueTooLarge { limit: usize },
+    QueueFull {
+        limit: usize,
+    },
+    QueueTooLarge {
+        limit: usize,
+    },
     OtherContent(InputId),
     LimitReached(LimitKind),
+    /// The limit of this place in a request is this now, or not there.
+    LowersLimit {
+        place: &'static str,
+        present: Option<f64>,
+    },
     StoreFull,
     ApprovalNotPending(ApprovalId),
     Survivors(Vec<Survivor>),
@@ -310,7 +323,7 @@ impl State {
             return None;
         }
         let tool = if turn.calls.is_empty() { None } else { self.capabilities.tool_limit };
-        Some(later(self.last_activity, self.spec.profile.limits.inactivity + tool.unwrap_or_default()))
+        Some(later(self.last_activity, self.limits().inactivity + tool.unwrap_or_default()))
     }
 
     /// When the session is dropped, should it not have ended: the one deadline that a slow store does not move.

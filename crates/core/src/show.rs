@@ -16,7 +16,7 @@ pub(crate) fn detail(row: &WorkerRow, worker_ref: WorkerRef) -> WorkerDetail {
         profile: spec.profile_name.clone(),
         backend: spec.profile.backend.clone(),
         capabilities: spec.capabilities.iter().cloned().collect(),
-        limits: spec.profile.limits.shown(),
+        limits: spec.profile.limits.with(&facts.raised).shown(),
         workspaces: spec.workspaces.clone(),
         status: facts.status,
         execution: facts.execution.clone(),

@@ -40,6 +40,7 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Cancel => commands::cancel(call).await,
         RouteId::Approvals => approvals::list(call).await,
         RouteId::Decide => approvals::decide(call).await,
+        RouteId::RaiseLimits => commands::raise_limits(call).await,
         RouteId::Transcript => workers::transcript(call).await,
         RouteId::Diff => diff::diff(call).await,
         RouteId::Blob => blobs::blob(call).await,

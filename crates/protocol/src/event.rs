@@ -279,7 +279,8 @@ pub enum Payload {
     /// Limits of the worker were raised.
     LimitsRaised {
         /// The limits that changed.
-        limits: BTreeMap<String, f64>,
+        #[serde(deserialize_with = "crate::limits::said")]
+        limits: crate::WorkerLimits,
         /// Who raised them.
         by: Actor,
     },

@@ -70,7 +70,7 @@ pub use self::{
         Ack, AckReply, CommandRequest, Delivery, InputAck, InputAckReply, InputKind, InputRequest,
         StopRequest,
     },
-    limits::WorkerLimits,
+    limits::{RaiseLimitsRequest, WorkerLimits},
     offer::{
         ApprovalMode, BackendCapabilities, BackendSummary, BackendsReply, ProfileApproval, ProfileSummary,
         ProfilesReply, SandboxMode,

@@ -1,9 +1,10 @@
 //! What ends a worker's turns, or keeps it from beginning another.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
-/// Limits of a worker; what is absent has none. In a request: at most what the profile allows.
+/// Limits of a worker; what is absent has none. In a create request: at most what the profile allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerLimits {
@@ -33,8 +34,42 @@ pub struct WorkerLimits {
     pub queued_inputs: Option<u64>,
 }
 
+/// Body of a raise of limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RaiseLimitsRequest {
+    /// The new limits, each at least what it is now. A limit that the worker does not have cannot be set.
+    pub limits: WorkerLimits,
+    /// Who, for the log, beside the token's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+/// Limits that a server says: a reader leaves those out that only later versions know.
+pub(crate) fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WorkerLimits, D::Error> {
+    let mut limits = Map::<String, Value>::deserialize(deserializer)?;
+    let known = WorkerLimits::default().places().map(|(place, _)| place);
+    limits.retain(|name, _| known.iter().any(|place| place.strip_prefix("/limits/") == Some(name)));
+    serde_json::from_value(Value::Object(limits)).map_err(serde::de::Error::custom)
+}
+
 impl WorkerLimits {
-    /// Each limit with its place in a create request, as a JSON pointer. What is a number here is exact below 2^53.
+    /// These limits, with those of `newer` in the place of their own.
+    #[must_use]
+    pub fn with(self, newer: &Self) -> Self {
+        Self {
+            turns: newer.turns.or(self.turns),
+            tokens: newer.tokens.or(self.tokens),
+            cost_usd: newer.cost_usd.or(self.cost_usd),
+            wall_secs: newer.wall_secs.or(self.wall_secs),
+            inactivity_secs: newer.inactivity_secs.or(self.inactivity_secs),
+            tool_rounds: newer.tool_rounds.or(self.tool_rounds),
+            background_secs: newer.background_secs.or(self.background_secs),
+            queued_inputs: newer.queued_inputs.or(self.queued_inputs),
+        }
+    }
+
+    /// Each limit with its place in a request, as a JSON pointer. What is a number here is exact below 2^53.
     #[must_use]
     pub fn places(&self) -> [(&'static str, Option<f64>); 8] {
         let whole = |n: Option<u64>| n.map(|n| n as f64);
@@ -64,6 +99,21 @@ impl WorkerLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_of_a_later_server_are_left_out_and_of_a_client_refused() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Said {
+            #[serde(deserialize_with = "said")]
+            limits: WorkerLimits,
+        }
+        let text = r#"{"limits": {"turns": 7, "moons": 2}}"#;
+        let limits = WorkerLimits { turns: Some(7), ..WorkerLimits::default() };
+        assert_eq!(serde_json::from_str::<Said>(text).unwrap(), Said { limits });
+        assert!(serde_json::from_str::<Said>(r#"{"limits": {"turns": -1}}"#).is_err());
+        let refused = serde_json::from_str::<RaiseLimitsRequest>(text).unwrap_err();
+        assert!(refused.to_string().contains("moons"), "{refused}");
+    }
 
     #[test]
     fn a_limit_that_allows_nothing_is_found() {

@@ -61,6 +61,7 @@ pub struct ProfileSummary {
     /// What its workers may do at most.
     pub capabilities: Vec<Capability>,
     /// What ends its workers' turns, or keeps them from beginning another.
+    #[serde(deserialize_with = "crate::limits::said")]
     pub limits: WorkerLimits,
     /// How approvals are answered.
     pub approval: ProfileApproval,

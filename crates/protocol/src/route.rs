@@ -6,7 +6,8 @@ use crate::{
     AckReply, ApprovalsReply, AttentionQuery, AttentionReply, BackendsReply, CommandRequest, CreateWorker,
     DecisionReply, DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, DiffQuery, DiffReply, ErrorCode,
     EventsQuery, EventsReply, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfilesReply,
-    RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply, WorkerListReply, WorkerQuery, WorkerReply,
+    RaiseLimitsRequest, RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply, WorkerListReply,
+    WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -50,6 +51,8 @@ pub enum RouteId {
     Approvals,
     /// A decision about an approval.
     Decide,
+    /// More of what a worker has used up.
+    RaiseLimits,
     /// A page of a transcript.
     Transcript,
     /// What a worker changed in a directory.
@@ -241,6 +244,16 @@ const DECIDE: &[ErrorCode] = &[
     ErrorCode::WorkerExecutionRejected,
     ErrorCode::IdempotencyMismatch,
     ErrorCode::IdempotencyInFlight,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+    ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
+];
+const RAISE: &[ErrorCode] = &[
+    ErrorCode::InvalidRequest,
+    ErrorCode::InvalidWorkerId,
+    ErrorCode::WorkerNotFound,
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
@@ -463,6 +476,17 @@ pub const ROUTES: &[Route] = &[
             RequestBody::Required(wire::<DecisionRequest>()),
             ReplyBody::Json(wire::<DecisionReply>()),
             DECIDE,
+        )
+    },
+    Route {
+        scope: Some(Scope::Admin),
+        ..post(
+            RouteId::RaiseLimits,
+            "/v1/workers/{worker_id}/limits",
+            "Raises limits of a worker, which goes on where one of them had held it.",
+            RequestBody::Required(wire::<RaiseLimitsRequest>()),
+            ReplyBody::Json(wire::<WorkerReply>()),
+            RAISE,
         )
     },
     Route {

@@ -258,6 +258,7 @@ pub struct WorkerDetail {
     /// What it may do.
     pub capabilities: Vec<Capability>,
     /// What ends its turns, or keeps it from beginning another.
+    #[serde(deserialize_with = "crate::limits::said")]
     pub limits: WorkerLimits,
     /// Its directories.
     pub workspaces: Vec<WorkerWorkspace>,

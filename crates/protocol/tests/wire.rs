@@ -301,7 +301,10 @@ fn payloads() -> Vec<Payload> {
             discarded_blocks: vec![0],
         }),
         Payload::LimitReached { which: LimitKind::CostUsd },
-        Payload::LimitsRaised { limits: [("cost_usd".into(), 2.5)].into(), by: by() },
+        Payload::LimitsRaised {
+            limits: WorkerLimits { cost_usd: Some(2.5), turns: Some(80), ..WorkerLimits::default() },
+            by: by(),
+        },
         Payload::Status { status: WorkerStatus::Running, execution: execution() },
         Payload::Diagnostic { code: "claude.unknown_event".into(), message: "text".into() },
         Payload::Error { code: "internal".into(), message: "text".into() },

@@ -4,7 +4,7 @@ use musher_client::{Client, Error};
 use musher_protocol::{
     AttentionQuery, CommandRequest, CreateWorker, DecisionRequest, DeleteWorkerQuery, Delivery, DiffQuery,
     ErrorCode, EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery, ObserveQuery, Permission,
-    RunState, StopRequest, TranscriptQuery, WorkerQuery,
+    RaiseLimitsRequest, RunState, StopRequest, TranscriptQuery, WorkerLimits, WorkerQuery,
     route::{Method, ROUTES, Route, RouteId},
 };
 use serde_json::json;
@@ -60,6 +60,10 @@ async fn call(client: &Client, id: RouteId) -> Result<(), Error> {
         RouteId::Decide => {
             let request = DecisionRequest::new(Permission::Allow);
             client.decide(worker, &"apr_1".parse().unwrap(), &request).await.map(drop)
+        }
+        RouteId::RaiseLimits => {
+            let limits = WorkerLimits { turns: Some(9), ..WorkerLimits::default() };
+            client.raise_limits(worker, &RaiseLimitsRequest { limits, actor: None }).await.map(drop)
         }
         RouteId::Transcript => {
             let query = TranscriptQuery { start: Some(-2), limit: Some(2) };

@@ -38,6 +38,7 @@ impl Step<'_> {
             Command::Decide { approval_id, verdict, note, remember, by } => {
                 self.decide(&approval_id, verdict, note, remember, by, token)
             }
+            Command::RaiseLimits { limits, by } => self.raise_limits(limits, by, token),
         }
     }
 
@@ -57,7 +58,7 @@ impl Step<'_> {
 
     fn refusal(&self, input: &NewInput) -> Option<Refusal> {
         let fold = &self.state.fold;
-        let limit = self.state.spec.profile.limits.queued_inputs;
+        let limit = self.state.limits().queued_inputs;
         let busy = fold.turn.is_some() || !fold.queue.is_empty();
         if fold.status.is_terminal() || self.state.end.is_some() {
             Some(Refusal::NotRunning)

@@ -152,6 +152,10 @@ impl Bench {
             "interrupt" => self.command(Command::Interrupt(request())),
             "stop" => self.command(Command::Stop(request(), None)),
             "cancel" => self.command(Command::Cancel(request())),
+            "raise" => {
+                let limits = serde_json::from_str(rest).unwrap();
+                self.command(Command::RaiseLimits { limits, by: Actor::rule("test") });
+            }
             "allow" | "deny" => {
                 let approval_id =
                     self.state.fold.approvals.keys().next().cloned().unwrap_or_else(ApprovalId::mint);

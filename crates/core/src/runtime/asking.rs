@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use musher_protocol::{Ack, Actor, EventId, InputAck, InputId, InputRequest, WorkerId};
+use musher_protocol::{
+    Ack, Actor, EventId, InputAck, InputId, InputRequest, WorkerDetail, WorkerId, WorkerLimits,
+};
 use tokio::sync::oneshot;
 
 use super::{Live, Runtime, check_actor};
 use crate::{
-    create::{check_line, new_input},
+    create::{check_line, check_positive, new_input},
     error::Error,
     fold::End,
     idempotency::{Answered, CommandOptions, Keyed, Outcome, route},
@@ -154,6 +156,53 @@ impl Runtime {
         let keyed = Keyed::of(&options, &route("cancel", worker), &reason);
         let request = request(reason, options.by)?;
         self.end(worker, Command::Cancel(request), keyed).await
+    }
+
+    /// Raises limits of a worker, which goes on where one of them had held it: what waits begins, and later inputs are
+    /// taken. Each is at least what it is now; a limit that the worker does not have cannot be set.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is named or a limit would be lowered, or the worker has ended.
+    pub async fn raise_limits(
+        &self,
+        worker: &WorkerId,
+        limits: WorkerLimits,
+        by: Actor,
+    ) -> Result<WorkerDetail, Error> {
+        Ok(self.raise_limits_with(worker, limits, by.into()).await?.reply)
+    }
+
+    /// As [`Runtime::raise_limits`], under a key where one is given. A repeat shows the worker as it is by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::raise_limits`], or when the key is in use otherwise.
+    pub async fn raise_limits_with(
+        &self,
+        worker: &WorkerId,
+        limits: WorkerLimits,
+        options: CommandOptions,
+    ) -> Result<Answered<WorkerDetail>, Error> {
+        let keyed = Keyed::of(&options, &route("limits", worker), &limits);
+        let by = options.by;
+        check_actor(&by)?;
+        check_positive(&limits)?;
+        if limits == WorkerLimits::default() {
+            let message = "no limit is named that could be raised".to_owned();
+            return Err(Error::InvalidRequest { field: "/limits", message });
+        }
+        let is_replayed =
+            match (self.ask(worker, Command::RaiseLimits { limits, by }, keyed.clone()).await, keyed) {
+                (Ok(answered), _) => answered.is_replayed,
+                // Under its key, what was raised before the worker's end is answered for.
+                (Err(error @ Error::NotRunning(_)), Some(keyed)) => {
+                    keyed.look_up(&*self.0.store, now()).await?.ok_or(error)?;
+                    true
+                }
+                (Err(error), _) => return Err(error),
+            };
+        Ok(Answered { reply: self.worker_detail(worker).await?, is_replayed })
     }
 
     pub(super) async fn ask(

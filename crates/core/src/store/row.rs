@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use musher_protocol::{Approval, EventId, Execution, Outcome, SessionId, Usage, WorkerId, WorkerStatus};
+use musher_protocol::{
+    Approval, EventId, Execution, Outcome, SessionId, Usage, WorkerId, WorkerLimits, WorkerStatus,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Head;
@@ -37,6 +39,9 @@ pub(crate) struct WorkerFacts {
     pub(crate) transcript_len: u64,
     pub(crate) queued_inputs: u64,
     pub(crate) approvals: Vec<Approval>,
+    /// The limits that were raised since it was created.
+    #[serde(default)]
+    pub(crate) raised: WorkerLimits,
     pub(crate) usage: Usage,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) end: Option<End>,

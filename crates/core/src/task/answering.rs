@@ -88,6 +88,15 @@ impl Task {
             Refusal::QueueTooLarge { limit } => Error::QueueTooLarge { worker, limit },
             Refusal::OtherContent(input_id) => Error::InputIdReused(input_id),
             Refusal::LimitReached(which) => Error::LimitReached { worker, which },
+            Refusal::LowersLimit { place, present } => Error::InvalidRequest {
+                field: place,
+                message: match present {
+                    Some(present) => format!("this limit is {present} now, and is only raised"),
+                    None => {
+                        "the worker has no such limit, and none is set on a worker that is there".to_owned()
+                    }
+                },
+            },
             Refusal::StoreFull => StoreError::Full.into(),
             // Whether it ever was is in the log, for whoever asked to look there.
             Refusal::ApprovalNotPending(approval_id) => Error::ApprovalNotFound { worker, approval_id },

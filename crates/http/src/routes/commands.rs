@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use musher_protocol::{AckReply, CommandRequest, InputAckReply, InputRequest, StopRequest};
+use musher_protocol::{
+    AckReply, CommandRequest, InputAckReply, InputRequest, RaiseLimitsRequest, StopRequest, WorkerReply,
+};
 
 use crate::{call::Call, fault::Fault, key, reply};
 
@@ -53,4 +55,12 @@ pub(super) async fn cancel(mut call: Call) -> Result<Response, Fault> {
     let worker = call.worker().await?;
     let answered = call.runtime().cancel_worker_with(&worker, reason, options).await?;
     Ok(key::answered(&answered.map(|ack| AckReply { ack })))
+}
+
+pub(super) async fn raise_limits(mut call: Call) -> Result<Response, Fault> {
+    let RaiseLimitsRequest { limits, actor } = call.json().await?;
+    let options = call.options(actor)?;
+    let worker = call.worker().await?;
+    let answered = call.runtime().raise_limits_with(&worker, limits, options).await?;
+    Ok(key::answered(&answered.map(|worker| WorkerReply { worker })))
 }

@@ -238,3 +238,49 @@ fn a_worker_that_stops_when_idle_waits_for_what_it_left_running() {
         "turn_finished(completed) stop_requested >end(10) [idle] session_ended worker_stopped finish",
     );
 }
+
+#[test]
+fn a_raised_limit_lets_a_worker_go_on() {
+    let limited = || limited(|limits| (limits.turns, limits.tokens) = (Some(2), Some(100)));
+    // An input that was accepted before its turn was known to be one too many begins by itself; later ones are taken.
+    check_with(
+        limited(),
+        &format!("{BUSY}; send b; send c; completed; taken b; completed"),
+        r#"send d; raise {"turns": 3}; send d"#,
+        "no:LimitReached limits_raised input_delivered(c) user_message turn_started >input(c) ok [busy]
+         no:LimitReached",
+    );
+    // The turn that runs has what was raised at once, and no more.
+    check_with(
+        limited(),
+        BUSY,
+        r#"uses 60; raise {"tokens": 150}; uses 60; uses 40"#,
+        &format!("usage limits_raised ok usage usage {ENDS}"),
+    );
+    // One that is being ended already is.
+    check_with(
+        limited(),
+        &format!("{BUSY}; uses 100"),
+        r#"raise {"tokens": 150}; interrupted; send b"#,
+        "limits_raised ok turn_finished(limitreached) [idle]
+         input_accepted input_delivered(b) user_message turn_started >input(b) ok [busy]",
+    );
+}
+
+#[test]
+fn a_limit_is_not_lowered_nor_set_anew() {
+    let limited = || limited(|limits| limits.turns = Some(5));
+    for (before, limits, expected) in [
+        ("", r#"{"turns": 4}"#, "no:LowersLimit"),
+        ("", r#"{"turns": 5}"#, "limits_raised ok"),
+        (r#"raise {"turns": 7}"#, r#"{"turns": 6}"#, "no:LowersLimit"),
+        // What is not limited cannot be raised, and nothing of such a request is done.
+        ("", r#"{"turns": 6, "cost_usd": 1}"#, "no:LowersLimit"),
+        ("stop", r#"{"turns": 6}"#, ""),
+        (&format!("{BUSY}; stop"), r#"{"turns": 6}"#, "no:NotRunning"),
+        (&format!("{BUSY}; drain"), r#"{"turns": 6}"#, "no:Draining"),
+        ("full", r#"{"turns": 6}"#, "no:StoreFull"),
+    ] {
+        check_with(limited(), before, &format!("raise {limits}"), expected);
+    }
+}

@@ -14,6 +14,7 @@ const WORDS: &[&str] = &[
     "interrupt",
     "stop",
     "cancel",
+    "raise",
     "allow",
     "deny",
     "connected",
@@ -58,6 +59,10 @@ fn spell(verb: &str, n: u8, place: usize) -> String {
         "uses" | "leaves" => format!("{verb} {n}"),
         "limited" => format!("limited {}", [1, 60, 99_999, 0][usize::from(n)]),
         "asks" => format!("asks {}", if n == 0 { "question" } else { "tool" }),
+        "raise" => {
+            let limits = [r#"{"turns": 5}"#, r#"{"tokens": 20}"#, r#"{"turns": 1}"#, r#"{"cost_usd": 1}"#];
+            format!("raise {}", limits[usize::from(n)])
+        }
         verb => format!("{verb} x{n}"),
     }
 }
