@@ -92,6 +92,14 @@ export type ApprovalMode =
   /** A mode that this version does not know. */
   | "unknown";
 
+/** How approvals of a profile's workers are to be answered. */
+export interface ApprovalSpec {
+  /** Seconds that a person has; then it is denied. */
+  deadline_secs?: number | null;
+  /** By whom. */
+  mode: ApproverSpec;
+}
+
 /** Whether an approval is still open. */
 export type ApprovalState =
   /** It waits for a decision. */
@@ -106,6 +114,15 @@ export interface ApprovalsReply {
   /** The approvals. */
   approvals: Array<Approval>;
 }
+
+/** Who is to answer approvals. */
+export type ApproverSpec =
+  /** A person. */
+  | "ask"
+  /** The profile: everything is allowed. */
+  | "allow"
+  /** The profile: everything is denied. */
+  | "deny";
 
 export type AttentionId = string;
 
@@ -249,6 +266,141 @@ export interface CommandRequest {
   reason?: string | null;
 }
 
+/** A set of profiles and declarations. It never changes: what changes is a new revision. */
+export interface ConfigBundle {
+  /** What has to be there on the server for every profile of the bundle; no name comes twice. */
+  declarations?: Array<ConfigDeclaration>;
+  /** Which bundle it is, and whence. */
+  metadata: ConfigBundleMetadata;
+  /** The profiles that workers may be created with; no selector comes twice. */
+  profiles: Array<ConfigBundleProfile>;
+}
+
+/** What of a bundle can run here. */
+export interface ConfigBundleAvailability {
+  /** Its profiles, in its order. */
+  profiles: Array<ConfigBundleReadiness>;
+  /** What a create request names it by. */
+  reference: ConfigBundleRef;
+  /** The bundle. */
+  summary: ConfigBundleSummary;
+}
+
+/** Answer to the availability of a bundle. */
+export interface ConfigBundleAvailabilityReply {
+  /** What can run. */
+  availability: ConfigBundleAvailability;
+}
+
+export type ConfigBundleId = string;
+
+/** Which bundle it is, and whence. */
+export interface ConfigBundleMetadata {
+  /** When it was made, as RFC 3339. */
+  created_at: string;
+  /** The SHA-256 of the bundle's canonical JSON without this field, as 64 lower hex digits; computed when absent. */
+  digest?: string | null;
+  /** The bundle, over all its revisions: a letter or digit, then up to 127 letters, digits and `. _ : -`. */
+  id: string;
+  /** Where it comes from. */
+  provenance: ConfigBundleProvenance;
+  /** The revision, written as an id. A bundle has each revision once. */
+  revision: string;
+  /** Whose bundle it is, in the words of the control plane; written as an id. */
+  workspace_id: string;
+}
+
+/** A profile of a bundle. */
+export interface ConfigBundleProfile {
+  /** A line for people. */
+  label?: string | null;
+  /** The name that create requests know it by; written as an id. */
+  selector: string;
+  /** What it is; the server's own profile of that name when absent. */
+  spec?: ProfileSpec | null;
+}
+
+/** Where a bundle comes from. */
+export interface ConfigBundleProvenance {
+  /** A line for people. */
+  detail?: string | null;
+  /** What made it; written as an id. */
+  source: string;
+}
+
+/** Query of one revision of a bundle. */
+export interface ConfigBundleQuery {
+  /** The revision, by its digest. */
+  digest: Digest;
+}
+
+/** Whether workers of a profile could be created right now. */
+export interface ConfigBundleReadiness {
+  /** What is missing for that, by name. */
+  missing: Array<string>;
+  /** Whether a worker that asks for no less than the profile gives would be created right now. */
+  ready: boolean;
+  /** The profile. */
+  selector: string;
+}
+
+/** One revision of a bundle, by what is in it. */
+export interface ConfigBundleRef {
+  /** The revision that is meant. */
+  digest: Digest;
+  /** The bundle. */
+  id: ConfigBundleId;
+}
+
+/** A stored bundle in a list. */
+export interface ConfigBundleSummary {
+  /** When it was made. */
+  created_at: string;
+  /** Declarations in it. */
+  declaration_count: number;
+  /** Over its canonical JSON. */
+  digest: Digest;
+  /** How the digest is made. */
+  digest_algorithm: DigestAlgorithm;
+  /** The bundle. */
+  id: ConfigBundleId;
+  /** Profiles in it. */
+  profile_count: number;
+  /** The revision. */
+  revision: ConfigBundleId;
+}
+
+/** Answer to the list of bundles, and to one that is stored: then it is that one. */
+export interface ConfigBundlesReply {
+  /** By id; revisions of one in the order of their names. */
+  bundles: Array<ConfigBundleSummary>;
+}
+
+/** Something that has to be there on the server, by name. It brings no value, path or address. */
+export interface ConfigDeclaration {
+  /** What it is. */
+  kind: ConfigDeclarationKind;
+  /** The bundle's name for it, by which it is told when it is missing; written as an id. */
+  name: string;
+  /** The server's name for it; written as an id, or for a `secret_ref` as a variable's name. */
+  reference: string;
+}
+
+/** What a declaration refers to. */
+export type ConfigDeclarationKind =
+  /** A variable of the server's environment that its config gives to a backend. */
+  | "secret_ref"
+  /** A workspace that the server's config declares. */
+  | "workspace_grant"
+  /** A mount that the server's config declares. */
+  | "mount_grant"
+  /** An MCP server that the server's config declares. */
+  | "mcp_server"
+  /** A backend of the server's config. */
+  | "backend"
+  /** A kind that this version does not know. */
+  | "unknown";
+
 /** Whether a backend session lives. */
 export type Connection =
   /** No session lives. */
@@ -269,6 +421,8 @@ export type CostSource =
 
 /** A request for a new worker. What cannot be honored is refused, so an unknown field is an error. */
 export interface CreateWorker {
+  /** The bundle that declares the profile, which is `named` then. */
+  config_bundle?: ConfigBundleRef | null;
   /** A name for people. */
   display_name?: string | null;
   /** What to say first. */
@@ -415,6 +569,13 @@ export interface DiffReply {
 
 export type Digest = string;
 
+/** How a bundle's digest is made. */
+export type DigestAlgorithm =
+  /** SHA-256 of the JSON in the form of RFC 8785, without the digest. */
+  | "sha256-jcs"
+  /** An algorithm that this version does not know. */
+  | "unknown";
+
 /** Somebody wants something ended; appended before anything is done about it. */
 export interface EndRequested {
   /** Who. */
@@ -496,11 +657,23 @@ export type ErrorCode =
    */
   | "limit_too_large"
   /**
-   * There is no such profile.
+   * There is no such profile, or a selector of a config bundle is none.
    *
-   * Choose one of `GET /v1/profiles`.
+   * Choose one of `GET /v1/profiles`, or with a config bundle one that it declares.
    */
   | "invalid_profile_selector"
+  /**
+   * The digest is not that of the bundle, or of no revision of it that is stored.
+   *
+   * Leave the digest of a new bundle out to have it computed; of a stored one, use a digest that the list has.
+   */
+  | "config_bundle_digest_mismatch"
+  /**
+   * The bundle declares something of a kind that this version does not know.
+   *
+   * Declare what is of a kind that the message names; `field` is where in the body.
+   */
+  | "unsupported_config_declaration"
   /**
    * The cursor is no cursor.
    *
@@ -531,6 +704,12 @@ export type ErrorCode =
    * Forget the worker: it never was, was deleted, or is not for this token.
    */
   | "worker_not_found"
+  /**
+   * There is no such config bundle.
+   *
+   * Store the bundle first: it never was stored, or was deleted.
+   */
+  | "config_bundle_missing"
   /**
    * No event of the worker names such a body.
    *
@@ -628,6 +807,12 @@ export type ErrorCode =
    * Take the `approval` of the error as the answer.
    */
   | "approval_not_pending"
+  /**
+   * The bundle has that revision already, with another content.
+   *
+   * Store the new content under a revision of its own.
+   */
+  | "config_bundle_conflict"
   /**
    * The worker's worktree holds work that is nowhere else.
    *
@@ -979,6 +1164,20 @@ export type OnIdle =
   | "wait"
   /** The worker stops gracefully by itself. */
   | "stop";
+
+/** What happens when the vendor refuses until a time. */
+export type OnRateLimit =
+  /** The turn waits for the reset. */
+  | "park"
+  /** The turn fails. */
+  | "end";
+
+/** What happens to a turn that the server's end cut off. */
+export type OnRestart =
+  /** The worker goes on by itself. */
+  | "resume"
+  /** What waits goes on waiting until somebody says something to the worker. */
+  | "wait";
 
 /** Something that a worker does and that ends. */
 export type Operation =
@@ -1363,12 +1562,50 @@ export type ProfileSelector =
     /** The name. */
     value: string;
   }
-  /** A profile of the server's config. */
+  /** A profile of the request's config bundle; without one, of the server's config. */
   | {
     kind: "named";
     /** The name. */
     value: string;
   };
+
+/** A profile as it is written. What is absent has the server's default; which keys a backend takes depends on its kind. */
+export interface ProfileSpec {
+  /** How approvals are answered. */
+  approval?: ApprovalSpec | null;
+  /** The backend, by its name in the server's config. */
+  backend: string;
+  /** What its workers may do at most. */
+  capabilities?: Array<Capability> | null;
+  /** Seconds that an interrupted turn has to end, 60 at most. */
+  grace_secs?: number | null;
+  /** What to add to the vendor's own instructions. */
+  instructions?: string | null;
+  /** What ends its workers' turns, or keeps them from beginning another. */
+  limits?: WorkerLimits | null;
+  /** For `openai-api` and `gemini-api`. */
+  max_output_tokens?: number | null;
+  /** The model; the backend's default when absent. */
+  model?: string | null;
+  /** What happens when the vendor refuses until a time. */
+  on_rate_limit?: OnRateLimit | null;
+  /** What happens to a turn that the server's end cut off. */
+  on_restart?: OnRestart | null;
+  /** The longest wait of a parked turn, in seconds. */
+  park_max_secs?: number | null;
+  /** For `openai-api`. */
+  reasoning_effort?: string | null;
+  /** What holds the processes of the server's tools to where they may write. */
+  sandbox?: SandboxSpec | null;
+  /** For `scripted`: `echo`, or, in a config file only, a path. */
+  script?: string | null;
+  /** For `claude-pty`: where the program takes settings from. */
+  settings_sources?: Array<string> | null;
+  /** For `gemini-api`. */
+  thinking_level?: string | null;
+  /** For `scripted`. */
+  word_delay_ms?: number | null;
+}
 
 /** A profile of the server. */
 export interface ProfileSummary {
@@ -1575,6 +1812,15 @@ export type SandboxMode =
   /** A sandbox that this version does not know. */
   | "unknown";
 
+/** What is to hold the processes of the server's tools. */
+export type SandboxSpec =
+  /** What the host has. */
+  | "auto"
+  /** Landlock, or nothing is created. */
+  | "landlock"
+  /** Nothing. */
+  | "none";
+
 /** A session is over, and this is all that is known of its end. */
 export interface SessionEnded {
   /** Whether it failed before it was established. */
@@ -1680,6 +1926,12 @@ export interface StopRequest {
   grace_secs?: number | null;
   /** Why, for the log. */
   reason?: string | null;
+}
+
+/** A request to store a config bundle. */
+export interface StoreConfigBundle {
+  /** The bundle. Its digest is over the JSON that is here, in the form of RFC 8785. */
+  bundle: ConfigBundle;
 }
 
 /** Where a runtime's log lives. */
@@ -1918,6 +2170,8 @@ export interface WorkerDetail {
   backend: string;
   /** What it may do. */
   capabilities: Array<Capability>;
+  /** The config bundle that the profile is from. */
+  config_bundle?: ConfigBundleRef | null;
   /** When it was created. */
   created_at: string;
   /** The place in its log that this reply was folded to. */

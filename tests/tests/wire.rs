@@ -40,6 +40,10 @@ scopes = ["observe"]
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const HELLO: &str = r#"{"kind":"user","content":"hello"}"#;
+const BUNDLE: &str = r#"{"bundle":{"metadata":{"id":"team-a","revision":"1","workspace_id":"w",
+    "created_at":"2026-11-20T10:00:00Z","provenance":{"source":"git"}},"profiles":[]}}"#;
+/// The digest of that bundle.
+const OF_BUNDLE: &str = "?digest=aba6cc7ba814f5bbbc1f8cca20e4fff9566c2b8c64e5aad81723d071643caec5";
 const ASSISTANT: &str = r#"{"intent":{"kind":"assistant"}}"#;
 
 /// A server with a worker in each state that the cases need.
@@ -74,6 +78,8 @@ impl World {
         let server = home.start().await;
         let client = server.client();
 
+        let stored = client.send(Verb::POST, "/v1/config-bundles", &[JSON], BUNDLE.into()).await.good();
+        assert_eq!(stored["bundles"][0]["revision"], "1");
         let idle = client.create(&json!({"intent": {"kind": "assistant"}})).await;
         client.say_with(&idle, &"x".repeat(100_000), "large").await;
         client.idle(&idle).await;
@@ -197,6 +203,9 @@ async fn happy(id: RouteId, world: &World) -> Happy {
         | RouteId::Backends
         | RouteId::Profiles
         | RouteId::Diagnostics => ask("", "", ""),
+        RouteId::ListConfigBundles => ask("", "", ""),
+        RouteId::StoreConfigBundle => ask("", "", BUNDLE),
+        RouteId::CheckConfigBundle | RouteId::DeleteConfigBundle => ask("", OF_BUNDLE, ""),
         RouteId::Attention => ask("", "?kind=approval", ""),
         RouteId::ListWorkers => ask("", "?status=running&order=desc&limit=10", ""),
         RouteId::CreateWorker => ask("", "", ASSISTANT),
@@ -226,6 +235,7 @@ async fn every_route_answers_as_it_is_described() {
         match happy(route.id, &world).await {
             Happy::Ask { worker, approval, query, body } => {
                 let path = route.path.replace("{worker_id}", &worker).replace("{approval_id}", &approval);
+                let path = path.replace("{config_bundle_id}", "team-a");
                 let headers: &[_] = if body.is_empty() { &[] } else { &[JSON] };
                 let body = Bytes::from_static(body.as_bytes());
                 let answer = world.client.send(verb(route), &format!("{path}{query}"), headers, body).await;
@@ -368,6 +378,10 @@ fn case(code: ErrorCode, world: &World) -> Option<Shown> {
     let after = |cursor: &str| Request::get(Id::Events, idle(&format!("/events?after={cursor}")));
     let there = |file, test, because| Some(Shown::There { file, test, because });
     let runtime = || Request::get(Id::Runtime, "/v1/runtime");
+    let bundle = |part: &str, other: &str| {
+        let body = BUNDLE.replacen(part, other, 1);
+        Request::post(Id::StoreConfigBundle, "/v1/config-bundles", body)
+    };
     let request = match code {
         ErrorCode::InvalidJson => Request::post(Id::CreateWorker, "/v1/workers", "{"),
         ErrorCode::InvalidQuery => Request::get(Id::ListWorkers, "/v1/workers?status=asleep"),
@@ -375,6 +389,19 @@ fn case(code: ErrorCode, world: &World) -> Option<Shown> {
         ErrorCode::InvalidRequest => input(&world.idle, r#"{"kind":"user","content":" "}"#),
         ErrorCode::LimitTooLarge => Request::get(Id::ListWorkers, "/v1/workers?limit=1001"),
         ErrorCode::InvalidProfileSelector => profile("nobody"),
+        ErrorCode::ConfigBundleDigestMismatch => {
+            let digest = format!(r#""digest":"{}","revision""#, "ab".repeat(32));
+            bundle(r#""revision""#, &digest)
+        }
+        ErrorCode::UnsupportedConfigDeclaration => {
+            let declaration = r#""declarations":[{"kind":"volume","name":"a","reference":"b"}],"profiles""#;
+            bundle(r#""profiles""#, declaration)
+        }
+        ErrorCode::ConfigBundleConflict => bundle(r#""w""#, r#""other""#),
+        ErrorCode::ConfigBundleMissing => {
+            let path = format!("/v1/config-bundles/nobody/availability{OF_BUNDLE}");
+            Request::get(Id::CheckConfigBundle, path)
+        }
         ErrorCode::CursorMalformed => after("wo_1"),
         ErrorCode::WrongRuntimeCursor => after(&Cursor::new(&world.busy.parse().unwrap(), 1, 7).to_string()),
         ErrorCode::CursorExpired => after(&Cursor::new(&world.idle.parse().unwrap(), 1, 7).to_string()),

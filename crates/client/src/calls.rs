@@ -5,12 +5,13 @@ use std::{ops::RangeInclusive, time::Duration};
 use bytes::Bytes;
 use musher_protocol::{
     Ack, AckReply, Approval, ApprovalId, ApprovalsReply, AttentionQuery, AttentionReply, BackendSummary,
-    BackendsReply, CommandRequest, CreateWorker, DecisionReply, DecisionRequest, DeleteWorkerQuery,
-    DiagnosticsReply, DiffQuery, DiffReply, Digest, EventsQuery, EventsReply, InputAck, InputAckReply,
-    InputRequest, ListWorkersQuery, ObserveQuery, ProfileSummary, ProfilesReply, RaiseLimitsRequest,
-    RuntimeDiagnostic, RuntimeReply, RuntimeSummary, StopRequest, TranscriptPage, TranscriptQuery,
-    TranscriptReply, WorkerDetail, WorkerId, WorkerListReply, WorkerQuery, WorkerReply, WorkspaceDiff,
-    route::RouteId,
+    BackendsReply, CommandRequest, ConfigBundleAvailability, ConfigBundleAvailabilityReply,
+    ConfigBundleQuery, ConfigBundleRef, ConfigBundleSummary, ConfigBundlesReply, CreateWorker, DecisionReply,
+    DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, DiffQuery, DiffReply, Digest, EventsQuery,
+    EventsReply, InputAck, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfileSummary,
+    ProfilesReply, RaiseLimitsRequest, RuntimeDiagnostic, RuntimeReply, RuntimeSummary, StopRequest,
+    StoreConfigBundle, TranscriptPage, TranscriptQuery, TranscriptReply, WorkerDetail, WorkerId,
+    WorkerListReply, WorkerQuery, WorkerReply, WorkspaceDiff, route::RouteId,
 };
 use reqwest::header::{HeaderValue, RANGE};
 use serde::de::IgnoredAny;
@@ -66,6 +67,37 @@ impl Client {
     pub async fn diagnostics(&self) -> Result<Vec<RuntimeDiagnostic>, Error> {
         let reply = self.json(Request::of(RouteId::Diagnostics, &[])).await;
         reply.map(|reply: DiagnosticsReply| reply.diagnostics)
+    }
+
+    /// The config bundles, by id and revision.
+    pub async fn config_bundles(&self) -> Result<Vec<ConfigBundleSummary>, Error> {
+        let reply = self.json(Request::of(RouteId::ListConfigBundles, &[])).await;
+        reply.map(|reply: ConfigBundlesReply| reply.bundles)
+    }
+
+    /// Stores a config bundle, as it is written here. One that is there already is answered as it was the first time.
+    pub async fn store_config_bundle(
+        &self,
+        request: &StoreConfigBundle,
+    ) -> Result<ConfigBundlesReply, Error> {
+        self.json(Request::of(RouteId::StoreConfigBundle, &[]).body(request)).await
+    }
+
+    /// Which profiles of a config bundle can run, and what is missing for the others.
+    pub async fn check_config_bundle(
+        &self,
+        bundle: &ConfigBundleRef,
+    ) -> Result<ConfigBundleAvailability, Error> {
+        let query = ConfigBundleQuery { digest: bundle.digest };
+        let asked = Request::of(RouteId::CheckConfigBundle, &[bundle.id.as_str()]).query(&query);
+        self.json(asked).await.map(|reply: ConfigBundleAvailabilityReply| reply.availability)
+    }
+
+    /// Deletes a revision of a config bundle. Workers keep the profile that they were created with.
+    pub async fn delete_config_bundle(&self, bundle: &ConfigBundleRef) -> Result<(), Error> {
+        let query = ConfigBundleQuery { digest: bundle.digest };
+        let asked = Request::of(RouteId::DeleteConfigBundle, &[bundle.id.as_str()]).query(&query);
+        self.bytes(&asked).await.map(drop)
     }
 
     /// What waits for a person, over all workers.

@@ -88,16 +88,24 @@ impl Request {
     fn is_repeatable(&self) -> bool {
         match self.route.method {
             Method::Get | Method::Delete => true,
-            Method::Post => self.headers.contains_key(IDEMPOTENCY_KEY),
+            // A bundle is stored once, whoever sends it how often.
+            Method::Post => {
+                self.headers.contains_key(IDEMPOTENCY_KEY) || self.route.id == RouteId::StoreConfigBundle
+            }
         }
     }
 
-    /// The one answer that only a repetition gets and that means success: what it removes, the attempt before it
-    /// removed.
+    /// The answers that only a repetition gets and that mean success: what it removes, the attempt before it removed.
     fn was_done_before(&self, error: &Error, is_repetition: bool) -> bool {
-        is_repetition
-            && self.route.id == RouteId::DeleteWorker
-            && error.code() == Some(ErrorCode::WorkerNotFound)
+        let is_gone = matches!(
+            (self.route.id, error.code()),
+            (RouteId::DeleteWorker, Some(ErrorCode::WorkerNotFound))
+                | (
+                    RouteId::DeleteConfigBundle,
+                    Some(ErrorCode::ConfigBundleMissing | ErrorCode::ConfigBundleDigestMismatch)
+                )
+        );
+        is_repetition && is_gone
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a runtime is put together.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -9,11 +9,12 @@ use std::{
 
 use musher_backend::{Backend, Tool, Toolbox, Vault};
 use musher_process::{Owner, Scope, Sweep};
-use musher_protocol::{RuntimeId, RuntimeLimits};
+use musher_protocol::{ConfigDeclarationKind, ProfileSpec, RuntimeId, RuntimeLimits};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     attention::Board,
+    bundle::{SpecError, Specs},
     changes::Changes,
     diagnostics::Diagnostics,
     error::Error,
@@ -43,6 +44,10 @@ pub(crate) struct Catalog {
     pub(crate) default_profile: String,
     pub(crate) workspaces: BTreeMap<String, Workspace>,
     pub(crate) scratch: PathBuf,
+    /// Makes profiles of what config bundles say.
+    pub(crate) specs: Specs,
+    /// What declarations of config bundles may name, besides what the catalog has.
+    pub(crate) grants: BTreeSet<(ConfigDeclarationKind, String)>,
     /// Where worktrees of workers have their places.
     pub(crate) worktrees: Option<PathBuf>,
 }
@@ -102,6 +107,8 @@ impl Builder {
                 default_profile: String::new(),
                 workspaces: BTreeMap::new(),
                 scratch: std::env::temp_dir().join("musher-scratch"),
+                specs: Specs::default(),
+                grants: BTreeSet::new(),
                 worktrees: None,
             },
             limits: RuntimeLimits { max_transcript_projection_items: 256, max_event_batch_items: 256 },
@@ -225,6 +232,26 @@ impl Builder {
     #[must_use]
     pub fn default_profile(mut self, name: impl Into<String>) -> Self {
         self.catalog.default_profile = name.into();
+        self
+    }
+
+    /// Makes profiles of what config bundles say. Without it a bundle can only name profiles of the runtime's own.
+    ///
+    /// It is asked when a bundle is stored, when its availability is asked for, and for each create; it should not block.
+    #[must_use]
+    pub fn profile_specs(
+        mut self,
+        resolve: impl Fn(&ProfileSpec) -> Result<Profile, SpecError> + Send + Sync + 'static,
+    ) -> Self {
+        self.catalog.specs = Specs(Arc::new(resolve));
+        self
+    }
+
+    /// Something that declarations of config bundles may refer to, besides the runtime's backends and workspaces and the
+    /// servers that its own tools are of.
+    #[must_use]
+    pub fn grant(mut self, kind: ConfigDeclarationKind, reference: impl Into<String>) -> Self {
+        self.catalog.grants.insert((kind, reference.into()));
         self
     }
 

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     builder::Catalog,
+    bundle::{Bundle, BundleError},
     error::Error,
     machine::NewInput,
     profile::{Profile, WorkerSpec},
@@ -41,15 +42,13 @@ pub(crate) struct Resolved {
 pub(crate) fn resolve(
     catalog: &Catalog,
     request: CreateWorker,
+    bundle: Option<&Bundle>,
     worker: &WorkerId,
 ) -> Result<Resolved, Error> {
-    let name = match request.profile {
-        ProfileSelector::RuntimeDefault => catalog.default_profile.clone(),
-        ProfileSelector::Builtin { value } if value == BUILTIN_CODER => catalog.default_profile.clone(),
-        ProfileSelector::Builtin { value } => return Err(Error::NoProfile(format!("builtin:{value}"))),
-        ProfileSelector::Named { value } => value,
+    let (name, profile) = match bundle {
+        Some(bundle) => of_bundle(catalog, bundle, request.profile)?,
+        None => of_catalog(catalog, request.profile)?,
     };
-    let profile = catalog.profiles.get(&name).ok_or_else(|| Error::NoProfile(name.clone()))?.clone();
     let capabilities = capabilities(&profile, request.requested_capabilities)?;
     let profile = limited(profile, request.limits)?;
     check_intent(&request.intent)?;
@@ -64,6 +63,7 @@ pub(crate) fn resolve(
     let spec = WorkerSpec {
         intent: request.intent,
         profile_name: name,
+        config_bundle: request.config_bundle,
         capabilities,
         profile,
         display_name: request.display_name,
@@ -75,6 +75,39 @@ pub(crate) fn resolve(
         resume: request.resume,
     };
     Ok(Resolved { spec, wanted })
+}
+
+/// The profile of the runtime that is meant, with its name.
+fn of_catalog(catalog: &Catalog, selector: ProfileSelector) -> Result<(String, Profile), Error> {
+    let name = match selector {
+        ProfileSelector::RuntimeDefault => catalog.default_profile.clone(),
+        ProfileSelector::Builtin { value } if value == BUILTIN_CODER => catalog.default_profile.clone(),
+        ProfileSelector::Builtin { value } => return Err(Error::NoProfile(format!("builtin:{value}"))),
+        ProfileSelector::Named { value } => value,
+    };
+    match catalog.profiles.get(&name) {
+        Some(profile) => Ok((name, profile.clone())),
+        None => Err(Error::NoProfile(name)),
+    }
+}
+
+/// The profile of a bundle that is meant, with its name. The other selectors mean profiles of the runtime, which no
+/// bundle declares.
+fn of_bundle(
+    catalog: &Catalog,
+    bundle: &Bundle,
+    selector: ProfileSelector,
+) -> Result<(String, Profile), BundleError> {
+    let ProfileSelector::Named { value: selector } = selector else { return Err(BundleError::NotNamed) };
+    let id = bundle.summary.id.clone();
+    match bundle.profile(catalog, &selector) {
+        None => Err(BundleError::NoProfile { id, selector }),
+        Some(Ok(profile)) => Ok((selector, profile)),
+        Some(Err(missing)) => {
+            let missing = bundle.unresolved(catalog).into_iter().chain([missing]).collect();
+            Err(BundleError::Unavailable { id, selector, missing })
+        }
+    }
 }
 
 /// The workspaces that are meant.

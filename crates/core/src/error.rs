@@ -6,7 +6,7 @@ use musher_protocol::{
     Approval, ApprovalId, Cursor, Decision, Digest, IdempotencyKey, InputId, LimitKind, Survivor, WorkerId,
 };
 
-use crate::{store::StoreError, worktree::Unsaved};
+use crate::{bundle::BundleError, store::StoreError, worktree::Unsaved};
 
 /// Why a call was refused or failed. After a refusal nothing of the call is in any log.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,9 @@ pub enum Error {
     /// There is no such profile.
     #[error("no profile `{0}`")]
     NoProfile(String),
+    /// A config bundle is not taken, or not had.
+    #[error(transparent)]
+    Bundle(Box<BundleError>),
     /// What would execute the worker is not there.
     #[error("backend `{backend}` cannot run here; missing: {}", missing.join(", "))]
     Unavailable {
@@ -230,6 +233,12 @@ fn limit_name(limit: LimitKind) -> &'static str {
         LimitKind::InactivitySecs => "inactivity_secs",
         LimitKind::ToolRounds => "tool_rounds",
         LimitKind::Unknown => "unknown",
+    }
+}
+
+impl From<BundleError> for Error {
+    fn from(error: BundleError) -> Self {
+        Self::Bundle(Box::new(error))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{collections::HashSet, sync::PoisonError, time::Duration};
 
 use jiff::Timestamp;
-use musher_protocol::{Ack, Actor, EventId, IdempotencyKey, WorkerDetail, WorkerId};
+use musher_protocol::{Ack, Actor, ConfigBundleSummary, EventId, IdempotencyKey, WorkerDetail, WorkerId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -87,6 +87,8 @@ pub(crate) enum Outcome {
     SameDecision,
     /// It was answered with a worker as it was then.
     Worker(Box<WorkerDetail>),
+    /// It was answered with a config bundle.
+    Bundle(ConfigBundleSummary),
 }
 
 impl Keyed {

@@ -31,6 +31,7 @@
 //! ```
 
 mod builder;
+mod bundle;
 mod create;
 mod error;
 mod observe;
@@ -77,6 +78,7 @@ pub use self::wall::{Wall, stands};
 pub use self::{
     attention::AttentionFilter,
     builder::{Builder, StartError},
+    bundle::{BundleError, SpecError},
     error::{CursorProblem, Error, ReadError},
     figures::{Figure, FigureKind, FigureLabels, FigureUnit, FigureValue, Histogram},
     frame::Frame,
@@ -90,9 +92,9 @@ pub use self::{
         WorkerPage,
     },
     store::{
-        AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, Most, NewLife,
-        Prune, RowError, RowParts, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts,
-        WorkerRow,
+        AcceptedInput, Blob, BundlePut, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life,
+        Most, NewLife, Prune, RowError, RowParts, Start, Store, StoreError, StoredBundle, StoredEvent,
+        TranscriptSlice, WorkerCounts, WorkerRow,
     },
     workspace::{Workspace, WorkspaceIsolation},
     worktree::Unsaved,

@@ -114,6 +114,7 @@ pub(crate) mod tests {
         let spec = Arc::new(WorkerSpec {
             intent: Intent::Assistant { purpose: None },
             profile_name: "test".to_owned(),
+            config_bundle: None,
             capabilities: Profile::of("test").capabilities,
             profile: Profile::of("test"),
             display_name: None,

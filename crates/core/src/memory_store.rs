@@ -11,14 +11,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    Digest, IdempotencyKey, InputId, Order, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
+    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
+    TranscriptEntry, WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::store::{
-    AcceptedInput, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, Most, NewLife, Prune,
-    Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, Most, NewLife,
+    Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 
 /// A [`Store`] whose logs are gone with the process. It grows with what its workers do, for ever.
@@ -38,6 +39,8 @@ struct Logs {
     counts: WorkerCounts,
     /// By scope and key.
     keys: BTreeMap<(String, IdempotencyKey), KeyRecord>,
+    /// By their ids and revisions, whose order is that of their bytes.
+    bundles: BTreeMap<(ConfigBundleId, ConfigBundleId), StoredBundle>,
     life: Option<NewLife>,
 }
 
@@ -354,4 +357,38 @@ impl Store for MemoryStore {
         logs.deleted.insert(worker.clone());
         Ok(true)
     }
+
+    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+        let mut logs = self.logs();
+        let ConfigBundleSummary { id, revision, digest, .. } = &bundle.summary;
+        let place = (id.clone(), revision.clone());
+        Ok(match logs.bundles.get(&place).map(|found| found.summary.digest) {
+            Some(found) if found == *digest => BundlePut::WasThere,
+            Some(found) => BundlePut::OtherContent(found),
+            None if logs.bundles.len() >= most => BundlePut::TooMany,
+            None => {
+                logs.bundles.insert(place, bundle);
+                BundlePut::Stored
+            }
+        })
+    }
+
+    async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {
+        Ok(self.logs().bundles.values().find(|bundle| is_meant(reference, &bundle.summary)).cloned())
+    }
+
+    async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
+        Ok(self.logs().bundles.values().map(|bundle| bundle.summary.clone()).collect())
+    }
+
+    async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {
+        let mut logs = self.logs();
+        let before = logs.bundles.len();
+        logs.bundles.retain(|_, bundle| !is_meant(reference, &bundle.summary));
+        Ok(logs.bundles.len() < before)
+    }
+}
+
+fn is_meant(reference: &ConfigBundleRef, summary: &ConfigBundleSummary) -> bool {
+    (&summary.id, summary.digest) == (&reference.id, reference.digest)
 }

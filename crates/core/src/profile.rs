@@ -8,7 +8,8 @@ use std::{
 
 use musher_backend::Sandbox;
 use musher_protocol::{
-    Capability, Intent, OnIdle, ProfileApproval, ResumeRequest, WorkerLimits, WorkerWorkspace,
+    Capability, ConfigBundleRef, Intent, OnIdle, ProfileApproval, ResumeRequest, WorkerLimits,
+    WorkerWorkspace,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -231,6 +232,9 @@ pub enum OnRestart {
 pub(crate) struct WorkerSpec {
     pub(crate) intent: Intent,
     pub(crate) profile_name: String,
+    /// The config bundle that the profile is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) config_bundle: Option<ConfigBundleRef>,
     pub(crate) profile: Profile,
     /// What it may do; a worker of an older version may do what its backend can.
     #[serde(default = "every_capability")]

@@ -2,6 +2,7 @@
 
 mod asking;
 mod attending;
+mod bundling;
 mod changing;
 mod comparing;
 mod creating;

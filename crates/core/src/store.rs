@@ -1,5 +1,6 @@
 //! Where logs live: the trait that every store implements, and what goes through it.
 
+mod bundle;
 mod commit;
 mod error;
 mod row;
@@ -10,13 +11,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    Cursor, Digest, EventId, IdempotencyKey, InputId, Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId,
-    WorkerStatus,
+    ConfigBundleRef, ConfigBundleSummary, Cursor, Digest, EventId, IdempotencyKey, InputId, Order, RuntimeId,
+    StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 
 pub(crate) use self::row::WorkerFacts;
 pub use self::{
+    bundle::{BundlePut, StoredBundle},
     commit::{AcceptedInput, Blob, Checkpoint, Commit, Kept, KeyRecord, Prune},
     error::StoreError,
     row::{RowError, RowParts, WorkerRow},
@@ -219,6 +221,35 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the store cannot be written.
     async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError>;
+
+    /// Stores a revision of a config bundle, unless it is there or `most` others are, and returns when that is durable.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written, or what it has of the revision is damaged.
+    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError>;
+
+    /// A revision of a config bundle; `None` when there is no such one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or the revision is damaged.
+    async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError>;
+
+    /// All revisions of all config bundles, in the byte order of their ids, then of their revisions. Damaged ones are
+    /// left out, as damaged rows of workers are.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError>;
+
+    /// Deletes a revision of a config bundle, and returns when that is durable. Whether there was such a one.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError>;
 }
 
 /// How a store is.

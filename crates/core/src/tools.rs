@@ -60,6 +60,11 @@ impl Tools {
         Ok(kit)
     }
 
+    /// Whether the program has tools of a server of this name.
+    pub(crate) fn have_server(&self, name: &str) -> bool {
+        self.have_own(&Capability::Mcp(name.to_owned()))
+    }
+
     fn have_own(&self, capability: &Capability) -> bool {
         self.own.iter().any(|tool| tool.spec().capability == *capability)
     }

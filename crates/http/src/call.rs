@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use http::request;
 use musher_core::{CommandOptions, Runtime};
-use musher_protocol::{ApprovalId, Digest, ErrorCode, WorkerId};
+use musher_protocol::{ApprovalId, ConfigBundleId, Digest, ErrorCode, WorkerId};
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -77,6 +77,11 @@ impl Call {
         Ok(CommandOptions { by: self.caller.actor(actor), idempotency_key })
     }
 
+    /// The config bundle that the path names, be it there or not; `None` when it can name none.
+    pub(crate) fn bundle(&self) -> Option<ConfigBundleId> {
+        self.segment("config_bundle_id")?.parse().ok()
+    }
+
     fn segment(&self, wanted: &str) -> Option<&str> {
         // A path whose escapes are no UTF-8 names nothing either.
         let mut params = self.path.as_ref().ok()?.iter();
@@ -94,7 +99,8 @@ impl Call {
         if body.is_empty() { Ok(T::default()) } else { body::parse(&body) }
     }
 
-    async fn body(&mut self) -> Result<Bytes, Fault> {
+    /// The body's bytes.
+    pub(crate) async fn body(&mut self) -> Result<Bytes, Fault> {
         let body = std::mem::take(&mut self.body);
         let body = body::read(&self.head.headers, body, &self.adapter.bounds).await?;
         // It may have taken its time to come.

@@ -1,5 +1,6 @@
 //! What a request fails with, and how that looks on the wire.
 
+mod bundle;
 mod runtime;
 
 use axum::{

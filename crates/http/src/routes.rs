@@ -3,6 +3,7 @@
 mod approvals;
 mod attention;
 mod blobs;
+mod bundles;
 mod commands;
 mod diff;
 mod events;
@@ -29,6 +30,10 @@ pub(crate) async fn answer(route: RouteId, call: Call) -> Result<Response, Fault
         RouteId::Backends => Ok(backends(call).await),
         RouteId::Profiles => Ok(profiles(call).await),
         RouteId::Diagnostics => diagnostics(call).await,
+        RouteId::ListConfigBundles => bundles::list(call).await,
+        RouteId::StoreConfigBundle => bundles::store(call).await,
+        RouteId::CheckConfigBundle => bundles::check(call).await,
+        RouteId::DeleteConfigBundle => bundles::delete(call).await,
         RouteId::Attention => attention::list(call).await,
         RouteId::ListWorkers => workers::list(call).await,
         RouteId::CreateWorker => workers::create(call).await,

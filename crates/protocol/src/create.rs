@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{InputId, InputKind, SessionId, WorkerLimits};
+use crate::{ConfigBundleRef, InputId, InputKind, SessionId, WorkerLimits};
 
 /// A request for a new worker. What cannot be honored is refused, so an unknown field is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +16,9 @@ pub struct CreateWorker {
     /// What runs.
     #[serde(default)]
     pub profile: ProfileSelector,
+    /// The bundle that declares the profile, which is `named` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_bundle: Option<ConfigBundleRef>,
     /// What the worker may do, at most what its profile allows; what the profile allows when absent, nothing when empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_capabilities: Option<Vec<CapabilityRequest>>,
@@ -50,6 +53,7 @@ impl CreateWorker {
         Self {
             intent,
             profile: ProfileSelector::RuntimeDefault,
+            config_bundle: None,
             requested_capabilities: None,
             workspace_refs: Vec::new(),
             initial_input: None,
@@ -148,7 +152,7 @@ pub enum ProfileSelector {
         /// The name.
         value: String,
     },
-    /// A profile of the server's config.
+    /// A profile of the request's config bundle; without one, of the server's config.
     Named {
         /// The name.
         value: String,

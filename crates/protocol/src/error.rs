@@ -92,10 +92,18 @@ codes! {
     ///
     /// Ask for at most `limit`, and for the next page.
     LimitTooLarge = 400,
-    /// There is no such profile.
+    /// There is no such profile, or a selector of a config bundle is none.
     ///
-    /// Choose one of `GET /v1/profiles`.
+    /// Choose one of `GET /v1/profiles`, or with a config bundle one that it declares.
     InvalidProfileSelector = 400,
+    /// The digest is not that of the bundle, or of no revision of it that is stored.
+    ///
+    /// Leave the digest of a new bundle out to have it computed; of a stored one, use a digest that the list has.
+    ConfigBundleDigestMismatch = 400,
+    /// The bundle declares something of a kind that this version does not know.
+    ///
+    /// Declare what is of a kind that the message names; `field` is where in the body.
+    UnsupportedConfigDeclaration = 400,
     /// The cursor is no cursor.
     ///
     /// Give a cursor back as it came. Without one, begin anew from the transcript or a snapshot.
@@ -116,6 +124,10 @@ codes! {
     ///
     /// Forget the worker: it never was, was deleted, or is not for this token.
     WorkerNotFound = 404,
+    /// There is no such config bundle.
+    ///
+    /// Store the bundle first: it never was stored, or was deleted.
+    ConfigBundleMissing = 404,
     /// No event of the worker names such a body.
     ///
     /// Use a digest that an event or a transcript entry of this worker names.
@@ -181,6 +193,10 @@ codes! {
     ///
     /// Take the `approval` of the error as the answer.
     ApprovalNotPending = 409,
+    /// The bundle has that revision already, with another content.
+    ///
+    /// Store the new content under a revision of its own.
+    ConfigBundleConflict = 409,
     /// The worker's worktree holds work that is nowhere else.
     ///
     /// Save the work, or delete with `discard=true` and a token of scope `admin`.

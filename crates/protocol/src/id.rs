@@ -26,6 +26,9 @@ pub enum IdError {
     /// The text holds a character that the grammar does not allow.
     #[error("an id holds only {0}")]
     Character(&'static str),
+    /// The text begins with a character that may only follow.
+    #[error("an id begins with a letter or a digit")]
+    Start,
 }
 
 macro_rules! id {
@@ -101,6 +104,7 @@ macro_rules! minted {
 }
 
 const PLAIN: &str = "^[A-Za-z0-9._:-]{1,128}$";
+const NAMED: &str = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
 const VISIBLE: &str = "^[!-~]{1,255}$";
 
 id!(/** A worker: durable, never reused. */ WorkerId, check_plain, PLAIN);
@@ -109,6 +113,7 @@ id!(/** A turn of a worker. */ TurnId, check_plain, PLAIN);
 id!(/** An event; unique over the runtime, the same in logs, acks and replays. */ EventId, check_plain, PLAIN);
 id!(/** An approval that a worker waits for. */ ApprovalId, check_plain, PLAIN);
 id!(/** One HTTP request, for finding it in the server's log. */ RequestId, check_plain, PLAIN);
+id!(/** A config bundle, or a revision of one: never what could be a path, an option or a hidden file. */ ConfigBundleId, check_named, NAMED);
 id!(/** An input; the client's own id for it, or the `Idempotency-Key` of its request. */ InputId, check_visible, VISIBLE);
 id!(/** The `Idempotency-Key` of a request: a repeat of the request under it is answered as the first one was. */ IdempotencyKey, check_visible, VISIBLE);
 id!(/** Something that waits for a person. */ AttentionId, check_visible, VISIBLE);
@@ -151,6 +156,11 @@ fn check_plain(text: &str) -> Result<(), IdError> {
     check_length(text, MAX_ID)?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
     if text.bytes().all(plain) { Ok(()) } else { Err(IdError::Character("letters, digits and . _ : -")) }
+}
+
+fn check_named(text: &str) -> Result<(), IdError> {
+    check_plain(text)?;
+    if text.starts_with(|c: char| c.is_ascii_alphanumeric()) { Ok(()) } else { Err(IdError::Start) }
 }
 
 fn check_visible(text: &str) -> Result<(), IdError> {

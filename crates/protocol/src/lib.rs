@@ -21,6 +21,7 @@
 mod approval;
 mod attention;
 mod blob;
+mod bundle;
 mod capability;
 mod create;
 mod cursor;
@@ -37,6 +38,7 @@ pub mod route;
 mod runtime;
 mod session;
 mod snapshot;
+mod spec;
 mod subscription;
 mod transcript;
 mod usage;
@@ -49,6 +51,12 @@ pub use self::{
     },
     attention::{AttentionItem, AttentionKind, AttentionReply},
     blob::{BlobRef, Digest, DigestError},
+    bundle::{
+        ConfigBundle, ConfigBundleAvailability, ConfigBundleAvailabilityReply, ConfigBundleMetadata,
+        ConfigBundleProfile, ConfigBundleProvenance, ConfigBundleQuery, ConfigBundleReadiness,
+        ConfigBundleRef, ConfigBundleSummary, ConfigBundlesReply, ConfigDeclaration, ConfigDeclarationKind,
+        DigestAlgorithm, StoreConfigBundle,
+    },
     capability::{Capability, CapabilityError},
     create::{
         CapabilityRequest, CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector,
@@ -63,8 +71,8 @@ pub use self::{
     },
     frame::{Diagnostic, DiagnosticCode, Frame},
     id::{
-        ApprovalId, AttentionId, EventId, IdError, IdempotencyKey, InputId, RequestId, RuntimeId, SessionId,
-        ToolCallId, TurnId, WorkerId,
+        ApprovalId, AttentionId, ConfigBundleId, EventId, IdError, IdempotencyKey, InputId, RequestId,
+        RuntimeId, SessionId, ToolCallId, TurnId, WorkerId,
     },
     input::{
         Ack, AckReply, CommandRequest, Delivery, InputAck, InputAckReply, InputKind, InputRequest,
@@ -85,6 +93,7 @@ pub use self::{
     },
     session::{McpServer, SessionEnded, SessionEnvironment, SessionStarted, Survivor},
     snapshot::{InFlight, InFlightKind, Snapshot},
+    spec::{ApprovalSpec, ApproverSpec, OnRateLimit, OnRestart, ProfileSpec, SandboxSpec},
     subscription::{StreamRequest, Topic},
     transcript::{Role, TranscriptEntry, TranscriptPage, TranscriptReply},
     usage::{CostSource, Usage},

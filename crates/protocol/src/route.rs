@@ -3,11 +3,12 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
-    AckReply, ApprovalsReply, AttentionQuery, AttentionReply, BackendsReply, CommandRequest, CreateWorker,
-    DecisionReply, DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, DiffQuery, DiffReply, ErrorCode,
-    EventsQuery, EventsReply, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfilesReply,
-    RaiseLimitsRequest, RuntimeReply, StopRequest, TranscriptQuery, TranscriptReply, WorkerListReply,
-    WorkerQuery, WorkerReply,
+    AckReply, ApprovalsReply, AttentionQuery, AttentionReply, BackendsReply, CommandRequest,
+    ConfigBundleAvailabilityReply, ConfigBundleQuery, ConfigBundlesReply, CreateWorker, DecisionReply,
+    DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, DiffQuery, DiffReply, ErrorCode, EventsQuery,
+    EventsReply, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfilesReply,
+    RaiseLimitsRequest, RuntimeReply, StopRequest, StoreConfigBundle, TranscriptQuery, TranscriptReply,
+    WorkerListReply, WorkerQuery, WorkerReply,
 };
 
 /// A route's name in code.
@@ -29,6 +30,14 @@ pub enum RouteId {
     Profiles,
     /// What the runtime itself has to report.
     Diagnostics,
+    /// The config bundles.
+    ListConfigBundles,
+    /// A new config bundle.
+    StoreConfigBundle,
+    /// What of a config bundle can run.
+    CheckConfigBundle,
+    /// The end of a revision of a config bundle.
+    DeleteConfigBundle,
     /// What waits for a person.
     Attention,
     /// The list of workers.
@@ -211,15 +220,40 @@ const LOG: &[ErrorCode] = &[
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
 ];
+const BUNDLE: &[ErrorCode] = &[
+    ErrorCode::ConfigBundleMissing,
+    ErrorCode::ConfigBundleDigestMismatch,
+    ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+];
+const STORE_BUNDLE: &[ErrorCode] = &[
+    ErrorCode::InvalidRequest,
+    ErrorCode::InvalidProfileSelector,
+    ErrorCode::ConfigBundleDigestMismatch,
+    ErrorCode::UnsupportedConfigDeclaration,
+    ErrorCode::IdempotencyMismatch,
+    ErrorCode::IdempotencyInFlight,
+    ErrorCode::ConfigBundleConflict,
+    ErrorCode::RuntimeStopped,
+    ErrorCode::Draining,
+    ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
+    ErrorCode::StoreFull,
+];
 const CREATE: &[ErrorCode] = &[
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidProfileSelector,
+    ErrorCode::ConfigBundleMissing,
+    ErrorCode::ConfigBundleDigestMismatch,
     ErrorCode::WorkerExecutionUnavailable,
     ErrorCode::IdempotencyMismatch,
     ErrorCode::IdempotencyInFlight,
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,
+    ErrorCode::StoreCorrupt,
     ErrorCode::StoreFull,
 ];
 const INPUT: &[ErrorCode] = &[
@@ -362,6 +396,48 @@ pub const ROUTES: &[Route] = &[
         "Shows what the runtime itself has to report, the newest last.",
         ReplyBody::Json(wire::<DiagnosticsReply>()),
     ),
+    Route {
+        errors: &[ErrorCode::StoreIo, ErrorCode::RuntimeStopped, ErrorCode::Draining],
+        ..get(
+            RouteId::ListConfigBundles,
+            "/v1/config-bundles",
+            "Lists config bundles, by id and revision.",
+            ReplyBody::Json(wire::<ConfigBundlesReply>()),
+        )
+    },
+    Route {
+        scope: Some(Scope::Admin),
+        ..post(
+            RouteId::StoreConfigBundle,
+            "/v1/config-bundles",
+            "Stores a config bundle. One that is there already is answered as it was the first time.",
+            RequestBody::Required(wire::<StoreConfigBundle>()),
+            ReplyBody::Json(wire::<ConfigBundlesReply>()),
+            STORE_BUNDLE,
+        )
+    },
+    Route {
+        query: Some(wire::<ConfigBundleQuery>()),
+        errors: BUNDLE,
+        ..get(
+            RouteId::CheckConfigBundle,
+            "/v1/config-bundles/{config_bundle_id}/availability",
+            "Shows which profiles of a config bundle can run, and what is missing for the others.",
+            ReplyBody::Json(wire::<ConfigBundleAvailabilityReply>()),
+        )
+    },
+    Route {
+        method: Method::Delete,
+        scope: Some(Scope::Admin),
+        query: Some(wire::<ConfigBundleQuery>()),
+        errors: BUNDLE,
+        ..get(
+            RouteId::DeleteConfigBundle,
+            "/v1/config-bundles/{config_bundle_id}",
+            "Deletes a revision of a config bundle. Workers keep the profile that they were created with.",
+            ReplyBody::Nothing,
+        )
+    },
     Route {
         query: Some(wire::<AttentionQuery>()),
         errors: &[ErrorCode::StoreIo, ErrorCode::RuntimeStopped, ErrorCode::Draining],

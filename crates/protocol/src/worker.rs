@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Capability, Cursor, Envelope, EventId, Intent, IntentKind, RuntimeId, SessionId, TurnId, Usage, WorkerId,
-    WorkerLimits, event::LimitKind, event::StopReason,
+    Capability, ConfigBundleRef, Cursor, Envelope, EventId, Intent, IntentKind, RuntimeId, SessionId, TurnId,
+    Usage, WorkerId, WorkerLimits, event::LimitKind, event::StopReason,
 };
 
 /// A worker and the runtime it belongs to.
@@ -253,6 +253,9 @@ pub struct WorkerDetail {
     pub intent_kind: IntentKind,
     /// The profile it runs.
     pub profile: String,
+    /// The config bundle that the profile is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_bundle: Option<ConfigBundleRef>,
     /// The backend that executes it.
     pub backend: String,
     /// What it may do.

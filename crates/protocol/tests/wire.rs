@@ -332,6 +332,7 @@ fn detail() -> WorkerDetail {
         intent: Intent::Task { objective: "fix the failing test".into() },
         intent_kind: IntentKind::Task,
         profile: "coder".into(),
+        config_bundle: Some(ConfigBundleRef { id: id("team-a"), digest: Digest([0xab; 32]) }),
         backend: "claude-pty".into(),
         capabilities: vec![Capability::Read, Capability::Mcp("tickets".into())],
         limits: limits(),
@@ -554,6 +555,7 @@ fn requests() {
     let create = CreateWorker {
         intent: Intent::Task { objective: "fix the failing test".into() },
         profile: ProfileSelector::Named { value: "coder".into() },
+        config_bundle: Some(ConfigBundleRef { id: id("team-a"), digest: Digest([0xab; 32]) }),
         requested_capabilities: Some(vec![CapabilityRequest {
             name: "mcp:tickets".into(),
             reason: Some("to read the ticket".into()),

@@ -143,6 +143,7 @@ fn builder(
     for (name, options) in &config.backends {
         builder = add(builder, name, options, recordings)?;
     }
+    builder = config.open_to_bundles(builder);
     for (name, profile) in &config.profiles {
         builder = builder.profile(name.as_str(), profile.clone());
     }

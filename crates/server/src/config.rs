@@ -1,6 +1,7 @@
 //! The config file: read once, every key of it used, an unknown one refused with file and line.
 
 mod backend;
+mod bundle;
 mod mcp;
 mod profile;
 mod workspace;
@@ -11,15 +12,18 @@ mod variables;
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 use musher_core::{Profile, Retention, Workspace};
-use musher_protocol::RuntimeLimits;
+use musher_protocol::{ProfileSpec, RuntimeLimits};
 use musher_tools::McpServer;
 use serde::Deserialize;
 
-use self::place::{Place, Source};
 pub(crate) use self::{
     backend::{BackendError, BackendOptions, Kind},
     mcp::McpError,
     profile::{ProfileError, backticked},
+};
+use self::{
+    place::{Place, Source},
+    profile::Scripts,
 };
 use crate::{store::StoreUrl, tokens::TokenTable};
 
@@ -92,7 +96,7 @@ struct File {
     #[serde(default)]
     runtime: RuntimeTable,
     #[serde(default)]
-    profiles: BTreeMap<String, profile::ProfileTable>,
+    profiles: BTreeMap<String, ProfileSpec>,
     #[serde(default)]
     backends: BTreeMap<String, backend::BackendTable>,
     #[serde(default)]
@@ -175,9 +179,11 @@ impl Config {
             servers.insert(server, resolved);
         }
         let mut profiles = builtin_profiles();
-        for (profile, table) in file.profiles {
-            let resolved = table.resolve(directory, &backends, &servers).map_err(|error| {
-                ConfigError::Profile { at: source.place(&["profiles", &profile], error.key()), source: error }
+        for (profile, spec) in file.profiles {
+            let resolved = profile::resolve(spec, Scripts::Beside(directory), &backends, &servers);
+            let resolved = resolved.map_err(|error| ConfigError::Profile {
+                at: source.place(&["profiles", &profile], error.key()),
+                source: error,
             })?;
             profiles.insert(profile, resolved);
         }

@@ -9,10 +9,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife, Prune, Start,
-    Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife,
+    Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{
+    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId,
+    WorkerStatus,
+};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -196,5 +199,21 @@ impl Store for Planted {
 
     async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         self.store.delete(worker).await
+    }
+
+    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+        self.store.put_bundle(bundle, most).await
+    }
+
+    async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {
+        self.store.bundle(reference).await
+    }
+
+    async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
+        self.store.bundles().await
+    }
+
+    async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {
+        self.store.delete_bundle(reference).await
     }
 }

@@ -1,6 +1,7 @@
 //! What is read, each from one connection in one transaction.
 
 mod beside;
+mod bundle;
 mod list;
 mod log;
 mod row;
@@ -8,6 +9,7 @@ mod transcript;
 
 pub(crate) use self::{
     beside::{READ_A_KEY, accepted_input, blob, checkpoint, kept, remembered},
+    bundle::{bundle, bundles, damaged as damaged_bundle},
     list::{bytes, counts, unsettled, workers},
     log::{Bounds, bounds, events, extent},
     row::{row, status_text},

@@ -101,6 +101,13 @@ pub(crate) fn key(record: &KeyRecord) -> u32 {
     seal.finish()
 }
 
+/// The seal of what lists show of a config bundle; its content has its digest.
+pub(crate) fn bundle(summary: &str) -> u32 {
+    let mut seal = Seal(crc32fast::Hasher::new());
+    seal.text(summary);
+    seal.finish()
+}
+
 struct Seal(crc32fast::Hasher);
 
 impl Seal {

@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife, Prune, Start,
-    Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife,
+    Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{
+    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId,
+    WorkerStatus,
+};
 use tokio::sync::watch;
 
 use crate::{
@@ -23,7 +26,9 @@ use crate::{
     readers::Readers,
     reserve::Reserve,
     verify, wal,
-    writer::{self, Append, Begin, Claim, Delete, ForgetKeys, Remember, Writer, merge_all},
+    writer::{
+        self, Append, Begin, Claim, Delete, DeleteBundle, ForgetKeys, PutBundle, Remember, Writer, merge_all,
+    },
 };
 
 /// A [`Store`] in one directory of this machine.
@@ -285,5 +290,23 @@ impl Store for SqliteStore {
     async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         let was_there = self.put(Delete(worker.clone())).await?;
         Ok(self.found(worker, was_there.then_some(()))?.is_some())
+    }
+
+    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+        self.put(PutBundle { bundle, most }).await
+    }
+
+    async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {
+        let reference = reference.clone();
+        let bundle = move |connection: &_| read::bundle(connection, &reference);
+        self.readers.read("read a config bundle", None, bundle).await
+    }
+
+    async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
+        self.readers.read("list config bundles", None, read::bundles).await
+    }
+
+    async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {
+        self.put(DeleteBundle(reference.clone())).await
     }
 }

@@ -3,6 +3,7 @@
 mod append;
 mod batch;
 mod begin;
+mod bundle;
 mod claim;
 mod delete;
 mod desk;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 pub(crate) use self::{
     append::{Append, nanoseconds},
     begin::Begin,
+    bundle::{DeleteBundle, PutBundle},
     claim::Claim,
     delete::Delete,
     desk::Desk,

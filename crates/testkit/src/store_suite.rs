@@ -32,6 +32,7 @@
 
 mod appending;
 mod bodies;
+mod bundling;
 mod claiming;
 mod creating;
 mod deleting;
@@ -65,6 +66,11 @@ pub use self::{
         entries_are_replaced_by_their_sequence, events_come_back_to_the_byte, the_newest_checkpoint_is_kept,
     },
     bodies::{a_body_belongs_to_its_worker, a_body_may_come_again},
+    bundling::{
+        a_bundle_is_deleted_alone, a_bundle_is_found_by_its_id_and_digest,
+        a_revision_is_stored_once_and_for_good, bundles_are_listed_by_id_and_revision,
+        bundles_are_there_again, no_more_bundles_are_stored_than_may_be,
+    },
     claiming::{
         a_claim_fences_earlier_writers, an_epoch_is_given_before_it_is_used, claims_rise,
         nobody_claims_what_is_not_there,
@@ -201,6 +207,11 @@ macro_rules! store_suite {
             a_delete_wins_over_commits
             paging_is_complete_while_workers_are_created
             a_dropped_append_is_whole_or_not_there
+            a_revision_is_stored_once_and_for_good
+            a_bundle_is_found_by_its_id_and_digest
+            bundles_are_listed_by_id_and_revision
+            no_more_bundles_are_stored_than_may_be
+            a_bundle_is_deleted_alone
             a_large_commit_is_taken
             large_records_are_kept
         }
@@ -216,6 +227,7 @@ macro_rules! store_suite {
             a_prune_holds_over_openings
             a_long_log_stays_forgotten
             a_delete_holds_over_openings
+            bundles_are_there_again
         }
     };
     (@tests $place:expr => $($check:ident)*) => {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use musher_client::{Error, Refusal};
 use musher_protocol::{
-    DeleteWorkerQuery, Delivery, ErrorCode, InputId, InputKind, InputRequest, StopRequest, WorkerQuery,
+    ConfigBundleRef, DeleteWorkerQuery, Delivery, Digest, ErrorCode, InputId, InputKind, InputRequest,
+    StopRequest, WorkerQuery,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -99,6 +100,24 @@ async fn a_refusal_carries_all_that_helps() {
     };
     let expected = Refusal { status: 400, retry_after: Some(Duration::from_secs(3)), body };
     assert_eq!(error.refusal(), Some(&expected));
+}
+
+#[tokio::test]
+async fn a_bundle_that_the_lost_attempt_deleted_is_deleted() {
+    let digest = Digest([7; 32]);
+    let bundle = ConfigBundleRef { id: "team-a".parse().unwrap(), digest };
+    for (status, code) in [(404, "config_bundle_missing"), (400, "config_bundle_digest_mismatch")] {
+        let gone = || error(status, code, "", json!({}));
+        let fake = Fake::start([cut(), gone()]).await;
+        fake.client().delete_config_bundle(&bundle).await.unwrap();
+        let fake = Fake::start([gone()]).await;
+        let refused = fake.client().delete_config_bundle(&bundle).await.unwrap_err();
+        assert_eq!(
+            refused.refusal().map(|refusal| refusal.status),
+            Some(status),
+            "nothing was lost on the way"
+        );
+    }
 }
 
 #[tokio::test]

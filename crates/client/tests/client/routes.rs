@@ -2,12 +2,13 @@
 
 use musher_client::{Client, Error};
 use musher_protocol::{
-    AttentionQuery, CommandRequest, CreateWorker, DecisionRequest, DeleteWorkerQuery, Delivery, DiffQuery,
-    ErrorCode, EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery, ObserveQuery, Permission,
-    RaiseLimitsRequest, RunState, StopRequest, TranscriptQuery, WorkerLimits, WorkerQuery,
+    AttentionQuery, CommandRequest, ConfigBundleRef, CreateWorker, DecisionRequest, DeleteWorkerQuery,
+    Delivery, DiffQuery, ErrorCode, EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery,
+    ObserveQuery, Permission, RaiseLimitsRequest, RunState, StopRequest, TranscriptQuery, WorkerLimits,
+    WorkerQuery,
     route::{Method, ROUTES, Route, RouteId},
 };
-use serde_json::json;
+use serde_json::{from_value, json};
 use tokio::{io::AsyncWriteExt as _, net::UnixListener};
 
 use crate::fake::{self, Fake, error};
@@ -26,6 +27,17 @@ async fn call(client: &Client, id: RouteId) -> Result<(), Error> {
         RouteId::Backends => client.backends().await.map(drop),
         RouteId::Profiles => client.profiles().await.map(drop),
         RouteId::Diagnostics => client.diagnostics().await.map(drop),
+        RouteId::ListConfigBundles => client.config_bundles().await.map(drop),
+        RouteId::StoreConfigBundle => {
+            let metadata = json!({
+                "id": "team-a", "revision": "1", "workspace_id": "w", "created_at": "2026-11-20T10:00:00Z",
+                "provenance": {"source": "git"},
+            });
+            let bundle = json!({"bundle": {"metadata": metadata, "profiles": []}});
+            client.store_config_bundle(&from_value(bundle).unwrap()).await.map(drop)
+        }
+        RouteId::CheckConfigBundle => client.check_config_bundle(&bundle()).await.map(drop),
+        RouteId::DeleteConfigBundle => client.delete_config_bundle(&bundle()).await,
         RouteId::Attention => {
             let query = AttentionQuery { label: Some("team=a&b".to_owned()), ..AttentionQuery::default() };
             client.attention(&query).await.map(drop)
@@ -80,6 +92,10 @@ async fn call(client: &Client, id: RouteId) -> Result<(), Error> {
     }
 }
 
+fn bundle() -> ConfigBundleRef {
+    ConfigBundleRef { id: "team-a".parse().unwrap(), digest: DIGEST.parse().unwrap() }
+}
+
 fn line(route: &Route) -> String {
     let method = match route.method {
         Method::Get => "GET",
@@ -87,12 +103,15 @@ fn line(route: &Route) -> String {
         Method::Delete => "DELETE",
     };
     let path = route.path.replace("{worker_id}", "wrk_1").replace("{approval_id}", "apr_1");
-    let path = path.replace("{digest}", DIGEST);
+    let path = path.replace("{digest}", DIGEST).replace("{config_bundle_id}", "team-a");
+    let of_digest = format!("?digest={DIGEST}");
     let queries = [
         (RouteId::Attention, "?label=team%3Da%26b"),
         (RouteId::ListWorkers, "?run_state=idle&label=team%3Da&label=size%3Dl"),
         (RouteId::DeleteWorker, "?discard=true"),
         (RouteId::Diff, "?workspace=main"),
+        (RouteId::CheckConfigBundle, &of_digest),
+        (RouteId::DeleteConfigBundle, &of_digest),
         (RouteId::Transcript, "?start=-2&limit=2"),
     ];
     let query = queries.iter().find(|(id, _)| *id == route.id).map_or("", |(_, query)| query);

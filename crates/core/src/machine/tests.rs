@@ -34,6 +34,7 @@ impl Bench {
         let spec = WorkerSpec {
             intent: Intent::Assistant { purpose: None },
             profile_name: "test".to_owned(),
+            config_bundle: None,
             capabilities: profile.capabilities.clone(),
             profile,
             display_name: None,

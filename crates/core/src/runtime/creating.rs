@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     attention::Post,
+    bundle::{Bundle, BundleError},
     create::{Resolved, first_inputs, make_scratch, resolve},
     error::Error,
     figures::Meter,
@@ -73,9 +74,13 @@ impl Runtime {
         };
         self.check_space()?;
         let worker = WorkerId::mint();
-        let resolved = resolve(&self.0.catalog, request.clone(), &worker)?;
+        let bundle = match &request.config_bundle {
+            Some(reference) => Some(self.bundle(reference).await?),
+            None => None,
+        };
+        let resolved = resolve(&self.0.catalog, request.clone(), bundle.as_ref(), &worker)?;
         let first = first_inputs(&request, &worker, &by)?;
-        let backend = self.available(&resolved.spec).await?;
+        let backend = self.available(&resolved.spec, bundle.as_ref()).await?;
         let creation = Creation {
             worker: worker.clone(),
             resolved,
@@ -102,21 +107,31 @@ impl Runtime {
     async fn created_under(&self, keyed: &Keyed) -> Result<Option<WorkerDetail>, Error> {
         match keyed.look_up(&*self.0.store, now()).await? {
             Some(Outcome::Worker(worker)) => Ok(Some(*worker)),
-            Some(Outcome::Begun(_) | Outcome::Ack(_) | Outcome::SameDecision) | None => Ok(None),
+            Some(Outcome::Begun(_) | Outcome::Ack(_) | Outcome::SameDecision | Outcome::Bundle(_)) | None => {
+                Ok(None)
+            }
         }
     }
 
     /// The backend of a worker, when it can run here with all that the worker needs.
-    async fn available(&self, spec: &WorkerSpec) -> Result<Arc<dyn Backend>, Error> {
+    async fn available(&self, spec: &WorkerSpec, bundle: Option<&Bundle>) -> Result<Arc<dyn Backend>, Error> {
         let name = &spec.profile.backend;
         let backend =
             self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
         let missing = self.missing(spec).await;
+        let Some(bundle) = bundle else {
+            return if missing.is_empty() {
+                Ok(backend)
+            } else {
+                Err(Error::Unavailable { backend: name.clone(), missing })
+            };
+        };
+        let missing = [bundle.unresolved(&self.0.catalog), missing].concat();
         if missing.is_empty() {
-            Ok(backend)
-        } else {
-            Err(Error::Unavailable { backend: name.clone(), missing })
+            return Ok(backend);
         }
+        let (id, selector) = (bundle.summary.id.clone(), spec.profile_name.clone());
+        Err(BundleError::Unavailable { id, selector, missing }.into())
     }
 
     /// Gets the worker what it works in, then drives it to its end: the first thing that its task does is to create it.

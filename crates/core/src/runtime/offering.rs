@@ -79,7 +79,7 @@ fn backend<'a>(catalog: &'a Catalog, profile: &Profile) -> &'a Arc<dyn Backend> 
 }
 
 /// What has to be looked for before a worker of this profile can be created that may do this.
-fn needs<'a>(
+pub(super) fn needs<'a>(
     catalog: &Catalog,
     profile: &'a Profile,
     capabilities: &'a BTreeSet<Capability>,
@@ -91,7 +91,7 @@ fn needs<'a>(
 }
 
 /// What is missing, by name, when this was found.
-fn missing(
+pub(super) fn missing(
     catalog: &Catalog,
     profile: &Profile,
     capabilities: &BTreeSet<Capability>,

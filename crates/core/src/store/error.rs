@@ -2,7 +2,7 @@
 
 use std::io;
 
-use musher_protocol::WorkerId;
+use musher_protocol::{ConfigBundleId, WorkerId};
 
 use super::Head;
 
@@ -47,6 +47,12 @@ pub enum StoreError {
         worker: WorkerId,
         /// What of it, e.g. `event 7`.
         what: String,
+    },
+    /// What is stored of a config bundle is not what was written.
+    #[error("config bundle `{id}` is damaged")]
+    CorruptBundle {
+        /// The bundle.
+        id: ConfigBundleId,
     },
     /// Reading or writing failed.
     #[error("{attempt}")]

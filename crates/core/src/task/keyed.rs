@@ -26,7 +26,7 @@ impl Task {
             Err(error) => return drop(reply.send(Err(error))),
             Ok(Some(Outcome::Ack(ack))) => return drop(reply.send(Ok(Answered::again(ack)))),
             Ok(Some(Outcome::Begun(event_id))) => Some(event_id),
-            Ok(Some(Outcome::SameDecision | Outcome::Worker(_)) | None) => None,
+            Ok(Some(Outcome::SameDecision | Outcome::Worker(_) | Outcome::Bundle(_)) | None) => None,
         };
         let is_replayed = begun.is_some();
         let token = self.token(Reply::Ack { reply, keyed: keyed.clone(), is_replayed });

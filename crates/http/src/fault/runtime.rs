@@ -26,6 +26,7 @@ impl From<Error> for Fault {
             Error::KeyInFlight(_) => plain(ErrorCode::IdempotencyInFlight),
             Error::InvalidRequest { field, .. } => plain(ErrorCode::InvalidRequest).at(field),
             Error::NoProfile(_) => plain(ErrorCode::InvalidProfileSelector).at("/profile"),
+            Error::Bundle(error) => (*error).into(),
             Error::Unavailable { missing, .. } => {
                 let mut fault = plain(ErrorCode::WorkerExecutionUnavailable);
                 fault.0.missing = missing;
@@ -94,7 +95,7 @@ fn store(source: &StoreError) -> Fault {
             let message = "the store has space left only to end what is under way; make some, and try again";
             Fault::new(ErrorCode::StoreFull, message)
         }
-        StoreError::Corrupt { .. } => {
+        StoreError::Corrupt { .. } | StoreError::CorruptBundle { .. } => {
             tracing::error!(error = source as &dyn std::error::Error, "damaged");
             Fault::new(ErrorCode::StoreCorrupt, source.to_string())
         }
@@ -112,7 +113,7 @@ fn store(source: &StoreError) -> Fault {
     }
 }
 
-fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
+pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
     tracing::error!(error, "unexpected error");
     Fault::new(ErrorCode::Internal, "the server failed; its log says how")
 }
@@ -121,7 +122,7 @@ fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
 mod tests {
     use std::io;
 
-    use musher_core::Unsaved;
+    use musher_core::{BundleError, Unsaved};
     use musher_protocol::{Approval, ApprovalState, Decision, Digest, Survivor, WorkerId};
     use serde_json::json;
 
@@ -251,6 +252,35 @@ mod tests {
                         "backend `b` cannot run here; missing: claude",
                     )
                 },
+            ),
+            (
+                BundleError::Unavailable {
+                    id: "team-a".parse().unwrap(),
+                    selector: "coder".into(),
+                    missing: vec!["secret_ref `key`".into()],
+                }
+                .into(),
+                Parts {
+                    missing: vec!["secret_ref `key`".into()],
+                    ..parts(
+                        ErrorCode::WorkerExecutionUnavailable,
+                        "profile `coder` of config bundle `team-a` cannot run here; missing: secret_ref `key`",
+                    )
+                },
+            ),
+            (
+                BundleError::TooMany { limit: 7 }.into(),
+                Parts {
+                    limit: Some(7),
+                    ..parts(
+                        ErrorCode::Overloaded,
+                        "7 revisions of config bundles are stored already, which is the limit; delete some",
+                    )
+                },
+            ),
+            (
+                StoreError::CorruptBundle { id: "team-a".parse().unwrap() }.into(),
+                parts(ErrorCode::StoreCorrupt, "config bundle `team-a` is damaged"),
             ),
             (
                 Error::WorkspaceUnavailable { workspace: "shop".into(), missing: "program `git`".into() },

@@ -17,7 +17,8 @@ fn ask(route: &Route) -> Ask {
         .path
         .replace("{worker_id}", "wrk_1")
         .replace("{digest}", &"ab".repeat(32))
-        .replace("{approval_id}", "apr_1");
+        .replace("{approval_id}", "apr_1")
+        .replace("{config_bundle_id}", "team-a");
     match route.method {
         Method::Get => Ask::get(path),
         // No route takes this, so whoever is let in gets no further than the body.
@@ -41,7 +42,7 @@ async fn every_route_asks_for_its_scope() {
         (Some(LOOKS), &[Scope::Observe]),
         (Some(DRIVES), &[Scope::Drive]),
         (Some(APPROVES), &[Scope::Approve]),
-        (Some(ROOT), &[Scope::Observe, Scope::Drive, Scope::Approve]),
+        (Some(ROOT), &[Scope::Observe, Scope::Drive, Scope::Approve, Scope::Admin]),
     ];
     for (token, scopes) in tokens {
         let client = Client::new(world.address, token);

@@ -8,6 +8,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    bundles,
     client::{Ask, Client, Reply},
     store::Fragile,
     world::{LOOKS, World, builder, options, runtime, within},
@@ -55,7 +56,35 @@ async fn every_code_is_answered_where_it_belongs() {
 
     let mut seen = Seen::default();
     use ErrorCode as Code;
+    let stored = bundles::stored(&world).await;
+    let bundle = |path: &str, digest: &str| {
+        Ask::get(format!("/v1/config-bundles/{path}/availability?digest={digest}"))
+    };
+    let with_bundle = |id: &str, digest: &str| {
+        let bundle = json!({"id": id, "digest": digest});
+        let named = json!({"kind": "named", "value": "script"});
+        let body = json!({"intent": {"kind": "assistant"}, "profile": named, "config_bundle": bundle});
+        Ask::post("/v1/workers", body.to_string())
+    };
     let cases = [
+        (Code::ConfigBundleMissing, bundle("nobody", &stored)),
+        (Code::ConfigBundleMissing, bundle("a%20b", &stored)),
+        (Code::ConfigBundleMissing, bundle("..%2f..%2fetc", &stored)),
+        (Code::ConfigBundleMissing, Ask::delete(format!("/v1/config-bundles/nobody?digest={stored}"))),
+        (Code::ConfigBundleMissing, with_bundle("nobody", &stored)),
+        (Code::ConfigBundleDigestMismatch, bundle("team-a", &"ab".repeat(32))),
+        (Code::ConfigBundleDigestMismatch, with_bundle("team-a", &"ab".repeat(32))),
+        (Code::ConfigBundleDigestMismatch, bundles::with("/metadata/digest", "ab".repeat(32))),
+        (Code::ConfigBundleConflict, bundles::with("/metadata/workspace_id", "other")),
+        (Code::UnsupportedConfigDeclaration, bundles::with("/declarations/0/kind", "volume")),
+        (Code::InvalidProfileSelector, bundles::with("/profiles/0/selector", "../x")),
+        (Code::InvalidProfileSelector, with_bundle("team-a", &stored)),
+        (Code::InvalidQuery, bundle("team-a", "x")),
+        (Code::InvalidQuery, Ask::get("/v1/config-bundles/team-a/availability")),
+        (Code::InvalidQuery, Ask::delete("/v1/config-bundles/team-a")),
+        (Code::InvalidQuery, Ask::get("/v1/config-bundles?limit=1")),
+        (Code::MethodNotAllowed, Ask::get("/v1/config-bundles/team-a")),
+        (Code::PayloadTooLarge, bundles::with("/metadata/provenance/detail", "x".repeat(300_000))),
         (Code::InvalidJson, Ask::post("/v1/workers", "{")),
         (Code::InvalidJson, Ask::post("/v1/workers", "")),
         (Code::InvalidJson, Ask::post("/v1/workers", ASSISTANT).without("content-type")),
@@ -200,6 +229,8 @@ async fn every_code_is_answered_where_it_belongs() {
         Ask::get("/v1/runtime"),
         Ask::get("/v1/workers"),
         Ask::post("/v1/workers", ASSISTANT),
+        Ask::get("/v1/config-bundles"),
+        bundles::good(),
     ] {
         let reply = world.client().ask(ask).await;
         seen.note(Code::StoreIo, &reply, "store");
@@ -212,7 +243,7 @@ async fn every_code_is_answered_where_it_belongs() {
     let worker = world.worker_id().await;
     let at = |path: &str| format!("/v1/workers/{worker}{path}");
     faults.fill();
-    for ask in [Ask::post("/v1/workers", ASSISTANT), Ask::post(at("/input"), HELLO)] {
+    for ask in [Ask::post("/v1/workers", ASSISTANT), Ask::post(at("/input"), HELLO), bundles::good()] {
         seen.note(Code::StoreFull, &world.client().ask(ask).await, "full store");
     }
     faults.damage();
@@ -228,6 +259,7 @@ async fn every_code_is_answered_where_it_belongs() {
         ["input", "interrupt", "stop", "cancel"].map(|name| format!("/v1/workers/{worker}/{name}"));
     seen.note(Code::Draining, &world.client().get("/readyz").await, "readyz");
     seen.note(Code::RuntimeStopped, &world.client().ask(Ask::post("/v1/workers", ASSISTANT)).await, "create");
+    seen.note(Code::RuntimeStopped, &world.client().ask(bundles::good()).await, "bundle");
     for command in commands {
         let body = if command.ends_with("input") { HELLO } else { "" };
         seen.note(Code::RuntimeStopped, &world.client().ask(Ask::post(&command, body)).await, &command);

@@ -4,6 +4,7 @@ mod access;
 mod approvals;
 mod attention;
 mod blobs;
+mod bundles;
 mod commands;
 mod connections;
 mod embedded;

@@ -12,10 +12,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, MemoryStore, Most, NewLife,
-    Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, MemoryStore, Most,
+    NewLife, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts,
+    WorkerRow,
 };
-use musher_protocol::{Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{
+    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId,
+    WorkerStatus,
+};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::world::within;
@@ -199,6 +203,26 @@ impl Store for Fragile {
     async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError> {
         self.check()?;
         self.inner.delete(worker).await
+    }
+
+    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+        self.check()?;
+        self.inner.put_bundle(bundle, most).await
+    }
+
+    async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {
+        self.check()?;
+        self.inner.bundle(reference).await
+    }
+
+    async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
+        self.check()?;
+        self.inner.bundles().await
+    }
+
+    async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.delete_bundle(reference).await
     }
 
     async fn events(

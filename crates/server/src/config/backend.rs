@@ -1,6 +1,7 @@
 //! `[backends.NAME]`: what executes workers, several of a kind under names of their own.
 
 use std::{
+    env,
     num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
     time::Duration,
@@ -68,6 +69,22 @@ impl BackendOptions {
             BackendOptions::OpenAi(_) => Kind::OpenAiApi,
             BackendOptions::Gemini(_) => Kind::GeminiApi,
             BackendOptions::Scripted => Kind::Scripted,
+        }
+    }
+}
+
+impl BackendOptions {
+    /// The variables of the server that the backend gets and the server has.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let has = |name: &&String| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let variable = |key: Option<&ApiKey>| {
+            key.and_then(ApiKey::named).map(|(name, _)| name.to_owned()).into_iter().collect()
+        };
+        match self {
+            BackendOptions::Claude(options) => options.pass_env.iter().filter(has).cloned().collect(),
+            BackendOptions::OpenAi(options) => variable(options.api_key.as_ref()),
+            BackendOptions::Gemini(options) => variable(Some(&options.api_key)),
+            BackendOptions::Scripted => Vec::new(),
         }
     }
 }

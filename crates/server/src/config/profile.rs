@@ -10,10 +10,9 @@ use std::{
 use musher_backend::Sandbox;
 use musher_claude_pty::{ClaudeProfile, ClaudeProfileError};
 use musher_core::{ApprovalMode, ApprovalPolicy, OnRestart, Profile, RateLimitPolicy};
-use musher_protocol::{Capability, WorkerLimits};
+use musher_protocol::{ApprovalSpec, ApproverSpec, Capability, OnRateLimit, ProfileSpec, SandboxSpec};
 use musher_scripted::{Script, ScriptError};
 use musher_tools::McpServer;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::backend::{BackendOptions, Kind};
@@ -61,6 +60,8 @@ pub(crate) enum ProfileError {
     },
     #[error("the script {0} is larger than {MAX_SCRIPT_BYTES} bytes")]
     LargeScript(String),
+    #[error("script: a config bundle names only what is built in: `echo`")]
+    ForeignScript,
     #[error("script")]
     Script(#[source] ScriptError),
 }
@@ -76,165 +77,121 @@ impl ProfileError {
             Self::Claude(_) => "settings_sources",
             Self::Zero(key) => key,
             Self::LongGrace(_) => "grace_secs",
-            Self::ReadScript { .. } | Self::ParseScript { .. } | Self::LargeScript(_) | Self::Script(_) => {
-                "script"
-            }
+            Self::ReadScript { .. }
+            | Self::ParseScript { .. }
+            | Self::LargeScript(_)
+            | Self::ForeignScript
+            | Self::Script(_) => "script",
         }
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ProfileTable {
-    backend: String,
-    model: Option<String>,
-    instructions: Option<String>,
-    approval: Option<ApprovalTable>,
-    capabilities: Option<BTreeSet<Capability>>,
-    limits: Option<WorkerLimits>,
-    on_rate_limit: Option<OnRateLimit>,
-    park_max_secs: Option<u64>,
-    on_restart: Option<OnRestartKey>,
-    sandbox: Option<Sandbox>,
-    grace_secs: Option<u64>,
-    /// For `claude-pty`.
-    settings_sources: Option<Vec<String>>,
-    /// For `openai-api`.
-    reasoning_effort: Option<String>,
-    /// For `gemini-api`.
-    thinking_level: Option<String>,
-    /// For `openai-api` and `gemini-api`.
-    max_output_tokens: Option<u64>,
-    /// For `scripted`.
-    script: Option<String>,
-    /// For `scripted`.
-    word_delay_ms: Option<u64>,
+/// Which scripts a profile of a scripted backend may name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scripts<'a> {
+    /// Files too, relative to this directory.
+    Beside(&'a Path),
+    /// Those that are built in.
+    BuiltIn,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApprovalTable {
-    mode: ModeKey,
-    deadline_secs: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ModeKey {
-    Ask,
-    Allow,
-    Deny,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OnRateLimit {
-    Park,
-    End,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum OnRestartKey {
-    Resume,
-    Wait,
-}
-
-impl ProfileTable {
-    /// The profile, with the script read from beside the config.
-    pub(super) fn resolve(
-        self,
-        directory: &Path,
-        backends: &BTreeMap<String, BackendOptions>,
-        servers: &BTreeMap<String, McpServer>,
-    ) -> Result<Profile, ProfileError> {
-        let Some(kind) = backends.get(&self.backend).map(BackendOptions::kind) else {
-            let known = backends.keys().cloned().collect();
-            return Err(ProfileError::NoBackend { name: self.backend, known });
+/// The profile that is written, with its script read.
+pub(super) fn resolve(
+    spec: ProfileSpec,
+    scripts: Scripts<'_>,
+    backends: &BTreeMap<String, BackendOptions>,
+    servers: &BTreeMap<String, McpServer>,
+) -> Result<Profile, ProfileError> {
+    let Some(kind) = backends.get(&spec.backend).map(BackendOptions::kind) else {
+        let known = backends.keys().cloned().collect();
+        return Err(ProfileError::NoBackend { name: spec.backend, known });
+    };
+    check_keys(&spec, kind)?;
+    let mut profile = Profile::of(&spec.backend);
+    profile.model = spec.model;
+    profile.instructions = spec.instructions;
+    if let Some(ApprovalSpec { mode, deadline_secs }) = spec.approval {
+        let mode = match mode {
+            ApproverSpec::Ask => ApprovalMode::Ask,
+            ApproverSpec::Allow => ApprovalMode::Allow,
+            ApproverSpec::Deny => ApprovalMode::Deny,
         };
-        self.check(kind)?;
-        let mut profile = Profile::of(&self.backend);
-        profile.model = self.model;
-        profile.instructions = self.instructions;
-        if let Some(ApprovalTable { mode, deadline_secs }) = self.approval {
-            let mode = match mode {
-                ModeKey::Ask => ApprovalMode::Ask,
-                ModeKey::Allow => ApprovalMode::Allow,
-                ModeKey::Deny => ApprovalMode::Deny,
-            };
-            let deadline = deadline_secs.map_or(profile.approval.deadline, Duration::from_secs);
-            profile.approval = ApprovalPolicy { mode, deadline };
-        }
-        if let Some(limits) = self.limits {
-            if let Some(place) = limits.first_not_positive() {
-                return Err(ProfileError::Zero(place.trim_start_matches('/').replace('/', ".")));
-            }
-            profile.limits = profile.limits.with(&limits);
-        }
-        if let Some(capabilities) = self.capabilities {
-            profile.capabilities = capabilities;
-        }
-        profile.rate_limit = match (self.on_rate_limit, self.park_max_secs, profile.rate_limit) {
-            (Some(OnRateLimit::End), ..) => RateLimitPolicy::End,
-            (_, Some(secs), _) => RateLimitPolicy::Park { at_most: Duration::from_secs(secs) },
-            (_, None, default) => default,
-        };
-        profile.on_restart = match self.on_restart {
-            Some(OnRestartKey::Wait) => OnRestart::Wait,
-            Some(OnRestartKey::Resume) => OnRestart::Resume,
-            None => profile.on_restart,
-        };
-        profile.sandbox = match (self.sandbox, kind) {
-            (Some(Sandbox::Landlock), Kind::ClaudePty | Kind::Scripted) => {
-                return Err(ProfileError::NoSandbox(kind));
-            }
-            (sandbox, _) => sandbox.unwrap_or(profile.sandbox),
-        };
-        profile.grace = match self.grace_secs {
-            Some(secs) if secs > MAX_GRACE_SECS => return Err(ProfileError::LongGrace(secs)),
-            Some(secs) => Duration::from_secs(secs),
-            None => profile.grace,
-        };
-        let options = &mut profile.options;
-        let mut set = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                options.insert(key.to_owned(), value);
-            }
-        };
-        set("settings_sources", self.settings_sources.map(|sources| json!(sources)));
-        set("reasoning_effort", self.reasoning_effort.map(Value::from));
-        set("thinking_level", self.thinking_level.map(Value::from));
-        set("max_output_tokens", self.max_output_tokens.map(Value::from));
-        set("word_delay_ms", self.word_delay_ms.map(Value::from));
-        if let Some(script) = self.script {
-            set("script", Some(read_script(&script, directory)?));
-        }
-        check_servers(&profile.capabilities, kind, servers)?;
-        match kind {
-            Kind::ClaudePty => {
-                drop(ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?);
-            }
-            Kind::Scripted => drop(Script::from_options(&profile.options).map_err(ProfileError::Script)?),
-            // What they take has no form that could be wrong here.
-            Kind::OpenAiApi | Kind::GeminiApi => {}
-        }
-        Ok(profile)
+        let deadline = deadline_secs.map_or(profile.approval.deadline, Duration::from_secs);
+        profile.approval = ApprovalPolicy { mode, deadline };
     }
-
-    fn check(&self, kind: Kind) -> Result<(), ProfileError> {
-        use Kind::{ClaudePty, GeminiApi, OpenAiApi, Scripted};
-        let keys: [(&'static str, bool, &[Kind]); 6] = [
-            ("settings_sources", self.settings_sources.is_some(), &[ClaudePty]),
-            ("reasoning_effort", self.reasoning_effort.is_some(), &[OpenAiApi]),
-            ("thinking_level", self.thinking_level.is_some(), &[GeminiApi]),
-            ("max_output_tokens", self.max_output_tokens.is_some(), &[OpenAiApi, GeminiApi]),
-            ("script", self.script.is_some(), &[Scripted]),
-            ("word_delay_ms", self.word_delay_ms.is_some(), &[Scripted]),
-        ];
-        match keys.iter().find(|(_, is_set, of)| *is_set && !of.contains(&kind)) {
-            Some((key, ..)) => Err(ProfileError::Misplaced { key, kind }),
-            None => Ok(()),
+    if let Some(limits) = spec.limits {
+        if let Some(place) = limits.first_not_positive() {
+            return Err(ProfileError::Zero(place.trim_start_matches('/').replace('/', ".")));
         }
+        profile.limits = profile.limits.with(&limits);
+    }
+    if let Some(capabilities) = spec.capabilities {
+        profile.capabilities = capabilities;
+    }
+    profile.rate_limit = match (spec.on_rate_limit, spec.park_max_secs, profile.rate_limit) {
+        (Some(OnRateLimit::End), ..) => RateLimitPolicy::End,
+        (_, Some(secs), _) => RateLimitPolicy::Park { at_most: Duration::from_secs(secs) },
+        (_, None, default) => default,
+    };
+    profile.on_restart = match spec.on_restart {
+        Some(musher_protocol::OnRestart::Wait) => OnRestart::Wait,
+        Some(musher_protocol::OnRestart::Resume) => OnRestart::Resume,
+        None => profile.on_restart,
+    };
+    profile.sandbox = match (spec.sandbox, kind) {
+        (Some(SandboxSpec::Landlock), Kind::ClaudePty | Kind::Scripted) => {
+            return Err(ProfileError::NoSandbox(kind));
+        }
+        (Some(SandboxSpec::Landlock), Kind::OpenAiApi | Kind::GeminiApi) => Sandbox::Landlock,
+        (Some(SandboxSpec::Auto), _) => Sandbox::Auto,
+        (Some(SandboxSpec::None), _) => Sandbox::None,
+        (None, _) => profile.sandbox,
+    };
+    profile.grace = match spec.grace_secs {
+        Some(secs) if secs > MAX_GRACE_SECS => return Err(ProfileError::LongGrace(secs)),
+        Some(secs) => Duration::from_secs(secs),
+        None => profile.grace,
+    };
+    let options = &mut profile.options;
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            options.insert(key.to_owned(), value);
+        }
+    };
+    set("settings_sources", spec.settings_sources.map(|sources| json!(sources)));
+    set("reasoning_effort", spec.reasoning_effort.map(Value::from));
+    set("thinking_level", spec.thinking_level.map(Value::from));
+    set("max_output_tokens", spec.max_output_tokens.map(Value::from));
+    set("word_delay_ms", spec.word_delay_ms.map(Value::from));
+    if let Some(script) = spec.script {
+        set("script", Some(read_script(&script, scripts)?));
+    }
+    check_servers(&profile.capabilities, kind, servers)?;
+    match kind {
+        Kind::ClaudePty => {
+            drop(ClaudeProfile::from_options(&profile.options).map_err(ProfileError::Claude)?);
+        }
+        Kind::Scripted => drop(Script::from_options(&profile.options).map_err(ProfileError::Script)?),
+        // What they take has no form that could be wrong here.
+        Kind::OpenAiApi | Kind::GeminiApi => {}
+    }
+    Ok(profile)
+}
+
+/// Whether every key is one of this kind's.
+fn check_keys(spec: &ProfileSpec, kind: Kind) -> Result<(), ProfileError> {
+    use Kind::{ClaudePty, GeminiApi, OpenAiApi, Scripted};
+    let keys: [(&'static str, bool, &[Kind]); 6] = [
+        ("settings_sources", spec.settings_sources.is_some(), &[ClaudePty]),
+        ("reasoning_effort", spec.reasoning_effort.is_some(), &[OpenAiApi]),
+        ("thinking_level", spec.thinking_level.is_some(), &[GeminiApi]),
+        ("max_output_tokens", spec.max_output_tokens.is_some(), &[OpenAiApi, GeminiApi]),
+        ("script", spec.script.is_some(), &[Scripted]),
+        ("word_delay_ms", spec.word_delay_ms.is_some(), &[Scripted]),
+    ];
+    match keys.iter().find(|(_, is_set, of)| *is_set && !of.contains(&kind)) {
+        Some((key, ..)) => Err(ProfileError::Misplaced { key, kind }),
+        None => Ok(()),
     }
 }
 
@@ -273,10 +230,11 @@ pub(crate) fn backticked(names: &[String]) -> String {
 }
 
 /// `echo` is a word; everything else is a path relative to the config.
-fn read_script(script: &str, directory: &Path) -> Result<Value, ProfileError> {
+fn read_script(script: &str, scripts: Scripts<'_>) -> Result<Value, ProfileError> {
     if script == "echo" {
         return Ok(json!(script));
     }
+    let Scripts::Beside(directory) = scripts else { return Err(ProfileError::ForeignScript) };
     let path = directory.join(script);
     let file = path.display().to_string();
     let failed = |source| ProfileError::ReadScript { file: file.clone(), source };

@@ -9,17 +9,20 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
     AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, KeyRecord, Life, Most, NewLife, Prune,
-    Start, Store, StoredEvent, WorkerCounts,
+    Start, Store, StoredBundle, StoredEvent, WorkerCounts,
 };
-use musher_protocol::{Cursor, EventId, Order, RuntimeId, WorkerId, WorkerStatus};
+use musher_protocol::{
+    ConfigBundleRef, ConfigBundleSummary, Cursor, DigestAlgorithm, EventId, Order, RuntimeId, WorkerId,
+    WorkerStatus,
+};
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::{entry, log::Log, open};
 
 /// The versions that a fixture is kept of, and the newest, which each of them is brought to.
-const VERSIONS: [u32; 3] = [1, 2, 3];
-const NEWEST: u32 = 3;
+const VERSIONS: [u32; 4] = [1, 2, 3, 4];
+const NEWEST: u32 = 4;
 
 const MOST: Most = Most { events: 10, bytes: 1 << 20 };
 
@@ -58,6 +61,7 @@ struct Fixture {
     prune: Prune,
     stopped: Commit,
     deleted: Commit,
+    bundles: Vec<StoredBundle>,
 }
 
 impl Fixture {
@@ -96,6 +100,7 @@ impl Fixture {
             prune,
             stopped: first(&mut log("wrk_b"), WorkerStatus::Stopped),
             deleted: first(&mut log("wrk_c"), WorkerStatus::Running),
+            bundles: vec![bundle()],
         }
     }
 
@@ -107,6 +112,9 @@ impl Fixture {
         }
         if version < 3 {
             fixture.main[1].keys.clear();
+        }
+        if version < 4 {
+            fixture.bundles.clear();
         }
         fixture
     }
@@ -123,6 +131,9 @@ impl Fixture {
         let deleted = self.deleted.worker.clone();
         store.append(self.deleted).await.unwrap();
         store.delete(&deleted).await.unwrap();
+        for bundle in self.bundles {
+            store.put_bundle(bundle, 1).await.unwrap();
+        }
     }
 
     async fn check(self, store: &dyn Store) {
@@ -156,6 +167,12 @@ impl Fixture {
             let remembered = store.remembered(&record.scope, &record.key).await.unwrap();
             assert_eq!(remembered.as_ref(), Some(record));
         }
+        let bundles: Vec<_> = self.bundles.iter().map(|bundle| bundle.summary.clone()).collect();
+        assert_eq!(store.bundles().await.unwrap(), bundles);
+        for bundle in self.bundles {
+            let ConfigBundleSummary { id, digest, .. } = bundle.summary.clone();
+            assert_eq!(store.bundle(&ConfigBundleRef { id, digest }).await.unwrap(), Some(bundle));
+        }
         // The last commit is known, and the log goes on, with all that this version writes.
         store.append(rest.clone()).await.unwrap();
         assert_eq!(store.claim(main).await.unwrap(), Some(3));
@@ -165,6 +182,20 @@ impl Fixture {
         kept.insert(0, new);
         assert_eq!(store.kept(main, None, MOST).await.unwrap(), kept);
     }
+}
+
+fn bundle() -> StoredBundle {
+    let canonical = Bytes::from_static(br#"{"metadata":{"id":"team-a","revision":"1"},"profiles":[]}"#);
+    let summary = ConfigBundleSummary {
+        id: "team-a".parse().unwrap(),
+        digest: Blob::digest_of(&canonical),
+        digest_algorithm: DigestAlgorithm::Sha256Jcs,
+        revision: "1".parse().unwrap(),
+        profile_count: 0,
+        declaration_count: 0,
+        created_at: time(),
+    };
+    StoredBundle { summary, canonical }
 }
 
 fn runtime() -> RuntimeId {

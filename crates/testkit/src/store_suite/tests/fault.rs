@@ -44,6 +44,11 @@ faults! {
     BlobsGoWithAnyWorker
     BlobsGoWithEvents
     CheckpointsGoBackByPrunes
+    BundlesAreFoundByIds
+    BundlesAreOverwritten
+    BundlesAreReversed
+    BundlesGoWithTheirMates
+    BundlesIgnoreTheLimit
     ClaimsAreGivenTwice
     ClaimsForStrangers
     ClaimsLeaveWritersAlone
@@ -102,6 +107,7 @@ faults! {
     ReopeningForgetsEpochs
     ReopeningForgetsOwners
     ReopeningFreesIds
+    ReopeningLosesBundles
     ReopeningLosesCommits
     ReopeningLosesKept
     ReopeningLosesKeys

@@ -1,5 +1,6 @@
 //! Stores that break one rule each.
 
+mod bundling;
 mod keeping;
 mod remembering;
 
@@ -12,10 +13,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, MemoryStore, Most,
-    NewLife, Prune, Start, Store, StoreError, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    AcceptedInput, Blob, BundlePut, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life,
+    MemoryStore, Most, NewLife, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice,
+    WorkerCounts, WorkerRow,
 };
-use musher_protocol::{Digest, IdempotencyKey, InputId, Order, RuntimeId, StoreKind, WorkerId, WorkerStatus};
+use musher_protocol::{
+    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, RuntimeId, StoreKind,
+    WorkerId, WorkerStatus,
+};
 use tokio::{sync::watch, task::yield_now};
 use uuid::Uuid;
 
@@ -448,5 +453,21 @@ impl Store for Faulty {
             self.journal.note(Act::Delete(worker.clone()));
         }
         Ok(was_there || self.is(Fault::DeletesAlwaysSayYes))
+    }
+
+    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+        self.put_a_bundle(bundle, most).await
+    }
+
+    async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {
+        self.read_a_bundle(reference).await
+    }
+
+    async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
+        self.list_bundles().await
+    }
+
+    async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {
+        self.delete_a_bundle(reference).await
     }
 }

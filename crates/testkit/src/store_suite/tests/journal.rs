@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use musher_core::{Commit, KeyRecord, MemoryStore, NewLife, Prune, Store};
-use musher_protocol::WorkerId;
+use musher_core::{Commit, KeyRecord, MemoryStore, NewLife, Prune, Store, StoredBundle};
+use musher_protocol::{ConfigBundleRef, WorkerId};
 use uuid::Uuid;
 
 use super::{fault::Fault, faulty::Faulty};
@@ -19,13 +19,21 @@ pub(super) enum Act {
     Prune(Prune),
     Delete(WorkerId),
     Remember(Vec<KeyRecord>),
+    PutBundle(Box<StoredBundle>),
+    DeleteBundle(ConfigBundleRef),
 }
 
 impl Act {
     fn deletes(&self) -> Option<&WorkerId> {
         match self {
             Self::Delete(worker) => Some(worker),
-            Self::Begin(_) | Self::Append(_) | Self::Claim(_) | Self::Prune(_) | Self::Remember(_) => None,
+            Self::Begin(_)
+            | Self::Append(_)
+            | Self::Claim(_)
+            | Self::Prune(_)
+            | Self::Remember(_)
+            | Self::PutBundle(_)
+            | Self::DeleteBundle(_) => None,
         }
     }
 
@@ -33,7 +41,12 @@ impl Act {
         match self {
             Self::Append(commit) => commit.epoch = Commit::FIRST_EPOCH,
             Self::Prune(prune) => prune.epoch = Commit::FIRST_EPOCH,
-            Self::Begin(_) | Self::Claim(_) | Self::Delete(_) | Self::Remember(_) => {}
+            Self::Begin(_)
+            | Self::Claim(_)
+            | Self::Delete(_)
+            | Self::Remember(_)
+            | Self::PutBundle(_)
+            | Self::DeleteBundle(_) => {}
         }
     }
 }
@@ -61,6 +74,8 @@ impl Journal {
         let deleted: Vec<_> = acts.iter().filter_map(Act::deletes).cloned().collect();
         if fault == Fault::ReopeningForgetsOwners {
             acts.retain(|act| !matches!(act, Act::Begin(_)));
+        } else if fault == Fault::ReopeningLosesBundles {
+            acts.retain(|act| !matches!(act, Act::PutBundle(_)));
         } else if fault == Fault::ReopeningLosesPrunes {
             acts.retain(|act| !matches!(act, Act::Prune(_)));
         } else if fault == Fault::ReopeningFreesIds {
@@ -117,6 +132,8 @@ impl Place for FaultyPlace {
                 Act::Prune(prune) => store.prune(prune).await,
                 Act::Delete(worker) => store.delete(&worker).await.map(drop),
                 Act::Remember(keys) => store.remember(keys).await,
+                Act::PutBundle(bundle) => store.put_bundle(*bundle, usize::MAX).await.map(drop),
+                Act::DeleteBundle(reference) => store.delete_bundle(&reference).await.map(drop),
             };
             done.unwrap_or_else(|refusal| panic!("{refusal:?}: {what}"));
         }

@@ -1,0 +1,147 @@
+//! Config bundles: what control planes sync to the runtime.
+
+use musher_protocol::{
+    ConfigBundleAvailability, ConfigBundleReadiness, ConfigBundleRef, ConfigBundleSummary,
+};
+
+use super::{Runtime, offering};
+use crate::{
+    bundle::{Bundle, BundleError, MAX_BUNDLES},
+    error::Error,
+    idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome},
+    store::BundlePut,
+    task::now,
+};
+
+impl Runtime {
+    /// Stores a config bundle, given as its JSON as it was sent: its digest is over that, not over what is read of it.
+    /// The same again is answered as the first time.
+    ///
+    /// # Errors
+    ///
+    /// When something in it may not be there or makes no sense here, when it names another digest than it has, when its
+    /// revision is stored with another content, or when the store fails.
+    pub async fn store_config_bundle(&self, json: &str) -> Result<ConfigBundleSummary, Error> {
+        self.check_running()?;
+        self.put_bundle(&Bundle::read(json)?).await
+    }
+
+    /// As [`Runtime::store_config_bundle`], under a key where one is given: a repeat stores nothing and is answered as the
+    /// first time, also when the bundle has been deleted since.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::store_config_bundle`], or when the key is in use otherwise.
+    pub async fn store_config_bundle_with(
+        &self,
+        json: &str,
+        options: CommandOptions,
+    ) -> Result<Answered<ConfigBundleSummary>, Error> {
+        self.check_running()?;
+        let bundle = Bundle::read(json)?;
+        let Some(keyed) = Keyed::of(&options, &["store_config_bundle"], &bundle.canonical()) else {
+            return Ok(Answered::first(self.put_bundle(&bundle).await?));
+        };
+        let _claim = Claim::take(&self.0, &keyed)?;
+        if let Some(Outcome::Bundle(summary)) = keyed.look_up(&*self.0.store, now()).await? {
+            return Ok(Answered::again(summary));
+        }
+        let summary = self.put_bundle(&bundle).await?;
+        // Cut off before this, a repeat finds the bundle there and is answered alike.
+        self.0.store.remember(vec![keyed.record(&Outcome::Bundle(summary.clone()), now())]).await?;
+        Ok(Answered::first(summary))
+    }
+
+    async fn put_bundle(&self, bundle: &Bundle) -> Result<ConfigBundleSummary, Error> {
+        self.check_space()?;
+        bundle.check_specs(&self.0.catalog)?;
+        let summary = bundle.summary.clone();
+        match self.0.store.put_bundle(bundle.to_store(), MAX_BUNDLES).await? {
+            BundlePut::Stored | BundlePut::WasThere => Ok(summary),
+            BundlePut::OtherContent(digest) => {
+                let ConfigBundleSummary { id, revision, .. } = summary;
+                Err(BundleError::Conflict { id, revision, digest }.into())
+            }
+            BundlePut::TooMany => Err(BundleError::TooMany { limit: MAX_BUNDLES }.into()),
+        }
+    }
+
+    /// The config bundles, by id and revision.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn list_config_bundles(&self) -> Result<Vec<ConfigBundleSummary>, Error> {
+        Ok(self.0.store.bundles().await?)
+    }
+
+    /// Which profiles of a config bundle can run right now, and what is missing for the others.
+    ///
+    /// It is looked for as for [`Runtime::list_backends`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no such bundle, or the store cannot be read.
+    pub async fn check_config_bundle(
+        &self,
+        reference: &ConfigBundleRef,
+    ) -> Result<ConfigBundleAvailability, Error> {
+        let catalog = &self.0.catalog;
+        let bundle = self.bundle(reference).await?;
+        let profiles: Vec<_> = bundle
+            .selectors()
+            .filter_map(|selector| Some((selector, bundle.profile(catalog, selector)?)))
+            .collect();
+        let can_be_had = profiles.iter().filter_map(|(_, profile)| profile.as_ref().ok());
+        let needed = can_be_had.flat_map(|profile| offering::needs(catalog, profile, &profile.capabilities));
+        let found = self.0.looks.look(catalog, needed.collect()).await;
+        let unresolved = bundle.unresolved(catalog);
+        let profiles = profiles.into_iter().map(|(selector, profile)| {
+            let of_profile = match profile {
+                Ok(profile) => offering::missing(catalog, &profile, &profile.capabilities, &found),
+                Err(missing) => vec![missing],
+            };
+            let missing = [unresolved.clone(), of_profile].concat();
+            ConfigBundleReadiness { selector: selector.to_owned(), ready: missing.is_empty(), missing }
+        });
+        Ok(ConfigBundleAvailability {
+            reference: bundle.reference(),
+            profiles: profiles.collect(),
+            summary: bundle.summary.clone(),
+        })
+    }
+
+    /// Deletes a revision of a config bundle. Workers keep the profile that they were created with.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such one, or the store fails.
+    pub async fn delete_config_bundle(&self, reference: &ConfigBundleRef) -> Result<(), Error> {
+        self.check_running()?;
+        if self.0.store.delete_bundle(reference).await? {
+            Ok(())
+        } else {
+            Err(self.not_stored(reference).await)
+        }
+    }
+
+    /// A revision that is stored.
+    pub(super) async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Bundle, Error> {
+        match self.0.store.bundle(reference).await? {
+            Some(stored) => Ok(Bundle::stored(stored)?),
+            None => Err(self.not_stored(reference).await),
+        }
+    }
+
+    /// What it is that is not stored: the bundle, or only this revision.
+    async fn not_stored(&self, reference: &ConfigBundleRef) -> Error {
+        let ConfigBundleRef { id, digest } = reference.clone();
+        match self.0.store.bundles().await {
+            Err(error) => error.into(),
+            Ok(bundles) if bundles.iter().any(|bundle| bundle.id == id) => {
+                BundleError::NoRevision { id, digest }.into()
+            }
+            Ok(_) => BundleError::Missing(id).into(),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What faults make of config bundles.
+
+use musher_core::{BundlePut, Store as _, StoreError, StoredBundle};
+use musher_protocol::{ConfigBundleRef, ConfigBundleSummary};
+
+use super::{Act, Fault, Faulty};
+
+impl Faulty {
+    pub(super) async fn put_a_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+    ) -> Result<BundlePut, StoreError> {
+        let most = if self.is(Fault::BundlesIgnoreTheLimit) { usize::MAX } else { most };
+        let mut put = self.store.put_bundle(bundle.clone(), most).await?;
+        if let (BundlePut::OtherContent(digest), true) = (put, self.is(Fault::BundlesAreOverwritten)) {
+            let id = bundle.summary.id.clone();
+            self.delete_a_bundle(&ConfigBundleRef { id, digest }).await?;
+            put = self.store.put_bundle(bundle.clone(), most).await?;
+        }
+        if put == BundlePut::Stored {
+            self.journal.note(Act::PutBundle(Box::new(bundle)));
+        }
+        Ok(put)
+    }
+
+    pub(super) async fn read_a_bundle(
+        &self,
+        reference: &ConfigBundleRef,
+    ) -> Result<Option<StoredBundle>, StoreError> {
+        let found = self.store.bundle(reference).await?;
+        if found.is_some() || !self.is(Fault::BundlesAreFoundByIds) {
+            return Ok(found);
+        }
+        let of_id = self.store.bundles().await?.into_iter().find(|summary| summary.id == reference.id);
+        match of_id {
+            Some(ConfigBundleSummary { id, digest, .. }) => {
+                self.store.bundle(&ConfigBundleRef { id, digest }).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn list_bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
+        let mut summaries = self.store.bundles().await?;
+        if self.is(Fault::BundlesAreReversed) {
+            summaries.reverse();
+        }
+        Ok(summaries)
+    }
+
+    pub(super) async fn delete_a_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {
+        let mut gone = vec![reference.clone()];
+        if self.is(Fault::BundlesGoWithTheirMates) {
+            let mates = self.store.bundles().await?.into_iter().filter(|summary| summary.id == reference.id);
+            gone.extend(mates.map(|summary| ConfigBundleRef { id: summary.id, digest: summary.digest }));
+        }
+        let mut was_there = false;
+        for gone in gone {
+            was_there |= self.store.delete_bundle(&gone).await?;
+            self.journal.note(Act::DeleteBundle(gone));
+        }
+        Ok(was_there)
+    }
+}
