@@ -181,10 +181,9 @@ async fn what_is_missing_is_told_by_name_and_a_create_says_the_same() {
     ];
     assert_eq!(found, expected);
     for (selector, expected) in found {
-        match refusal(create(&runtime, &lacking, named(&selector)).await) {
-            BundleError::Unavailable { missing, .. } => assert_eq!(missing, expected),
-            other => panic!("{other:?}"),
-        }
+        let refused = refusal(create(&runtime, &lacking, named(&selector)).await);
+        let BundleError::Unavailable { missing, .. } = refused else { panic!("{refused:?}") };
+        assert_eq!(missing, expected);
     }
 }
 

@@ -20,9 +20,10 @@ fn read(bundle: &Value) -> Result<Bundle, BundleError> {
 fn with(place: &str, value: impl Into<Value>) -> Value {
     let (parent, key) = place.rsplit_once('/').unwrap();
     let mut bundle = full();
-    match bundle.pointer_mut(parent).unwrap() {
-        Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.into(),
-        object => object[key] = value.into(),
+    let parent = bundle.pointer_mut(parent).unwrap();
+    match key.parse::<usize>() {
+        Ok(index) => parent[index] = value.into(),
+        Err(_name) => parent[key] = value.into(),
     }
     bundle
 }
