@@ -46,7 +46,8 @@ impl Request {
     pub(crate) fn of(id: RouteId, ids: &[&str]) -> Self {
         let route = ROUTES.iter().find(|route| route.id == id).expect("the table has every route");
         let mut headers = HeaderMap::new();
-        if has_key(route) {
+        // A POST is known again by its key; what reads or removes needs none. So sending it again does nothing twice.
+        if route.method == Method::Post {
             let key = HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a header's value");
             headers.insert(IDEMPOTENCY_KEY, key);
         }
@@ -84,17 +85,6 @@ impl Request {
         Self { limit: ANSWER_LIMIT + longest, ..self }
     }
 
-    /// Whether sending it again cannot do anything twice.
-    fn is_repeatable(&self) -> bool {
-        match self.route.method {
-            Method::Get | Method::Delete => true,
-            // A bundle is stored once, whoever sends it how often.
-            Method::Post => {
-                self.headers.contains_key(IDEMPOTENCY_KEY) || self.route.id == RouteId::StoreConfigBundle
-            }
-        }
-    }
-
     /// The answers that only a repetition gets and that mean success: what it removes, the attempt before it removed.
     fn was_done_before(&self, error: &Error, is_repetition: bool) -> bool {
         let is_gone = matches!(
@@ -107,11 +97,6 @@ impl Request {
         );
         is_repetition && is_gone
     }
-}
-
-/// Whether the server knows a request of this route again by its key. Servers refuse keys that they would not honor.
-fn has_key(route: &Route) -> bool {
-    route.id == RouteId::SendInput
 }
 
 impl Client {
@@ -137,8 +122,7 @@ impl Client {
             made += 1;
             let failed = Failed::of(&error);
             may_be_done |= failed == Failed::Unknown;
-            let is_repeatable = request.is_repeatable();
-            match self.shared.retry.next(failed, is_repeatable, made, began.elapsed(), random()) {
+            match self.shared.retry.next(failed, made, began.elapsed(), random()) {
                 Some(wait) => sleep(wait).await,
                 None => return Err(error),
             }

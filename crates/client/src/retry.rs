@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use musher_protocol::ErrorCode;
 use uuid::Uuid;
 
 use crate::Error;
@@ -13,8 +14,8 @@ const MOST_DOUBLINGS: u32 = 16;
 
 /// How often and how long calls are repeated.
 ///
-/// A call is repeated when the connection failed, and after 429 and 503 that say with `Retry-After` when to come back;
-/// never when that could do something twice.
+/// A call is repeated when the connection failed, and after 429 and 503 that say with `Retry-After` when to come back. That
+/// does nothing twice: a POST keeps its `Idempotency-Key` over all its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How often a call is made at most; 1 repeats nothing.
@@ -58,6 +59,10 @@ impl Failed {
         match error {
             Error::Broken(error) if error.is_connect() => Self::Unsent,
             Error::Broken(_) | Error::TimeUp(_) => Self::Unknown,
+            // Our own attempt before this one is still under way.
+            Error::Refused(refusal) if refusal.body.code == ErrorCode::IdempotencyInFlight => {
+                Self::NotNow(Duration::ZERO)
+            }
             Error::Refused(refusal) => Self::of_status(refusal.status, refusal.retry_after),
             Error::Foreign { status, retry_after } => Self::of_status(*status, *retry_after),
             Error::Unreadable(_) | Error::TooLarge(_) | Error::Handshake(_) => Self::Finally,
@@ -75,20 +80,12 @@ impl Failed {
 impl Retry {
     /// How long to wait before the next attempt; `None` when there is none. `made` attempts failed, the first one began
     /// `elapsed` ago, and `random` is from 0 to 1.
-    pub(crate) fn next(
-        &self,
-        failed: Failed,
-        is_repeatable: bool,
-        made: u32,
-        elapsed: Duration,
-        random: f64,
-    ) -> Option<Duration> {
+    pub(crate) fn next(&self, failed: Failed, made: u32, elapsed: Duration, random: f64) -> Option<Duration> {
         let backoff = backoff(self.first_wait, self.longest_wait, made.saturating_sub(1));
         let wait = match failed {
-            Failed::Unsent => backoff,
-            Failed::Unknown if is_repeatable => backoff,
+            Failed::Unsent | Failed::Unknown => backoff,
             Failed::NotNow(wait) => wait.max(backoff),
-            Failed::Unknown | Failed::Finally => return None,
+            Failed::Finally => return None,
         };
         let wait = with_jitter(wait, random);
         (made < self.attempts && elapsed.saturating_add(wait) <= self.within).then_some(wait)
@@ -123,11 +120,11 @@ mod tests {
         longest_wait: Duration::from_secs(3),
     };
 
-    fn waits(failed: Failed, is_repeatable: bool, random: f64) -> Vec<u128> {
+    fn waits(failed: Failed, random: f64) -> Vec<u128> {
         let mut waits = Vec::new();
         let mut elapsed = Duration::ZERO;
         let mut made = 1;
-        while let Some(wait) = RETRY.next(failed, is_repeatable, made, elapsed, random) {
+        while let Some(wait) = RETRY.next(failed, made, elapsed, random) {
             waits.push(wait.as_millis());
             elapsed += wait;
             made += 1;
@@ -136,19 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_are_bounded_in_count_and_time_and_do_nothing_twice() {
+    fn repetitions_are_bounded_in_count_and_time() {
         let not_now = |seconds| Failed::NotNow(Duration::from_secs(seconds));
-        for (failed, is_repeatable, random, expected) in [
-            (Failed::Unsent, false, 0.0, vec![1000, 2000, 3000]),
-            (Failed::Unsent, true, 1.0, vec![1250, 2500, 3750]),
-            (Failed::Unknown, true, 0.0, vec![1000, 2000, 3000]),
-            (Failed::Unknown, false, 0.0, vec![]),
-            (not_now(0), false, 0.0, vec![1000, 2000, 3000]),
-            (not_now(5), false, 0.0, vec![5000, 5000]),
-            (not_now(11), true, 0.0, vec![]),
-            (Failed::Finally, true, 0.0, vec![]),
+        for (failed, random, expected) in [
+            (Failed::Unsent, 0.0, vec![1000, 2000, 3000]),
+            (Failed::Unknown, 0.0, vec![1000, 2000, 3000]),
+            (Failed::Unknown, 1.0, vec![1250, 2500, 3750]),
+            (not_now(0), 0.0, vec![1000, 2000, 3000]),
+            (not_now(5), 0.0, vec![5000, 5000]),
+            (not_now(11), 0.0, vec![]),
+            (Failed::Finally, 0.0, vec![]),
         ] {
-            assert_eq!(waits(failed, is_repeatable, random), expected, "{failed:?} {is_repeatable} {random}");
+            assert_eq!(waits(failed, random), expected, "{failed:?} {random}");
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use musher_client::{Error, Refusal};
+use musher_client::Refusal;
 use musher_protocol::{
     ConfigBundleRef, DeleteWorkerQuery, Delivery, Digest, ErrorCode, InputId, InputKind, InputRequest,
-    StopRequest, WorkerQuery,
+    StopRequest, WorkerQuery, WorkerStatus,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -53,11 +53,14 @@ fn ack_of_own() -> Reply {
 }
 
 #[tokio::test]
-async fn what_could_be_done_twice_is_not_repeated() {
-    let fake = Fake::start([cut(), cut()]).await;
-    let error = fake.client().stop(&"wrk_1".parse().unwrap(), &StopRequest::default()).await.unwrap_err();
-    assert!(matches!(error, Error::Broken(_)), "{error:?}");
-    assert_eq!(fake.asked().len(), 1);
+async fn a_stop_that_is_still_under_way_is_waited_for_under_its_key() {
+    let ack = json!({"worker_ref": {"runtime_id": "rt_1", "worker_id": "wrk_1"}, "status": "stopped",
+        "event_id": "evt_1", "cursor": cursor(3)});
+    let in_flight = error(409, "idempotency_in_flight", "", json!({"retryable": true}));
+    let fake = Fake::start([cut(), in_flight, answer(200, "", &json!({"ack": ack}).to_string())]).await;
+    let ack = fake.client().stop(&"wrk_1".parse().unwrap(), &StopRequest::default()).await.unwrap();
+    let asked = fake.asked();
+    assert_eq!((ack.status, &asked), (WorkerStatus::Stopped, &vec![asked[0].clone(); 3]));
 }
 
 #[tokio::test]

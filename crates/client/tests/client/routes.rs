@@ -125,6 +125,8 @@ async fn each_call_asks_for_its_route_with_the_token() {
         let refused = call(&fake.client(), route.id).await.unwrap_err();
         assert_eq!(refused.code(), Some(ErrorCode::Internal), "{refused:?}");
         let [asked] = &fake.asked()[..] else { panic!("one request: {:?}", fake.asked()) };
+        let has_key = asked.header("idempotency-key").is_some();
+        assert_eq!(has_key, route.method == Method::Post, "{}", asked.line);
         assert_eq!(
             (asked.line.as_str(), asked.header("authorization")),
             (&*line(route), Some("Bearer s3cret"))
