@@ -80,7 +80,7 @@ pub(crate) fn resolve(
 /// The profile of the runtime that is meant, with its name.
 fn of_catalog(catalog: &Catalog, selector: ProfileSelector) -> Result<(String, Profile), Error> {
     let name = match selector {
-        ProfileSelector::RuntimeDefault => catalog.default_profile.clone(),
+        ProfileSelector::RuntimeDefault {} => catalog.default_profile.clone(),
         ProfileSelector::Builtin { value } if value == BUILTIN_CODER => catalog.default_profile.clone(),
         ProfileSelector::Builtin { value } => return Err(Error::NoProfile(format!("builtin:{value}"))),
         ProfileSelector::Named { value } => value,

@@ -205,7 +205,8 @@ async fn a_bundle_gives_its_own_profiles_and_no_others() {
 
     let told = refusal(create(&runtime, &bundle, named("plain")).await).to_string();
     assert_eq!(told, "config bundle `team-a` declares no profile `plain`");
-    for selector in [ProfileSelector::RuntimeDefault, ProfileSelector::Builtin { value: "coder".to_owned() }]
+    for selector in
+        [ProfileSelector::RuntimeDefault {}, ProfileSelector::Builtin { value: "coder".to_owned() }]
     {
         let refused = refusal(create(&runtime, &bundle, selector).await);
         assert!(matches!(refused, BundleError::NotNamed), "{refused:?}");

@@ -52,7 +52,7 @@ impl CreateWorker {
     pub fn new(intent: Intent) -> Self {
         Self {
             intent,
-            profile: ProfileSelector::RuntimeDefault,
+            profile: ProfileSelector::RuntimeDefault {},
             config_bundle: None,
             requested_capabilities: None,
             workspace_refs: Vec::new(),
@@ -141,12 +141,12 @@ pub enum IntentKind {
 }
 
 /// Which profile answers what runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ProfileSelector {
     /// The server's default profile.
-    #[default]
-    RuntimeDefault,
+    // With braces, for of a variant without any serde takes every field.
+    RuntimeDefault {},
     /// A profile that every server has; `coder` is its default coding profile.
     Builtin {
         /// The name.
@@ -157,6 +157,12 @@ pub enum ProfileSelector {
         /// The name.
         value: String,
     },
+}
+
+impl Default for ProfileSelector {
+    fn default() -> Self {
+        Self::RuntimeDefault {}
+    }
 }
 
 /// A directory that the server's config declares.

@@ -604,7 +604,7 @@ fn requests() {
 #[test]
 fn the_shortest_requests_mean_the_defaults() {
     let create: CreateWorker = serde_json::from_value(json!({"intent": {"kind": "assistant"}})).unwrap();
-    assert_eq!((create.profile, create.on_idle), (ProfileSelector::RuntimeDefault, OnIdle::Wait));
+    assert_eq!((create.profile, create.on_idle), (ProfileSelector::RuntimeDefault {}, OnIdle::Wait));
     let input: InputRequest = serde_json::from_value(json!({"kind": "user", "content": "x"})).unwrap();
     assert_eq!((input.delivery, input.input_id), (Delivery::Queue, None));
 }

@@ -89,6 +89,10 @@ async fn every_code_is_answered_where_it_belongs() {
         (Code::InvalidJson, Ask::post("/v1/workers", "")),
         (Code::InvalidJson, Ask::post("/v1/workers", ASSISTANT).without("content-type")),
         (Code::InvalidJson, Ask::post("/v1/workers", r#"{"intent":{"kind":"assistant"},"wings":{}}"#)),
+        (Code::InvalidJson, {
+            let profile = r#"{"kind":"runtime_default","value":"coder"}"#;
+            Ask::post("/v1/workers", format!(r#"{{"intent":{{"kind":"assistant"}},"profile":{profile}}}"#))
+        }),
         (Code::InvalidJson, Ask::post(at("/stop"), "null")),
         (Code::InvalidJson, Ask::post(at("/stop"), r#"{"grace_secs":-1}"#)),
         (Code::WorkerRunning, Ask::delete(at(""))),
