@@ -54,6 +54,7 @@ enum Work {
     Tidy,
     Parts,
     Codegen,
+    Wire,
     Deny,
 }
 
@@ -118,6 +119,7 @@ fn steps(tests: TestEnvironment) -> Vec<Step> {
         Step { name: "parts", work: Work::Parts },
         // Besides what is tested, the fake CLI that tests it.
         plain("build", &["build", "--locked", "-p", "musher", "-p", "musher-testkit"]),
+        Step { name: "wire", work: Work::Wire },
         Step { name: "test", work: test },
         npm("npm", &["ci", "--no-audit", "--no-fund", "--ignore-scripts"], Vec::new()),
         node,
@@ -173,9 +175,15 @@ fn perform(work: &Work, target: &Path) -> Result<(), StepError> {
             parts::install_claude(target)?;
             parts::install_node(target)?;
             parts::install_deny(target)?;
+            parts::install_wire(target)?;
             Ok(())
         }
         Work::Codegen => Ok(codegen::run(codegen::Mode::Check)?),
+        Work::Wire => {
+            let mut command = Command::new(parts::install_wire(target)?);
+            command.arg("xtask/wire/check.py").arg(target.join("debug").join("musher"));
+            Ok(wait(&mut command)?)
+        }
         Work::Deny => {
             let mut command = Command::new(parts::install_deny(target)?);
             command.args(["--locked", "check", "bans", "licenses", "sources"]);
@@ -211,6 +219,7 @@ impl fmt::Display for Work {
             Self::Tidy => f.write_str("layers, line budget, names, paths"),
             Self::Parts => f.write_str("the programs that the tests and the last step need"),
             Self::Codegen => f.write_str("docs/reference is what the wire types say"),
+            Self::Wire => f.write_str("the server answers as docs/reference/openapi.json says"),
             Self::Deny => f.write_str("cargo deny check bans licenses sources"),
         }
     }
@@ -245,7 +254,7 @@ test      not run
                 Work::Cargo { environment, .. } | Work::Npm { environment, .. } => {
                     environment.first().map(|(name, _)| (step.name, *name))
                 }
-                Work::Tidy | Work::Parts | Work::Codegen | Work::Deny => None,
+                Work::Tidy | Work::Parts | Work::Codegen | Work::Wire | Work::Deny => None,
             })
             .collect();
         assert_eq!(

@@ -18,6 +18,9 @@ const NODE: &str = "20.20.2";
 /// The cargo-deny that reads `deny.toml`.
 const CARGO_DENY: &str = "0.20.2";
 
+/// What holds the server against its description: the validator and schemathesis, and all that they need.
+const PYTHON_REQUIREMENTS: &str = include_str!("../wire/requirements.txt");
+
 /// Why a part is not there.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -27,12 +30,16 @@ pub(crate) enum Error {
     Platform { program: &'static str, os: &'static str, arch: &'static str },
     #[error("start `npm`; install Node.js with npm (`apt-get install npm`) and run this again")]
     Npm(#[source] io::Error),
+    #[error("start `python3`; install it with its venv (`apt-get install python3-venv`) and run this again")]
+    Python(#[source] io::Error),
     #[error("start `{program}`")]
     Start { program: PathBuf, source: io::Error },
     #[error("`{command}` failed ({status}); its output is above")]
     Failed { command: String, status: ExitStatus },
     #[error("`{program}` says that it is `{said}`, not {version}")]
     Version { program: PathBuf, said: String, version: &'static str },
+    #[error("read `{path}`")]
+    Read { path: PathBuf, source: io::Error },
     #[error("write to `{path}`")]
     Write { path: PathBuf, source: io::Error },
 }
@@ -102,6 +109,31 @@ pub(crate) fn install_deny(target: &Path) -> Result<PathBuf, Error> {
         succeeded(&command, status)?;
     }
     Ok(program)
+}
+
+/// Installs what checks the description of the wire, unless it is there, and answers with the Python that has it.
+pub(crate) fn install_wire(target: &Path) -> Result<PathBuf, Error> {
+    let directory = target.join("parts").join("wire");
+    let python = directory.join("bin").join("python");
+    // A virtual environment holds its own path and cannot be renamed; this file is written when all the rest is there.
+    let installed = directory.join("installed.txt");
+    match fs::read_to_string(&installed) {
+        Ok(text) if text == PYTHON_REQUIREMENTS => return Ok(python),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(Error::Read { path: installed, source }),
+    }
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(&directory);
+    let status = wait(&mut venv).map_err(Error::Python)?;
+    succeeded(&venv, status)?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(repo::root().join("xtask/wire/requirements.txt"));
+    let status = wait(&mut pip).map_err(|source| Error::Start { program: python.clone(), source })?;
+    succeeded(&pip, status)?;
+    fs::write(&installed, PYTHON_REQUIREMENTS).map_err(|source| Error::Write { path: installed, source })?;
+    Ok(python)
 }
 
 /// What the tests are told; all paths are absolute.
