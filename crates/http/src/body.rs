@@ -9,7 +9,8 @@ use http::{HeaderMap, header::EXPECT};
 use http_body_util::BodyExt as _;
 use musher_core::{Wall, stands};
 use musher_protocol::ErrorCode;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::{fault::Fault, options::Bounds};
@@ -69,13 +70,12 @@ fn too_large(max: usize) -> Fault {
 }
 
 /// Reads JSON: one object and nothing behind it.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    // Structs can be read from arrays too, by position; that is no part of the wire.
+pub(crate) fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Fault> {
     if body.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
         return Err(Fault::new(ErrorCode::InvalidJson, "the body is not a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = pointer(error.path());
         let message = error.inner();
         if field.is_empty() || field.len() > MAX_POINTER_BYTES {
@@ -85,7 +85,33 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
         }
     })?;
     json.end().map_err(|error| Fault::new(ErrorCode::InvalidJson, error.to_string()))?;
-    Ok(value)
+    // Structs can be read from arrays too, by position; that is no part of the wire.
+    let given: Value = serde_json::from_slice(body)
+        .map_err(|error| Fault::new(ErrorCode::InvalidJson, error.to_string()))?;
+    let meant = serde_json::to_value(&value).expect("a request is JSON");
+    match misplaced_array(&given, &meant) {
+        Some(place) => {
+            let message = format!("`{place}`: invalid type: array, expected an object");
+            Err(Fault::new(ErrorCode::InvalidJson, message).at(place))
+        }
+        None => Ok(value),
+    }
+}
+
+/// The first array that was given where an object is meant, as a JSON pointer.
+fn misplaced_array(given: &Value, meant: &Value) -> Option<String> {
+    let within = |name: &str, given, meant| Some(format!("/{name}{}", misplaced_array(given, meant)?));
+    match (given, meant) {
+        (Value::Array(_), Value::Object(_)) => Some(String::new()),
+        (Value::Array(given), Value::Array(meant)) => {
+            let mut pairs = given.iter().zip(meant).enumerate();
+            pairs.find_map(|(index, (given, meant))| within(&index.to_string(), given, meant))
+        }
+        (Value::Object(given), Value::Object(meant)) => {
+            given.iter().find_map(|(name, given)| within(name, given, meant.get(name)?))
+        }
+        _ => None,
+    }
 }
 
 /// A path as a JSON pointer.
@@ -155,6 +181,16 @@ mod tests {
                 b"{\"intent\":{\"kind\":\"assistant\"},\"display_name\":\"\xff\"}",
                 Some("/display_name"),
                 "`/display_name`: invalid unicode code point at line 1 column 48",
+            ),
+            (
+                br#"{"intent":{"kind":"assistant"},"limits":[null,null,1.5]}"#,
+                Some("/limits"),
+                "`/limits`: invalid type: array, expected an object",
+            ),
+            (
+                br#"{"intent":{"kind":"assistant"},"workspace_refs":[["a","b"]]}"#,
+                Some("/workspace_refs/0"),
+                "`/workspace_refs/0`: invalid type: array, expected an object",
             ),
             (br#"{"intent":{"kind":"assistant"}} {}"#, None, "trailing characters at line 1 column 33"),
             (deep.as_bytes(), None, "recursion limit exceeded at line 1 column 1397"),

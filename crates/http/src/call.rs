@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::request;
 use musher_core::{CommandOptions, Runtime};
 use musher_protocol::{ApprovalId, ConfigBundleId, Digest, ErrorCode, WorkerId};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     body,
@@ -89,12 +89,14 @@ impl Call {
     }
 
     /// The body, which has to be there.
-    pub(crate) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Fault> {
+    pub(crate) async fn json<T: DeserializeOwned + Serialize>(&mut self) -> Result<T, Fault> {
         body::parse(&self.body().await?)
     }
 
     /// The body, which may be left out.
-    pub(crate) async fn json_or_default<T: DeserializeOwned + Default>(&mut self) -> Result<T, Fault> {
+    pub(crate) async fn json_or_default<T: DeserializeOwned + Serialize + Default>(
+        &mut self,
+    ) -> Result<T, Fault> {
         let body = self.body().await?;
         if body.is_empty() { Ok(T::default()) } else { body::parse(&body) }
     }
