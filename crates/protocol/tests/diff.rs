@@ -1,7 +1,5 @@
 //! What a worker changed, as it is written and read.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use musher_protocol::{ChangedFile, DiffReply, FileChange, WorkspaceDiff};
 use serde_json::json;
 
