@@ -407,6 +407,7 @@ async fn checked_out(view: &View, repository: &Repository) -> Result<Option<Stri
 fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repository>), NotHad> {
     let attempt = "find a workspace";
     let root = root.canonicalize().map_err(NotHad::io(attempt))?;
+    let is_child = child.is_some();
     let directory = match child {
         None => root,
         Some(child) => {
@@ -420,6 +421,11 @@ fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repositor
         }
     };
     let repository = Repository::of(&directory).map_err(NotHad::io(attempt))?;
+    let repository = match repository {
+        // Workers may have made it, and what it is a part of is nobody's choice but the config's.
+        Some(repository) if is_child && !repository.is_own(&directory).map_err(NotHad::io(attempt))? => None,
+        repository => repository,
+    };
     Ok((directory, repository))
 }
 

@@ -69,6 +69,33 @@ impl Repository {
         }))
     }
 
+    /// Whether the repository is the directory's own, or that of a directory above it. A directory that others may have
+    /// filled can hold a `.git` that leads into any repository of the machine; what is asked is whether that one knows of
+    /// the directory, too. Blocks.
+    pub(crate) fn is_own(&self, directory: &Path) -> io::Result<bool> {
+        if self.top.as_deref().is_some_and(|top| top != directory) {
+            return Ok(true);
+        }
+        if !is_plain(&self.common.join("objects")) || !is_plain(&self.common.join("refs")) {
+            return Ok(false);
+        }
+        let own = self.own.canonicalize()?;
+        let (entry, is_shared) = (directory.join(".git"), own != self.common);
+        if self.top.is_none() || is_plain(&entry) {
+            // Then nothing of it is anywhere else.
+            return Ok(!is_shared && own.starts_with(directory));
+        }
+        if is_shared {
+            // One of a repository's worktrees, which has the way back.
+            let back = read_small(&own.join("gitdir"))?.unwrap_or_default();
+            let is_listed = own.parent() == Some(&*self.common.join("worktrees"));
+            return Ok(is_listed && Path::new(back.trim_end_matches(['\n', '\r'])) == entry);
+        }
+        // A module of the repository that the directory is in.
+        let mut above = directory.ancestors().skip(1).map(|above| above.join(".git"));
+        Ok(above.any(|git| is_plain(&git) && own.starts_with(git.join("modules"))))
+    }
+
     /// What files of the directory can be compared with; nothing where the directory is a bare repository.
     pub(crate) fn versioned(self) -> Option<Versioned> {
         let Self { common, own: _, top, prefix } = self;
@@ -102,6 +129,11 @@ impl Repository {
         }
         Ok(false)
     }
+}
+
+/// Whether this is a directory, and no link to one.
+fn is_plain(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Where a file named `.git` leads.
@@ -174,4 +206,70 @@ pub(crate) fn ensure_plain(root: &Path, way: &str) -> io::Result<PathBuf> {
         }
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, process::Command};
+
+    use super::*;
+
+    fn git(directory: &Path, words: &[&str]) {
+        let mut command = Command::new("git");
+        command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").args(["-c", "user.name=a"]);
+        command.args(["-c", "user.email=a@b", "-c", "protocol.file.allow=always"]).args(words);
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    #[test]
+    fn a_directory_has_a_repository_of_its_own_only_where_both_say_so() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let at = |name: &str| root.join(name);
+        for name in ["foreign", "shop", "shop/own", "shop/plain"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        for name in ["foreign", "shop", "shop/own"] {
+            git(&at(name), &["init", "--quiet"]);
+            git(&at(name), &["commit", "--quiet", "--allow-empty", "--message", "a"]);
+        }
+        git(&at("foreign"), &["worktree", "add", "--quiet", "--detach", "../shop/tree"]);
+        git(&at("shop"), &["submodule", "add", "--quiet", "../foreign", "module"]);
+        git(&at("shop"), &["init", "--quiet", "--bare", "bare"]);
+        let plant = |name: &str, gitdir: &Path| {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join(".git"), format!("gitdir: {}\n", gitdir.display())).unwrap();
+        };
+        plant("shop/file", &at("foreign/.git"));
+        plant("shop/worktree", &at("foreign/.git/worktrees/tree"));
+        // A git directory of the planter's, with the way back, whose objects are another's.
+        plant("shop/forged", &at("shop/forged/git"));
+        fs::create_dir(at("shop/forged/git")).unwrap();
+        fs::write(at("shop/forged/git/commondir"), format!("{}\n", at("foreign/.git").display())).unwrap();
+        fs::write(at("shop/forged/git/gitdir"), format!("{}\n", at("shop/forged/.git").display())).unwrap();
+        fs::write(at("shop/forged/git/HEAD"), "ref: refs/heads/master\n").unwrap();
+        fs::create_dir(at("shop/link")).unwrap();
+        symlink(at("foreign/.git"), at("shop/link/.git")).unwrap();
+        fs::create_dir_all(at("shop/objects/.git/refs")).unwrap();
+        symlink(at("foreign/.git/objects"), at("shop/objects/.git/objects")).unwrap();
+        fs::write(at("shop/objects/.git/HEAD"), "ref: refs/heads/master\n").unwrap();
+
+        for (name, is_own) in [
+            ("shop/own", true),
+            ("shop/tree", true),
+            ("shop/module", true),
+            ("shop/bare", true),
+            // Of the repository above it.
+            ("shop/plain", true),
+            ("shop/file", false),
+            ("shop/worktree", false),
+            ("shop/forged", false),
+            ("shop/link", false),
+            ("shop/objects", false),
+        ] {
+            let repository = Repository::of(&at(name)).unwrap().expect(name);
+            assert_eq!(repository.is_own(&at(name)).unwrap(), is_own, "{name}");
+        }
+    }
 }
