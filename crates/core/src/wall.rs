@@ -34,6 +34,8 @@ pub enum Wall {
     BodySize,
     /// Messages on a socket that are too large.
     MessageSize,
+    /// Bundles under the digest of another.
+    BundleDigest,
     /// Cursors of another log.
     Cursor,
     /// Names that steer a terminal.
@@ -77,6 +79,7 @@ pub fn stands(wall: Wall) -> bool {
         Wall::BodyTimeout => "body_timeout",
         Wall::BodySize => "body_size",
         Wall::MessageSize => "message_size",
+        Wall::BundleDigest => "bundle_digest",
         Wall::Cursor => "cursor",
         Wall::ControlCharacters => "control_characters",
         Wall::Link => "link",

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod browser;
+mod bundles;
 mod connections;
 mod labels;
 mod names;
@@ -53,6 +54,8 @@ pub(super) const CLASSES: &[Class] = &[
     class!("traversal in names", names::traversal),
     class!("links out of a workspace", names::links),
     class!("programs and paths in requests", names::programs),
+    class!("bundle digest forgeries", bundles::digests),
+    class!("programs and paths in bundles", bundles::contents),
     class!("cursors of others", streams::cursors),
     class!("words on an observing socket", streams::sockets),
     class!("hostile JSON", bodies::json),

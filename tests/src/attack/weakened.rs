@@ -26,6 +26,7 @@ const WALLS: &[(&str, &str)] = &[
     ("revocation", "revoked tokens"),
     ("body_size", "oversized requests"),
     ("message_size", "words on an observing socket"),
+    ("bundle_digest", "bundle digest forgeries"),
     ("cursor", "cursors of others"),
     ("control_characters", "escape sequences in names"),
     ("link", "links out of a workspace"),
