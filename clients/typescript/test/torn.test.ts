@@ -28,10 +28,20 @@ async function pages(id: string): Promise<Envelope[]> {
   }
 }
 
-async function collect(events: AsyncIterable<Envelope>): Promise<Envelope[]> {
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
+/** All events; the first one is told when it comes. */
+async function collect(events: AsyncIterable<Envelope>, begun: () => void): Promise<Envelope[]> {
   const all: Envelope[] = [];
   for await (const envelope of events) {
     all.push(envelope);
+    begun();
   }
   return all;
 }
@@ -47,7 +57,12 @@ for (const [start, seed, cuts] of [["beginning", 1, 300], ["now", 2, 100]] as co
       events.close();
       proxy.end();
     });
+    const { promise: begins, resolve: begun } = withResolvers();
     const talk = async () => {
+      // A snapshot grows with what is said, and one that is larger than the longest connection would never get through.
+      if (start === "now") {
+        await begins;
+      }
       while (proxy.cuts < cuts) {
         leaving.signal.throwIfAborted();
         await direct.sendInput(id, "word ".repeat(40));
@@ -55,7 +70,7 @@ for (const [start, seed, cuts] of [["beginning", 1, 300], ["now", 2, 100]] as co
       }
       await direct.stop(id);
     };
-    const [seen] = await Promise.all([collect(events), talk()]);
+    const [seen] = await Promise.all([collect(events, begun), talk()]);
     assert(proxy.cuts >= cuts);
     const all = await pages(id);
     const [first] = seen;
