@@ -2,6 +2,7 @@
 //!
 //! The files are read here. git says what the commit has and which files are new, and compares contents that it is
 //! given: so nothing that a worker names, links to or puts into attributes decides what is read or shown.
+//! What its `.gitignore` leaves out is left out of new files, as in git: that list is the worker's, too.
 //!
 //! Invariant: nothing is written but to a view, which goes with the comparison; nobody's lock is taken.
 //! Invariant: whatever a worker leaves, a comparison has limits of time, files, bytes read and bytes answered.

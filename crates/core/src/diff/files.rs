@@ -49,8 +49,10 @@ impl Files {
     /// What has this name.
     pub(super) fn at(&mut self, path: &Path) -> io::Result<Found> {
         match self.look(path) {
-            // A part of the way is no directory, or a link.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(Found::Nothing),
+            // A part of the way is no directory, or a link; or it became something else while it was looked at.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::INVAL | Errno::NXIO) => {
+                Ok(Found::Nothing)
+            }
             Err(Errno::ACCESS | Errno::PERM) => Ok(Found::Closed),
             found => Ok(found?),
         }
