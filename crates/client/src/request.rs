@@ -161,11 +161,14 @@ impl Client {
 }
 
 /// Why an answer is no good one.
+/// A year. Nobody waits for that long, and any time that a clock has can be added to it.
+const LONGEST_RETRY_AFTER_SECS: u64 = 365 * 24 * 3600;
+
 async fn refused(response: Response) -> Result<Error, Error> {
     let status = response.status().as_u16();
     let seconds =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let retry_after = seconds.map(Duration::from_secs);
+    let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER_SECS)));
     let body = match read(response, MAX_REFUSAL).await {
         Err(Error::TooLarge(_)) => return Ok(Error::Foreign { status, retry_after }),
         read => read?,
