@@ -145,8 +145,9 @@ async fn a_silent_server_is_left_and_one_that_stays_away_given_up() {
     let reconnect = Reconnect {
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(10),
-        silence: Duration::from_millis(100),
-        patience: Duration::from_millis(500),
+        // Longer than a busy machine holds anything up.
+        silence: Duration::from_secs(1),
+        patience: Duration::from_secs(3),
     };
     let client = fake.client_with(reconnect);
     let mut following = client.follow(&"wrk_1".parse().unwrap(), Start::After(cursor(4)));
