@@ -735,9 +735,9 @@ export type ErrorCode =
    */
   | "method_not_allowed"
   /**
-   * What would execute the worker is not there.
+   * What would execute the worker, or what its directory is looked at with, is not there.
    *
-   * Have `missing` mended on the server, or choose another profile.
+   * Have `missing` mended on the server; to create a worker, another profile may do.
    */
   | "worker_execution_unavailable"
   /**
@@ -790,7 +790,7 @@ export type ErrorCode =
    */
   | "idempotency_in_flight"
   /**
-   * A queue is full.
+   * A queue is full, or there is more to do than time for it.
    *
    * Wait as long as `Retry-After` says and send the same again.
    */
@@ -820,7 +820,7 @@ export type ErrorCode =
    */
   | "workspace_dirty"
   /**
-   * The worker's directory cannot be compared with a commit.
+   * There is no commit that the worker's directory could be compared with.
    *
    * See `missing`; a worker whose workspace is in a git repository with a commit has a diff.
    */
@@ -856,7 +856,7 @@ export type ErrorCode =
    */
   | "draining"
   /**
-   * The store has space left only to end what is under way.
+   * There is no space left on the server, but for what ends what is under way.
    *
    * Have space made, then send the same again; what runs is ended, what is stored can be read.
    */

@@ -177,6 +177,11 @@ async fn what_a_worker_changed_is_shown_while_it_runs_and_after() {
     let other = client.get(&format!("{at}?workspace=docs")).await;
     let expected = format!("worker `{worker}` has no workspace `docs`");
     assert_eq!((other.status, other.body["error"]["message"].clone()), (400, json!(expected)));
+    fs::remove_dir_all(directory(&home, &worker)).unwrap();
+    let gone = client.get(&at).await;
+    assert_eq!(gone.error(), (409, "worker_execution_unavailable"));
+    let missing = (&gone.body["error"]["missing"], &gone.body["error"]["retryable"]);
+    assert_eq!(missing, (&json!(["its directory"]), &json!(false)));
     let mut request = request();
     request.as_object_mut().unwrap().remove("workspace_refs");
     let worker = client.create(&request).await;

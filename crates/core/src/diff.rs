@@ -90,9 +90,16 @@ impl Desk {
         base: &str,
     ) -> Result<Difference, NotHad> {
         let directory = top.join(prefix);
-        let is_there = directory.clone();
-        if !blocking(move || Ok(is_there.is_dir())).await? {
-            return Err(NotHad::Missing("its directory"));
+        let place = directory.clone();
+        let is_there = blocking(move || match fs::metadata(place) {
+            Ok(metadata) => Ok(metadata.is_dir()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        });
+        if !is_there.await? {
+            return Err(NotHad::Gone);
         }
         let view = self.view(worker, common).await?;
         if view.commit(base).await?.is_none() {

@@ -1,6 +1,6 @@
 //! What calls of the runtime fail with.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use musher_protocol::{
     Approval, ApprovalId, Cursor, Decision, Digest, IdempotencyKey, InputId, LimitKind, Survivor, WorkerId,
@@ -134,13 +134,41 @@ pub enum Error {
         /// The name.
         workspace: String,
     },
-    /// A directory of the worker's cannot be compared with a commit.
+    /// There is no commit that a directory of the worker's could be compared with.
     #[error("workspace `{workspace}` cannot be compared with a commit; missing: {missing}")]
     NotVersioned {
         /// The worker's name for it.
         workspace: String,
         /// What is missing.
         missing: String,
+    },
+    /// What is needed to compare a directory of the worker's is not there.
+    #[error("workspace `{workspace}` cannot be looked at; missing: {missing}")]
+    NotComparable {
+        /// The worker's name for it.
+        workspace: String,
+        /// What is missing.
+        missing: String,
+    },
+    /// A comparison took as long as one may.
+    #[error("workspace `{workspace}` is not compared within {} s, which is the limit", limit.as_secs())]
+    DiffTime {
+        /// The worker's name for it.
+        workspace: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// There is no space left for what a comparison has to write down for a moment.
+    #[error("there is no space left to compare workspace `{0}`; make some, and try again")]
+    DiffSpace(String),
+    /// A comparison broke off.
+    #[error("compare workspace `{workspace}` with a commit")]
+    Diff {
+        /// The worker's name for it.
+        workspace: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// As many files are compared already as may be at once.
     #[error("{limit} diffs are made already, which is the limit")]

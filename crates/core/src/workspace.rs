@@ -99,6 +99,8 @@ impl Workplace {
 pub(crate) enum NotHad {
     #[error("{0}")]
     Missing(&'static str),
+    #[error("its directory is not there")]
+    Gone,
     #[error("no directory `{0}` directly below it")]
     NoChild(String),
     #[error("prepare a workspace")]
@@ -120,6 +122,7 @@ impl NotHad {
     pub(crate) fn missing(&self) -> &'static str {
         match self {
             Self::Missing(what) => what,
+            Self::Gone => "its directory",
             Self::NoChild(_) => "a directory directly below it",
             Self::Git(GitError::Missing(_)) => "program `git`",
             Self::Git(GitError::Format) => "a repository whose references are files",
@@ -266,7 +269,7 @@ impl Desk {
             let place = workplace.clone();
             let is_there = tokio::task::spawn_blocking(move || place.is_there()).await.unwrap_or(false);
             if !is_there {
-                return Err(NotHad::Missing("its directory"));
+                return Err(NotHad::Gone);
             }
             return workplace.versioned.clone().ok_or(NotHad::Missing("a git repository"));
         };

@@ -253,8 +253,34 @@ async fn what_cannot_be_compared_is_told() {
     repository.git(&["reflog", "expire", "--expire=now", "--all"]);
     repository.git(&["gc", "--quiet", "--prune=now"]);
     assert_eq!(world.missing().await, "the commit that the worker began at");
+}
+
+#[tokio::test]
+async fn what_keeps_a_directory_from_being_looked_at_is_told() {
+    let not_comparable = async |world: &World| match world.runtime.worker_diff(&world.worker, None).await {
+        Err(Error::NotComparable { workspace, missing }) => {
+            assert_eq!(workspace, "main");
+            missing
+        }
+        other => panic!("{other:?}"),
+    };
+    let repository = Repository::new();
+    let world = World::direct(&repository.path()).await;
     fs::remove_dir_all(repository.path()).unwrap();
-    assert_eq!(world.missing().await, "its directory");
+    assert_eq!(not_comparable(&world).await, "its directory");
+
+    let repository = Repository::new();
+    let world = World::worktree(&repository.path()).await;
+    fs::remove_dir_all(&world.directory).unwrap();
+    assert_eq!(not_comparable(&world).await, "its directory");
+
+    // A tree that the base has, and the repository no longer.
+    let repository = Repository::new();
+    let world = World::direct(&repository.path()).await;
+    let tree = repository.git(&["rev-parse", "HEAD^{tree}"]);
+    fs::remove_file(repository.path().join(".git/objects").join(&tree[..2]).join(&tree[2..])).unwrap();
+    let missing = not_comparable(&world).await;
+    assert_eq!(missing, "a repository that git can use; the server's log says more");
 }
 
 #[tokio::test]

@@ -144,9 +144,9 @@ codes! {
     ///
     /// Use a method that the `Allow` header names.
     MethodNotAllowed = 405,
-    /// What would execute the worker is not there.
+    /// What would execute the worker, or what its directory is looked at with, is not there.
     ///
-    /// Have `missing` mended on the server, or choose another profile.
+    /// Have `missing` mended on the server; to create a worker, another profile may do.
     WorkerExecutionUnavailable = 409,
     /// The worker is busy, its turn is being ended, or a limit ended it.
     ///
@@ -181,7 +181,7 @@ codes! {
     ///
     /// Send the same again under the same key, after a moment.
     IdempotencyInFlight = 409,
-    /// A queue is full.
+    /// A queue is full, or there is more to do than time for it.
     ///
     /// Wait as long as `Retry-After` says and send the same again.
     Overloaded = 429,
@@ -201,7 +201,7 @@ codes! {
     ///
     /// Save the work, or delete with `discard=true` and a token of scope `admin`.
     WorkspaceDirty = 409,
-    /// The worker's directory cannot be compared with a commit.
+    /// There is no commit that the worker's directory could be compared with.
     ///
     /// See `missing`; a worker whose workspace is in a git repository with a commit has a diff.
     WorkspaceNotVersioned = 409,
@@ -225,7 +225,7 @@ codes! {
     ///
     /// Send the same again after `Retry-After`: to the server that starts next.
     Draining = 503,
-    /// The store has space left only to end what is under way.
+    /// There is no space left on the server, but for what ends what is under way.
     ///
     /// Have space made, then send the same again; what runs is ended, what is stored can be read.
     StoreFull = 507,

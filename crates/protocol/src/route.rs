@@ -581,8 +581,10 @@ pub const ROUTES: &[Route] = &[
             ErrorCode::InvalidWorkerId,
             ErrorCode::WorkerNotFound,
             ErrorCode::WorkspaceNotVersioned,
+            ErrorCode::WorkerExecutionUnavailable,
             ErrorCode::StoreIo,
             ErrorCode::StoreCorrupt,
+            ErrorCode::StoreFull,
         ],
         ..get(
             RouteId::Diff,

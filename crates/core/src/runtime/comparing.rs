@@ -1,12 +1,12 @@
 //! What workers changed, compared when somebody asks.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use musher_protocol::{WorkerId, WorkspaceDiff};
 use tokio::{sync::Semaphore, time};
 
 use super::Runtime;
-use crate::{diff::Difference, error::Error, workspace::NotHad};
+use crate::{diff::Difference, error::Error, git::GitError, workspace::NotHad};
 
 /// Comparisons at once: each has some processes, and up to some hundred megabytes of memory and disk for a moment.
 const AT_ONCE: usize = 2;
@@ -31,7 +31,8 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// When there is no such worker or directory, the directory has no such commit, or too many others compare.
+    /// When there is no such worker or workspace, when no such commit or directory is there, when it takes too long or too
+    /// many others compare, or when the store, the disk or git fails.
     pub async fn worker_diff(
         &self,
         worker: &WorkerId,
@@ -54,18 +55,15 @@ impl Runtime {
         let (Some(shown), Some(workplace)) = (spec.workspaces.get(n), spec.workplaces.get(n)) else {
             return Err(missing("scratch", "a workspace: the worker has a private directory"));
         };
-        let refused = |error: &NotHad| {
-            tracing::warn!(%worker, error = error as &dyn std::error::Error, "compare files with a commit");
-            missing(&shown.name, error.missing())
-        };
+        let refused = |error| not_compared(worker, &shown.name, error);
         let Some(base_commit) = &shown.base_commit else {
             return Err(missing(&shown.name, "a git repository with a commit"));
         };
         let turn = time::timeout(PATIENCE, self.0.comparing.0.acquire()).await;
         let _turn = turn.map_err(|_elapsed| Error::ManyDiffs { limit: AT_ONCE })?;
-        let versioned = self.0.desk.versioned(worker, workplace).await.map_err(|error| refused(&error))?;
+        let versioned = self.0.desk.versioned(worker, workplace).await.map_err(refused)?;
         let compared = self.0.desk.diff(worker, &versioned, base_commit).await;
-        let Difference { files, patch, is_cut } = compared.map_err(|error| refused(&error))?;
+        let Difference { files, patch, is_cut } = compared.map_err(refused)?;
         Ok(WorkspaceDiff {
             workspace: shown.name.clone(),
             branch: shown.branch.clone(),
@@ -74,5 +72,87 @@ impl Runtime {
             patch,
             truncated: is_cut,
         })
+    }
+}
+
+/// What is told of a comparison that did not come about: what is not there, and whether another try may succeed.
+fn not_compared(worker: &WorkerId, workspace: &str, error: NotHad) -> Error {
+    let workspace = workspace.to_owned();
+    let missing = error.missing().to_owned();
+    let told = match &error {
+        NotHad::Missing(_) | NotHad::Git(GitError::Format) => Error::NotVersioned { workspace, missing },
+        // What git fails at is a repository that its worker, or somebody else, has damaged.
+        NotHad::Gone | NotHad::NoChild(_) | NotHad::Git(GitError::Missing(_) | GitError::Failed { .. }) => {
+            Error::NotComparable { workspace, missing }
+        }
+        NotHad::Git(GitError::Time { limit, .. }) => Error::DiffTime { workspace, limit: *limit },
+        NotHad::Io { source, .. } | NotHad::Git(GitError::Io { source, .. }) if is_for_space(source) => {
+            Error::DiffSpace(workspace)
+        }
+        NotHad::Io { source, .. } | NotHad::Git(GitError::Io { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Error::NotComparable { workspace, missing }
+        }
+        NotHad::Io { .. } | NotHad::Git(GitError::Io { .. } | GitError::Run { .. }) => {
+            return Error::Diff { workspace, source: error.into() };
+        }
+    };
+    tracing::warn!(%worker, error = &error as &dyn std::error::Error, "compare files with a commit");
+    told
+}
+
+fn is_for_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use musher_process::Exit;
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_failed_comparison_is_what_happened() {
+        let io = |kind: io::ErrorKind| NotHad::Io { attempt: "write /srv/x", source: kind.into() };
+        let attempt = "compare";
+        let no_git = || musher_process::Error::ProgramMissing { program: "git".to_owned() };
+        let exit = Exit { code: Some(128), signal: None };
+        let limit = Duration::from_secs(60);
+        let workspace = || "main".to_owned();
+        let not_versioned =
+            |missing: &str| Error::NotVersioned { workspace: workspace(), missing: missing.to_owned() };
+        let not_comparable =
+            |missing: &str| Error::NotComparable { workspace: workspace(), missing: missing.to_owned() };
+        let failed = |source: NotHad| Error::Diff { workspace: workspace(), source: source.into() };
+        let cases = [
+            (NotHad::Missing("a git repository"), not_versioned("a git repository")),
+            (GitError::Format.into(), not_versioned("a repository whose references are files")),
+            (NotHad::Gone, not_comparable("its directory")),
+            (GitError::Missing(no_git()).into(), not_comparable("program `git`")),
+            (
+                GitError::Failed { attempt, exit, said: "fatal: bad object".to_owned() }.into(),
+                not_comparable("a repository that git can use; the server's log says more"),
+            ),
+            (
+                io(io::ErrorKind::PermissionDenied),
+                not_comparable("a directory that can be used; the server's log says more"),
+            ),
+            (GitError::Time { attempt, limit }.into(), Error::DiffTime { workspace: workspace(), limit }),
+            (io(io::ErrorKind::StorageFull), Error::DiffSpace(workspace())),
+            (
+                GitError::Io { attempt, source: io::ErrorKind::QuotaExceeded.into() }.into(),
+                Error::DiffSpace(workspace()),
+            ),
+            (io(io::ErrorKind::Other), failed(io(io::ErrorKind::Other))),
+            (
+                GitError::Run { attempt, source: no_git() }.into(),
+                failed(GitError::Run { attempt, source: no_git() }.into()),
+            ),
+        ];
+        for (error, expected) in cases {
+            let told = not_compared(&"wrk_1".parse().unwrap(), "main", error);
+            assert_eq!(format!("{told:?}"), format!("{expected:?}"));
+        }
     }
 }

@@ -43,14 +43,21 @@ impl From<Error> for Fault {
                 fault.0.missing = vec![missing];
                 fault
             }
+            Error::NotComparable { missing, .. } => {
+                let mut fault = plain(ErrorCode::WorkerExecutionUnavailable);
+                fault.0.missing = vec![missing];
+                fault
+            }
             Error::ManyDiffs { limit } => plain(ErrorCode::Overloaded).over(limit as u64),
+            Error::DiffTime { limit, .. } => plain(ErrorCode::Overloaded).over(limit.as_secs()),
+            Error::DiffSpace(_) => plain(ErrorCode::StoreFull),
             Error::WorkspaceDirty { .. } => plain(ErrorCode::WorkspaceDirty),
             Error::ProcessesSurvived { .. } => plain(ErrorCode::ProcessesSurvived),
             Error::Draining => plain(ErrorCode::Draining),
             Error::Stopped => plain(ErrorCode::RuntimeStopped),
             Error::Store(source) => store(&source),
             Error::WorkerFailed(_) => plain(ErrorCode::StoreIo),
-            Error::KeyUnreadable { .. } => internal(&error),
+            Error::KeyUnreadable { .. } | Error::Diff { .. } => internal(&error),
             // The runtime's errors may grow; what is new is a defect here until it has its own line.
             _ => internal(&error),
         }
@@ -120,7 +127,7 @@ pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{io, time::Duration};
 
     use musher_core::{BundleError, Unsaved};
     use musher_protocol::{Approval, ApprovalState, Decision, Digest, Survivor, WorkerId};
@@ -305,14 +312,48 @@ mod tests {
                 parts(ErrorCode::InvalidQuery, "worker `wrk_1` has no workspace `docs`"),
             ),
             (
-                Error::NotVersioned { workspace: "main".into(), missing: "its directory".into() },
+                Error::NotVersioned { workspace: "main".into(), missing: "a git repository".into() },
                 Parts {
-                    missing: vec!["its directory".into()],
+                    missing: vec!["a git repository".into()],
                     ..parts(
                         ErrorCode::WorkspaceNotVersioned,
-                        "workspace `main` cannot be compared with a commit; missing: its directory",
+                        "workspace `main` cannot be compared with a commit; missing: a git repository",
                     )
                 },
+            ),
+            (
+                Error::NotComparable { workspace: "main".into(), missing: "program `git`".into() },
+                Parts {
+                    missing: vec!["program `git`".into()],
+                    ..parts(
+                        ErrorCode::WorkerExecutionUnavailable,
+                        "workspace `main` cannot be looked at; missing: program `git`",
+                    )
+                },
+            ),
+            (
+                Error::DiffTime { workspace: "main".into(), limit: Duration::from_secs(60) },
+                Parts {
+                    limit: Some(60),
+                    ..parts(
+                        ErrorCode::Overloaded,
+                        "workspace `main` is not compared within 60 s, which is the limit",
+                    )
+                },
+            ),
+            (
+                Error::DiffSpace("main".into()),
+                parts(
+                    ErrorCode::StoreFull,
+                    "there is no space left to compare workspace `main`; make some, and try again",
+                ),
+            ),
+            (
+                Error::Diff {
+                    workspace: "main".into(),
+                    source: io::Error::other("open /srv/shop/secret").into(),
+                },
+                parts(ErrorCode::Internal, "the server failed; its log says how"),
             ),
             (
                 Error::ManyDiffs { limit: 2 },
