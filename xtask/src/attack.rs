@@ -1,7 +1,8 @@
 //! Builds what attacks, and what is attacked, and lets it run.
 
 use std::{
-    ffi::OsString,
+    env,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -13,8 +14,12 @@ use crate::{
 
 /// The program in `tests` that does it.
 const PROGRAM: &str = "attack";
-/// The feature that lets walls be taken down, so that the suite can prove that it notices.
+/// Where the build is whose walls can be taken down, so that the suite can prove that it notices.
 const WEAKENED: &str = "weakened";
+/// What makes it one. No feature does, for `--all-features` must not.
+const WEAKENING: &str = "--cfg musher_weakened";
+/// What the compiler is told besides what cargo tells it.
+const RUSTFLAGS: &str = "RUSTFLAGS";
 
 /// Why nothing was found out, or that something was.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +44,8 @@ pub(crate) struct Arguments {
 /// Builds and runs; the table is on stdout, and that something got through is an error.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let target = Workspace::read()?.target_directory;
-    for build in builds(arguments, &target) {
-        wait(Command::new(repo::cargo()).args(build))?;
+    for mut build in builds(arguments, &target, env::var_os(RUSTFLAGS)) {
+        wait(&mut build)?;
     }
     let program = |target: &Path, name: &str| target.join("debug").join(name);
     let flags = [("--weakened", arguments.weakened), ("--markdown", arguments.markdown)];
@@ -53,17 +58,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-/// The arguments of each cargo that has to run first.
-fn builds(arguments: &Arguments, target: &Path) -> Vec<Vec<OsString>> {
-    let build = |words: &[&str]| -> Vec<OsString> {
-        ["build", "--locked"].iter().chain(words).copied().map(OsString::from).collect()
+/// What has to be built first.
+fn builds(arguments: &Arguments, target: &Path, rustflags: Option<OsString>) -> Vec<Command> {
+    let build = |words: &[&str]| {
+        let mut command = Command::new(repo::cargo());
+        command.args(["build", "--locked"]).args(words);
+        command
     };
     let mut builds = vec![build(&["-p", "musher"]), build(&["-p", "musher-e2e", "--bin", PROGRAM])];
     if arguments.weakened {
-        // In a directory of its own, for the same name with other features would replace the real one.
-        let mut words = build(&["-p", "musher", "--features", WEAKENED, "--target-dir"]);
-        words.push(weakened(target).into());
-        builds.push(words);
+        // In a directory of its own, for the same name with other flags would replace the real one.
+        let mut weakening = build(&["-p", "musher", "--target-dir"]);
+        let rustflags = rustflags.into_iter().chain([WEAKENING.into()]);
+        weakening.arg(weakened(target)).env(RUSTFLAGS, rustflags.collect::<Vec<_>>().join(OsStr::new(" ")));
+        builds.push(weakening);
     }
     builds
 }
@@ -74,19 +82,29 @@ fn weakened(target: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
 
     #[test]
     fn only_walls_that_are_taken_down_need_a_build_of_their_own() {
-        let lines = |weakened| {
-            let builds = builds(&Arguments { weakened, markdown: false }, Path::new("t"));
-            let line = |words: Vec<OsString>| words.join(OsStr::new(" ")).into_string().expect("plain words");
-            builds.into_iter().map(line).collect::<Vec<_>>()
+        let lines = |weakened, rustflags: Option<&str>| {
+            let arguments = Arguments { weakened, markdown: false };
+            let line = |build: Command| {
+                let set = build
+                    .get_envs()
+                    .map(|(name, value)| [name, value.unwrap_or_default()].join(OsStr::new("=")));
+                let words = set.chain(build.get_args().map(OsString::from)).collect::<Vec<_>>();
+                words.join(OsStr::new(" ")).into_string().expect("plain words")
+            };
+            builds(&arguments, Path::new("t"), rustflags.map(OsString::from))
+                .into_iter()
+                .map(line)
+                .collect::<Vec<_>>()
         };
         let plain = ["build --locked -p musher", "build --locked -p musher-e2e --bin attack"];
-        assert_eq!(lines(false), plain);
-        assert_eq!(lines(true)[2], "build --locked -p musher --features weakened --target-dir t/weakened");
+        assert_eq!(lines(false, Some("-C debuginfo=0")), plain);
+        let weakening = "build --locked -p musher --target-dir t/weakened";
+        assert_eq!(lines(true, None)[2], format!("RUSTFLAGS=--cfg musher_weakened {weakening}"));
+        let besides = format!("RUSTFLAGS=-C debuginfo=0 --cfg musher_weakened {weakening}");
+        assert_eq!(lines(true, Some("-C debuginfo=0"))[2], besides);
     }
 }

@@ -73,6 +73,8 @@ mod worktree;
 mod memory_store;
 mod store;
 
+#[cfg(musher_weakened)]
+pub use self::wall::wall_down;
 #[doc(hidden)]
 pub use self::wall::{Wall, stands};
 pub use self::{

@@ -1,92 +1,96 @@
 //! Walls that a build for the attack harness alone can take down, one at a time: a harness that does not notice that
 //! notices nothing. In every other build each of them stands, and the compiler leaves the question out.
+//!
+//! Invariant: only `--cfg musher_weakened` makes such a build. Features add up over a build, and anybody may ask for all of
+//! them; a flag of the compiler's is given by who means it.
 
-/// A wall, by what it holds off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wall {
+macro_rules! walls {
+    ($($(#[$doc:meta])* $wall:ident = $name:literal),* $(,)?) => {
+        /// A wall, by what it holds off.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Wall {
+            $($(#[$doc])* $wall,)*
+        }
+
+        #[cfg(musher_weakened)]
+        impl Wall {
+            /// The wall that the attack harness calls so.
+            fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$wall),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+walls! {
     /// Requests that name a host which the server does not answer for.
-    Host,
+    Host = "host",
     /// Pages of other origins.
-    Origin,
+    Origin = "origin",
     /// Bodies that are not said to be JSON.
-    ContentType,
+    ContentType = "content_type",
     /// Answers that a browser could guess to be a page.
-    Sniffing,
+    Sniffing = "sniffing",
     /// Who has no token.
-    Token,
+    Token = "token",
     /// Who has a token for something else.
-    Scope,
+    Scope = "scope",
     /// Who drives, and decides what its workers ask.
-    ApproveScope,
+    ApproveScope = "approve_scope",
     /// Look-ups of workers of others.
-    Labels,
+    Labels = "labels",
     /// Workers of others in lists and feeds.
-    LabelsInLists,
+    LabelsInLists = "labels_in_lists",
     /// Labels of others on what is created.
-    LabelsOfCreated,
+    LabelsOfCreated = "labels_of_created",
     /// What a token opened that is none any more.
-    Revocation,
+    Revocation = "revocation",
     /// Heads that do not come.
-    HeadTimeout,
+    HeadTimeout = "head_timeout",
     /// Bodies that do not come.
-    BodyTimeout,
+    BodyTimeout = "body_timeout",
     /// Bodies that are too large.
-    BodySize,
+    BodySize = "body_size",
     /// Messages on a socket that are too large.
-    MessageSize,
+    MessageSize = "message_size",
     /// Bundles under the digest of another.
-    BundleDigest,
+    BundleDigest = "bundle_digest",
     /// Cursors of another log.
-    Cursor,
+    Cursor = "cursor",
     /// Names that steer a terminal.
-    ControlCharacters,
+    ControlCharacters = "control_characters",
     /// Links in a workspace that lead out of it.
-    Link,
+    Link = "link",
     /// Secrets in what a worker says.
-    Redaction,
+    Redaction = "redaction",
     /// The server's variables in a child's environment.
-    Environment,
+    Environment = "environment",
     /// A listener that others reach, for any host.
-    Bind,
+    Bind = "bind",
     /// Files with tokens that others can read.
-    FileMode,
+    FileMode = "file_mode",
 }
 
 /// Whether a wall stands.
-#[cfg(not(feature = "weakened"))]
+#[cfg(not(musher_weakened))]
 #[must_use]
 pub const fn stands(_: Wall) -> bool {
     true
 }
 
-/// Whether a wall stands: all but the one that the variable `MUSHER_WEAKEN` names.
-#[cfg(feature = "weakened")]
+/// Whether a wall stands: all but the one that is down.
+#[cfg(musher_weakened)]
 #[must_use]
 pub fn stands(wall: Wall) -> bool {
-    let name = match wall {
-        Wall::Host => "host",
-        Wall::Origin => "origin",
-        Wall::ContentType => "content_type",
-        Wall::Sniffing => "sniffing",
-        Wall::Token => "token",
-        Wall::Scope => "scope",
-        Wall::ApproveScope => "approve_scope",
-        Wall::Labels => "labels",
-        Wall::LabelsInLists => "labels_in_lists",
-        Wall::LabelsOfCreated => "labels_of_created",
-        Wall::Revocation => "revocation",
-        Wall::HeadTimeout => "head_timeout",
-        Wall::BodyTimeout => "body_timeout",
-        Wall::BodySize => "body_size",
-        Wall::MessageSize => "message_size",
-        Wall::BundleDigest => "bundle_digest",
-        Wall::Cursor => "cursor",
-        Wall::ControlCharacters => "control_characters",
-        Wall::Link => "link",
-        Wall::Redaction => "redaction",
-        Wall::Environment => "environment",
-        Wall::Bind => "bind",
-        Wall::FileMode => "file_mode",
-    };
-    std::env::var_os("MUSHER_WEAKEN").is_none_or(|down| down != name)
+    wall_down() != Some(wall)
+}
+
+/// The wall that is down: the one that the variable `MUSHER_WEAKEN` names.
+#[cfg(musher_weakened)]
+#[must_use]
+pub fn wall_down() -> Option<Wall> {
+    Wall::named(std::env::var_os("MUSHER_WEAKEN")?.to_str()?)
 }

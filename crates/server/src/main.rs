@@ -27,6 +27,8 @@ mod token;
 mod tokens;
 mod waiting;
 mod watch;
+#[cfg(musher_weakened)]
+mod weakened;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode, time::Duration};
 
@@ -54,6 +56,10 @@ fn main() -> ExitCode {
             Ok(owner) => guard(&owner, scratch.as_deref()),
             Err(error) => failure::report(&failure::Failure::usage(error)),
         };
+    }
+    #[cfg(musher_weakened)]
+    if let Err(failure) = weakened::announce() {
+        return failure::report(&failure);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {

@@ -1,13 +1,16 @@
 //! Walls that are taken down one at a time, in a build for this alone. The class that each is for has to notice.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 
 use super::{classes::CLASSES, known, table::Table, tally::Tally, target::Target};
+use crate::{Finished, musher_of};
 
 /// Servers at the same time: each has a class to itself, and some only wait.
 const AT_ONCE: usize = 4;
+/// A start that is not refused by then goes on.
+const REFUSED: Duration = Duration::from_secs(2);
 
 /// Each wall by the name that the build knows it by, with its class.
 const WALLS: &[(&str, &str)] = &[
@@ -56,7 +59,22 @@ pub(super) async fn run() -> Table {
         let through = format!("{n_through} of {}", tally.tried);
         table.row([wall, &through, if is_noticed { "yes" } else { "no" }, tally.class]);
     }
+    for wall in [None, Some(""), Some("moat")] {
+        if !is_refused(wall).await {
+            table.finding(format!("the weakened build starts with {wall:?} for a wall"));
+        }
+    }
     table
+}
+
+/// Whether the build refuses to be used when it is not told which wall to go without.
+async fn is_refused(wall: Option<&str>) -> bool {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = musher_of(program(), home.path());
+    command.envs(wall.map(|wall| ("MUSHER_WEAKEN", wall)));
+    command.args(["serve", "--store", "memory", "--listen", "127.0.0.1:0"]);
+    let ended = tokio::time::timeout(REFUSED, Finished::of(&mut command)).await;
+    ended.is_ok_and(|ended| ended.code == Some(2) && ended.stderr.contains("this is a weakened build"))
 }
 
 async fn attempt(wall: &'static str, name: &str) -> (&'static str, Tally) {
