@@ -85,7 +85,13 @@ pub(crate) fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, F
         }
     })?;
     json.end().map_err(|error| Fault::new(ErrorCode::InvalidJson, error.to_string()))?;
-    // Structs can be read from arrays too, by position; that is no part of the wire.
+    // Structs can be read from arrays too, by position; that is no part of the wire. Only a second look at the body tells:
+    // an enum with a tag (`intent`, `profile`) asks the parser for anything at all, as a field that takes any JSON does, and
+    // reads its variant out of a buffer. A deserializer between the two, which would also be all of serde's traits over
+    // again, could not tell an array in its place from one that is not. Most bodies have no array, and are read once.
+    if !body.contains(&b'[') {
+        return Ok(value);
+    }
     let given: Value = serde_json::from_slice(body)
         .map_err(|error| Fault::new(ErrorCode::InvalidJson, error.to_string()))?;
     let meant = serde_json::to_value(&value).expect("a request is JSON");
@@ -186,6 +192,16 @@ mod tests {
                 br#"{"intent":{"kind":"assistant"},"limits":[null,null,1.5]}"#,
                 Some("/limits"),
                 "`/limits`: invalid type: array, expected an object",
+            ),
+            (
+                br#"{"intent":["assistant"]}"#,
+                Some("/intent"),
+                "`/intent`: invalid type: array, expected an object",
+            ),
+            (
+                br#"{"intent":["task","x"]}"#,
+                Some("/intent"),
+                "`/intent`: invalid type: array, expected an object",
             ),
             (
                 br#"{"intent":{"kind":"assistant"},"workspace_refs":[["a","b"]]}"#,
