@@ -51,6 +51,16 @@ impl View {
         self.runtime.observe_worker(worker, cursor).await
     }
 
+    /// Refuses to look for labels that what is seen cannot carry. An empty list would say that there is nothing.
+    pub(crate) fn check_labels(&self, asked: &[(String, String)]) -> Result<(), Fault> {
+        let is_another_s =
+            |(key, value): &(String, String)| self.labels.get(key).is_some_and(|ours| ours != value);
+        if asked.iter().any(is_another_s) && stands(Wall::LabelsInLists) {
+            return Err(not_of_the_token());
+        }
+        Ok(())
+    }
+
     /// What was asked for, of what is seen.
     pub(crate) fn narrow(&self, wanted: WorkerFilter) -> WorkerFilter {
         let labels = wanted.labels.into_iter().chain(self.listed()).collect();
@@ -62,8 +72,7 @@ impl View {
         for (key, value) in &self.labels {
             match labels.get(key) {
                 Some(asked) if asked != value && stands(Wall::LabelsOfCreated) => {
-                    let message = "the label is not that of the token";
-                    return Err(Fault::new(ErrorCode::Forbidden, message).at("/labels"));
+                    return Err(not_of_the_token().at("/labels"));
                 }
                 Some(_) => {}
                 None => drop(labels.insert(key.clone(), value.clone())),
@@ -132,4 +141,8 @@ impl View {
     fn sees(&self, labels: &BTreeMap<String, String>) -> bool {
         self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
+}
+
+fn not_of_the_token() -> Fault {
+    Fault::new(ErrorCode::Forbidden, "the label is not that of the token")
 }

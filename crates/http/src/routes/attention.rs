@@ -16,10 +16,11 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     if kind == Some(AttentionKind::Unknown) {
         return Err(Fault::invalid_query("`kind` is `approval`, `question`, `login`, `parked` or `stuck`"));
     }
-    let label = label.as_deref().map(query::label).transpose()?;
-    let wait = query::wait(wait)?;
-    let wanted = AttentionFilter { kind, labels: label.into_iter().collect() };
+    let labels: Vec<_> = label.as_deref().map(query::label).transpose()?.into_iter().collect();
     let view = &call.view;
+    view.check_labels(&labels)?;
+    let wait = query::wait(wait)?;
+    let wanted = AttentionFilter { kind, labels };
     let list = match (after, wait) {
         (None, None) => view.attention(wanted).await?,
         (None, Some(_)) => return Err(Fault::invalid_query("`wait` needs `after`")),

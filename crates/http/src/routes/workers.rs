@@ -34,7 +34,8 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
         let message = "`outcome` is `completed`, `interrupted`, `failed`, `refused` or `limit_reached`";
         return Err(Fault::invalid_query(message));
     }
-    let labels = label.iter().map(|label| query::label(label)).collect::<Result<_, _>>()?;
+    let labels = label.iter().map(|label| query::label(label)).collect::<Result<Vec<_>, _>>()?;
+    call.view.check_labels(&labels)?;
     let limit = query::limit(limit, MAX_LISTED)?;
     let wanted = call.view.narrow(WorkerFilter { status, run_state, outcome, labels, updated_after });
     let runtime = call.runtime();

@@ -108,14 +108,27 @@ async fn lists_hold_only_what_carries_the_labels() {
     let all = ids(root.get("/v1/workers").await.read());
     assert_eq!(all, [theirs.clone(), mine.clone()]);
     assert_eq!(ids(client.get("/v1/workers").await.read()), std::slice::from_ref(&mine));
-    // Asking for others does not widen what is seen.
-    assert_eq!(ids(client.get("/v1/workers?label=team=b").await.read()), []);
+    assert_eq!(ids(client.get("/v1/workers?label=team=a").await.read()), std::slice::from_ref(&mine));
+    assert_eq!(ids(client.get("/v1/workers?label=x=y").await.read()), []);
     let waiting = |reply: AttentionReply| -> Vec<_> {
         reply.attention.into_iter().map(|item| item.worker_id).collect()
     };
     assert_eq!(waiting(root.get("/v1/attention").await.read()).len(), 2);
-    assert_eq!(waiting(client.get("/v1/attention").await.read()), [mine]);
-    assert_eq!(waiting(client.get("/v1/attention?label=team=b").await.read()), []);
+    assert_eq!(waiting(client.get("/v1/attention").await.read()), std::slice::from_ref(&mine));
+    assert_eq!(waiting(client.get("/v1/attention?label=team=a").await.read()), [mine]);
+    assert_eq!(waiting(client.get("/v1/attention?label=x=y").await.read()), []);
+    // Asking for others does not widen what is seen, and is told from asking for what is not there.
+    for asked in [
+        "/v1/workers?label=team=b",
+        "/v1/workers?label=team=",
+        "/v1/workers?label=team=a&label=team=b",
+        "/v1/attention?label=team=b",
+    ] {
+        let refused = client.get(asked).await;
+        assert_eq!(refused.error(), ErrorCode::Forbidden, "{asked}");
+        assert_eq!(refused.json()["error"]["message"], "the label is not that of the token", "{asked}");
+        root.get(asked).await.ok();
+    }
     world.end().await;
 }
 
