@@ -377,6 +377,10 @@ impl Store for MemoryStore {
         Ok(self.logs().bundles.values().find(|bundle| is_meant(reference, &bundle.summary)).cloned())
     }
 
+    async fn has_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError> {
+        Ok(self.logs().bundles.keys().any(|(bundle, _)| bundle == id))
+    }
+
     async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
         Ok(self.logs().bundles.values().map(|bundle| bundle.summary.clone()).collect())
     }

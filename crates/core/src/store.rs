@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    ConfigBundleRef, ConfigBundleSummary, Cursor, Digest, EventId, IdempotencyKey, InputId, Order, RuntimeId,
-    StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
+    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Cursor, Digest, EventId, IdempotencyKey, InputId,
+    Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 
@@ -235,6 +235,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the store cannot be read, or the revision is damaged.
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError>;
+
+    /// Whether any revision of a config bundle is stored, whole or damaged.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn has_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError>;
 
     /// All revisions of all config bundles, in the byte order of their ids, then of their revisions. Damaged ones are
     /// left out, as damaged rows of workers are.

@@ -13,8 +13,8 @@ use musher_core::{
     Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId,
-    WorkerStatus,
+    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
+    WorkerId, WorkerStatus,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -211,6 +211,10 @@ impl Store for Planted {
 
     async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
         self.store.bundles().await
+    }
+
+    async fn has_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError> {
+        self.store.has_bundle(id).await
     }
 
     async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {

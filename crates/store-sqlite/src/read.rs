@@ -9,7 +9,7 @@ mod transcript;
 
 pub(crate) use self::{
     beside::{READ_A_KEY, accepted_input, blob, checkpoint, kept, remembered},
-    bundle::{bundle, bundles, damaged as damaged_bundle},
+    bundle::{bundle, bundles, damaged as damaged_bundle, has_bundle},
     list::{bytes, counts, unsettled, workers},
     log::{Bounds, bounds, events, extent},
     row::{row, status_text},

@@ -10,8 +10,8 @@ use musher_core::{
     Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId,
-    WorkerStatus,
+    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
+    WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 
@@ -300,6 +300,12 @@ impl Store for SqliteStore {
         let reference = reference.clone();
         let bundle = move |connection: &_| read::bundle(connection, &reference);
         self.readers.read("read a config bundle", None, bundle).await
+    }
+
+    async fn has_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        let has = move |connection: &_| read::has_bundle(connection, &id);
+        self.readers.read("look for a config bundle", None, has).await
     }
 
     async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {

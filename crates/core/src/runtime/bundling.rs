@@ -136,12 +136,10 @@ impl Runtime {
     /// What it is that is not stored: the bundle, or only this revision.
     async fn not_stored(&self, reference: &ConfigBundleRef) -> Error {
         let ConfigBundleRef { id, digest } = reference.clone();
-        match self.0.store.bundles().await {
+        match self.0.store.has_bundle(&id).await {
             Err(error) => error.into(),
-            Ok(bundles) if bundles.iter().any(|bundle| bundle.id == id) => {
-                BundleError::NoRevision { id, digest }.into()
-            }
-            Ok(_) => BundleError::Missing(id).into(),
+            Ok(true) => BundleError::NoRevision { id, digest }.into(),
+            Ok(false) => BundleError::Missing(id).into(),
         }
     }
 }

@@ -17,8 +17,8 @@ use musher_core::{
     WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind, WorkerId,
-    WorkerStatus,
+    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
+    WorkerId, WorkerStatus,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
@@ -218,6 +218,11 @@ impl Store for Fragile {
     async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
         self.check()?;
         self.inner.bundles().await
+    }
+
+    async fn has_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError> {
+        self.check()?;
+        self.inner.has_bundle(id).await
     }
 
     async fn delete_bundle(&self, reference: &ConfigBundleRef) -> Result<bool, StoreError> {

@@ -33,6 +33,13 @@ pub(crate) fn bundle(
     }
 }
 
+/// Whether there is any revision, whole or damaged.
+pub(crate) fn has_bundle(connection: &Connection, id: &ConfigBundleId) -> Result<bool, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM stored_bundle WHERE bundle_id = ?1)")?;
+    Ok(statement.query_row([id.as_str()], |row| row.get(0))?)
+}
+
 /// All revisions that are intact, in the order of their ids and revisions.
 pub(crate) fn bundles(connection: &Connection) -> Result<Vec<ConfigBundleSummary>, Fault> {
     let mut statement =

@@ -66,8 +66,10 @@ pub async fn a_bundle_is_found_by_its_id_and_digest(place: &dyn Place) {
     }
     let nobody = ConfigBundleRef { id: "nobody".parse().expect("an id"), ..reference(&stored[0]) };
     let foreign = ConfigBundleRef { digest: Digest([7; 32]), ..reference(&stored[0]) };
-    for unknown in [nobody, foreign] {
+    for (unknown, is_there) in [(nobody, false), (foreign, true)] {
         assert_eq!(read(&*store, &unknown).await, None, "{unknown:?}");
+        let has = store.has_bundle(&unknown.id).await.expect("a store that can be read");
+        assert_eq!(has, is_there, "{unknown:?}");
     }
 }
 

@@ -44,6 +44,7 @@ faults! {
     BlobsGoWithAnyWorker
     BlobsGoWithEvents
     CheckpointsGoBackByPrunes
+    BundlesAreAllTheSame
     BundlesAreFoundByIds
     BundlesAreOverwritten
     BundlesAreReversed

@@ -18,8 +18,8 @@ use musher_core::{
     WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, RuntimeId, StoreKind,
-    WorkerId, WorkerStatus,
+    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, RuntimeId,
+    StoreKind, WorkerId, WorkerStatus,
 };
 use tokio::{sync::watch, task::yield_now};
 use uuid::Uuid;
@@ -461,6 +461,10 @@ impl Store for Faulty {
 
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {
         self.read_a_bundle(reference).await
+    }
+
+    async fn has_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError> {
+        self.has_a_bundle(id).await
     }
 
     async fn bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {

@@ -1,7 +1,7 @@
 //! What faults make of config bundles.
 
 use musher_core::{BundlePut, Store as _, StoreError, StoredBundle};
-use musher_protocol::{ConfigBundleRef, ConfigBundleSummary};
+use musher_protocol::{ConfigBundleId, ConfigBundleRef, ConfigBundleSummary};
 
 use super::{Act, Fault, Faulty};
 
@@ -39,6 +39,13 @@ impl Faulty {
             }
             None => Ok(None),
         }
+    }
+
+    pub(super) async fn has_a_bundle(&self, id: &ConfigBundleId) -> Result<bool, StoreError> {
+        if self.is(Fault::BundlesAreAllTheSame) {
+            return Ok(!self.store.bundles().await?.is_empty());
+        }
+        self.store.has_bundle(id).await
     }
 
     pub(super) async fn list_bundles(&self) -> Result<Vec<ConfigBundleSummary>, StoreError> {
