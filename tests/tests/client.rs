@@ -11,8 +11,8 @@ use std::time::Duration;
 use musher_client::{Builder, Client, Reconnect, Retry, Start, WaitError, Whose};
 use musher_e2e::{Home, PATIENCE, Proxy, Server, Vice};
 use musher_protocol::{
-    Approval, CreateWorker, Decision, DecisionRequest, DeleteWorkerQuery, Delivery, Envelope, ErrorCode,
-    EventsQuery, InputKind, InputRequest, Intent, Payload, Permission, ProfileSelector, RunState,
+    Approval, AttentionQuery, CreateWorker, Decision, DecisionRequest, DeleteWorkerQuery, Delivery, Envelope,
+    ErrorCode, EventsQuery, InputKind, InputRequest, Intent, Payload, Permission, ProfileSelector, RunState,
     StopRequest, Until, WorkerId, WorkerStatus,
 };
 use serde_json::json;
@@ -22,6 +22,8 @@ const SLOW: &str = "[store]\nurl = \"sqlite:store\"\n[runtime]\ndefault_profile 
                     [profiles.slow]\nbackend = \"scripted\"\nscript = \"echo\"\nword_delay_ms = 2\n";
 const ASKS: &str = "[runtime]\ndefault_profile = \"asks\"\n[profiles.asks]\nbackend = \"scripted\"\n\
                     script = \"script.json\"\napproval = { mode = \"ask\", deadline_secs = 600 }\n";
+/// As many as the list of what waits has places for.
+const N_LISTED: usize = 1000;
 /// So many connections are cut.
 const N_CUTS: usize = 500;
 
@@ -110,18 +112,57 @@ async fn a_client_of_the_protocol_alone_has_a_task_done() {
     assert_eq!(timeout(PATIENCE, said).await.unwrap().unwrap().as_deref(), Ok("one two three"));
 }
 
-#[tokio::test]
-async fn a_worker_is_waited_for_asked_about_and_deleted() {
+/// A server whose workers ask twice when they hear `work`.
+async fn asking() -> Server {
     let home = Home::new(ASKS);
     let steps = json!([{"approval": {"tool": "shell", "input": {"command": "make"}}},
         {"approval": {"tool": "shell", "input": {"command": "make push"}}}, {"text": "done"}]);
     let script = json!({"turns": [{"match": "work", "steps": steps}], "otherwise": "echo"});
     std::fs::write(home.path().join("script.json"), script.to_string()).unwrap();
-    let server = home.start().await;
-    let client = direct(&server);
+    home.start().await
+}
 
-    let task = CreateWorker::new(Intent::Task { objective: "work".to_owned() });
-    let worker = client.create_worker(&task).await.unwrap().worker_id;
+fn work() -> CreateWorker {
+    CreateWorker::new(Intent::Task { objective: "work".to_owned() })
+}
+
+async fn decisions(client: &Client, worker: &WorkerId) -> Vec<Decision> {
+    let resolved = log(client, worker).await.into_iter().filter_map(|event| {
+        let Payload::ApprovalResolved { decision, .. } = event.payload else { return None };
+        Some(decision)
+    });
+    resolved.collect()
+}
+
+#[tokio::test]
+async fn a_worker_that_is_not_on_the_list_of_what_waits_is_decided_for_all_the_same() {
+    let server = asking().await;
+    let client = direct(&server);
+    // They wait for somebody else, and have more than all the places of the list.
+    for _ in 0..N_LISTED {
+        client.create_worker(&work()).await.unwrap();
+    }
+    let mut seen = client.attention(&AttentionQuery::default()).await.unwrap();
+    while seen.attention.len() < N_LISTED {
+        let query = AttentionQuery { after: Some(seen.next), ..AttentionQuery::default() };
+        seen = client.attention(&query).await.unwrap();
+    }
+
+    let worker = client.create_worker(&work()).await.unwrap().worker_id;
+    let rule = async |_: &Approval| Some(DecisionRequest::new(Permission::Allow));
+    let idle = tokio::select! {
+        failed = client.decide_by(Whose::Worker(worker.clone()), rule) => panic!("{failed:?}"),
+        idle = client.wait_for(&worker, Until::Idle, PATIENCE) => idle.unwrap(),
+    };
+    assert_eq!(idle.open_approvals, 0);
+    assert_eq!(decisions(&client, &worker).await, [Decision::Allow, Decision::Allow]);
+}
+
+#[tokio::test]
+async fn a_worker_is_waited_for_asked_about_and_deleted() {
+    let server = asking().await;
+    let client = direct(&server);
+    let worker = client.create_worker(&work()).await.unwrap().worker_id;
     let late = client.wait_for(&worker, Until::Idle, Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(late, WaitError::TimeUp { .. }), "{late:?}");
 
@@ -135,15 +176,7 @@ async fn a_worker_is_waited_for_asked_about_and_deleted() {
         idle = client.wait_for(&worker, Until::Idle, PATIENCE) => idle.unwrap(),
     };
     assert_eq!((idle.execution.run_state, idle.open_approvals), (RunState::Idle, 0));
-    let decided: Vec<_> = log(&client, &worker)
-        .await
-        .into_iter()
-        .filter_map(|event| {
-            let Payload::ApprovalResolved { decision, .. } = event.payload else { return None };
-            Some(decision)
-        })
-        .collect();
-    assert_eq!(decided, [Decision::Allow, Decision::Deny]);
+    assert_eq!(decisions(&client, &worker).await, [Decision::Allow, Decision::Deny]);
 
     let running = client.delete_worker(&worker, &DeleteWorkerQuery::default()).await.unwrap_err();
     assert_eq!(running.code(), Some(ErrorCode::WorkerRunning));
