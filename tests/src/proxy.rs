@@ -1,11 +1,8 @@
 //! A proxy between a client and a server that does on purpose what real ones do by their settings.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -15,7 +12,6 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     task::JoinSet,
-    time::timeout,
 };
 
 use crate::torture::seed::Seed;
@@ -39,10 +35,13 @@ pub enum Vice {
     },
     /// Streams are collected before they are passed on.
     Buffers,
-    /// Connections on which the server is silent for this long are closed.
-    ClosesIdle(Duration),
+    /// Quiet connections are closed just before the server's sign of life would come; told by what comes, not by a clock,
+    /// so that how fast the machine is does not matter.
+    ClosesIdle,
     /// A wish for a socket is not passed on.
     StripsUpgrade,
+    /// The answer to a create never comes: the connection is closed in its place.
+    LosesCreation,
 }
 
 /// A running proxy.
@@ -70,7 +69,7 @@ impl Proxy {
         let cuts = Arc::new(AtomicUsize::new(0));
         let seed = match vice {
             Vice::Cuts { seed, .. } => seed,
-            Vice::None | Vice::Buffers | Vice::ClosesIdle(_) | Vice::StripsUpgrade => 0,
+            Vice::None | Vice::Buffers | Vice::ClosesIdle | Vice::StripsUpgrade | Vice::LosesCreation => 0,
         };
         let habit = Habit { vice, cuts: Arc::clone(&cuts), seed: Arc::new(Mutex::new(Seed::new(seed))) };
         let mut serving = JoinSet::new();
@@ -135,15 +134,16 @@ impl Habit {
         let mut left = self.cut_after();
         let mut held: Option<Vec<u8>> = None;
         let mut buffer = vec![0; 64 << 10];
-        loop {
-            let read = match self.vice {
-                Vice::ClosesIdle(longest) => timeout(longest, from.read(&mut buffer)).await,
-                Vice::None | Vice::Cuts { .. } | Vice::Buffers | Vice::StripsUpgrade => {
-                    Ok(from.read(&mut buffer).await)
-                }
-            };
-            let Ok(Ok(n @ 1..)) = read else { break };
+        while let Ok(n @ 1..) = from.read(&mut buffer).await {
             let mut bytes = &buffer[..n];
+            let is_closed = match self.vice {
+                Vice::ClosesIdle => is_sign_of_life(bytes),
+                Vice::LosesCreation => find(bytes, b"\r\nlocation: /v1/workers/").is_some(),
+                Vice::None | Vice::Cuts { .. } | Vice::Buffers | Vice::StripsUpgrade => false,
+            };
+            if is_closed {
+                return;
+            }
             if matches!(self.vice, Vice::Buffers) && (held.is_some() || is_stream(bytes)) {
                 let held = held.get_or_insert_default();
                 held.extend_from_slice(bytes);
@@ -180,9 +180,12 @@ impl Habit {
             Vice::Cuts { below, n, .. } if self.cuts.load(Ordering::Relaxed) < n => {
                 Some(self.seed.lock().unwrap().below(below))
             }
-            Vice::None | Vice::Cuts { .. } | Vice::Buffers | Vice::ClosesIdle(_) | Vice::StripsUpgrade => {
-                None
-            }
+            Vice::None
+            | Vice::Cuts { .. }
+            | Vice::Buffers
+            | Vice::ClosesIdle
+            | Vice::StripsUpgrade
+            | Vice::LosesCreation => None,
         }
     }
 }
@@ -190,6 +193,12 @@ impl Habit {
 /// Whether this is the beginning of a stream's answer.
 fn is_stream(bytes: &[u8]) -> bool {
     find(bytes, b"content-type: text/event-stream").is_some()
+}
+
+/// Whether this is what a server says on a quiet connection: a stream's empty comment, or a socket's ping.
+fn is_sign_of_life(bytes: &[u8]) -> bool {
+    const PING: u8 = 0x89;
+    bytes.first() == Some(&PING) || find(bytes, b"\r\n:\n\n").is_some()
 }
 
 fn strip(bytes: &mut Vec<u8>, words: &[u8]) {

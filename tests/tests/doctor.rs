@@ -2,10 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::Stdio, time::Duration};
 
 use musher_e2e::{Finished, Home, Proxy, Server, Vice, musher};
+use musher_protocol::Frame;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// Longer than an examination takes before it gives itself up, whatever the machine does.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// The token's text is `observer-of-workers`.
 const CONFIG: &str = r#"
@@ -35,13 +44,24 @@ const CHECKS: [&str; 15] = [
     "ping",
 ];
 
-/// What the doctor says of a server at this address.
-async fn examined(url: &str, token: &Path, words: &[&str]) -> (Option<i32>, Value) {
+fn doctor(url: &str, token: &Path, words: &[&str]) -> Command {
     let mut command = musher(token.parent().unwrap());
     command.args(["doctor", "stream", "--json", "--url", url, "--token-file"]).arg(token).args(words);
-    let Finished { code, stdout, stderr } = Finished::of(&mut command).await;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How an examination ended, and what it says.
+async fn ended(child: Child) -> (Option<i32>, Value) {
+    let output = timeout(PATIENCE, child.wait_with_output()).await.expect("an end").unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     let report = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
-    (code, report)
+    (output.status.code(), report)
+}
+
+/// What the doctor says of a server at this address.
+async fn examined(url: &str, token: &Path, words: &[&str]) -> (Option<i32>, Value) {
+    ended(doctor(url, token, words).spawn().unwrap()).await
 }
 
 fn names(report: &Value, result: &str) -> Vec<String> {
@@ -54,8 +74,19 @@ async fn problems(server: &Server, vice: Vice) -> (Option<i32>, BTreeSet<String>
     let proxy = Proxy::start(server.port(), vice).await;
     let token = server.path().join("token");
     let (code, report) = examined(&proxy.url(), &token, &["--profile", "echo"]).await;
+    (code, named(&report), names(&report, "failed"))
+}
+
+fn named(report: &Value) -> BTreeSet<String> {
     let named = report["checks"].as_array().unwrap().iter().filter_map(|check| check["problem"].as_str());
-    (code, named.map(str::to_owned).collect(), names(&report, "failed"))
+    named.map(str::to_owned).collect()
+}
+
+/// The workers that are there.
+async fn workers(server: &Server) -> Vec<String> {
+    let list = server.client().get("/v1/workers").await.good();
+    let ids = list["workers"].as_array().unwrap().iter().map(|worker| worker["worker_id"].as_str().unwrap());
+    ids.map(str::to_owned).collect()
 }
 
 #[tokio::test]
@@ -76,7 +107,7 @@ async fn a_deployment_is_proved_or_its_fault_is_named() {
         examined(&url, &eve, &only_look),
         problems(&server, Vice::None),
         problems(&server, Vice::Buffers),
-        problems(&server, Vice::ClosesIdle(Duration::from_secs(4))),
+        problems(&server, Vice::ClosesIdle),
         problems(&server, Vice::StripsUpgrade),
     );
 
@@ -109,10 +140,67 @@ async fn a_deployment_is_proved_or_its_fault_is_named() {
         ["socket snapshot", "socket is the log", "socket resumes", "malformed cursor", "talking", "ping"];
     assert_eq!(strips, found(1, &["proxy_strips_upgrade"], &no_socket));
 
-    let workers = client.get("/v1/workers").await.good();
-    let left: Vec<_> =
-        workers["workers"].as_array().unwrap().iter().map(|worker| &worker["worker_id"]).collect();
-    assert_eq!(left, [&json!(worker)], "the doctor's own workers are deleted");
+    assert_eq!(workers(&server).await, [worker], "the doctor's own workers are deleted");
+}
+
+#[tokio::test]
+async fn what_was_not_seen_is_not_proved() {
+    let server = Home::new(CONFIG).start().await;
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let token = server.path().join("token");
+    let client = server.client();
+    let idle = json!({"intent": {"kind": "assistant"}});
+    let (silent, over) = tokio::join!(client.create(&idle), client.create(&idle));
+    let _ack = client.post(&format!("/v1/workers/{over}/stop"), &json!({})).await.good();
+
+    let (words, over) = (["--worker", &silent], ["--worker", &over]);
+    let (silent, over) = tokio::join!(examined(&url, &token, &words), examined(&url, &token, &over));
+    assert_eq!(
+        (silent.0, named(&silent.1), names(&silent.1, "failed")),
+        (Some(1), BTreeSet::from(["nothing_seen".to_owned()]), vec!["pages".to_owned()]),
+        "{}",
+        silent.1
+    );
+    assert_eq!(
+        (over.0, named(&over.1), names(&over.1, "failed")),
+        (Some(1), BTreeSet::from(["worker_ended".to_owned()]), vec!["worker".to_owned()]),
+        "{}",
+        over.1
+    );
+}
+
+#[tokio::test]
+async fn a_signal_ends_an_examination_and_its_worker() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = Home::new(CONFIG).start().await;
+        let url = format!("http://127.0.0.1:{}", server.port());
+        let mut catalog = server.client().observe_many().await;
+        catalog.send(r#"{"kind":"subscribe","topic":"catalog"}"#).await;
+        assert!(matches!(catalog.next().await, Ok(Frame::Subscribed { .. })));
+
+        let child = doctor(&url, &server.path().join("token"), &["--profile", "echo"]).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+        let shown = catalog.next().await;
+        assert!(matches!(shown, Ok(Frame::Catalog { worker: Some(_), .. })), "{shown:?}");
+        kill_process(pid, signal).unwrap();
+
+        let (code, report) = ended(child).await;
+        let checks = report["checks"].as_array().unwrap();
+        let [.., cut, clean_up] = &checks[..] else { panic!("{report}") };
+        assert_eq!((code, &report["ok"]), (Some(130), &json!(false)), "{report}");
+        assert_eq!((&cut["name"], &cut["result"]), (&json!("to the end"), &json!("failed")), "{report}");
+        assert_eq!((&clean_up["name"], &clean_up["result"]), (&json!("clean up"), &json!("ok")), "{report}");
+        assert_eq!(workers(&server).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_whose_creation_was_not_answered_is_deleted_too() {
+    let server = Home::new(CONFIG).start().await;
+    let (code, named, failed) = problems(&server, Vice::LosesCreation).await;
+    assert_eq!((code, named), (Some(1), BTreeSet::from(["no_answer".to_owned()])));
+    assert_eq!(failed, ["worker"]);
+    assert_eq!(workers(&server).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -214,8 +214,8 @@ fn label(text: &str) -> Result<(String, String), String> {
 pub(crate) enum DoctorCommand {
     /// Proves that streams come from a server to here, through every proxy between.
     ///
-    /// A line a check: ok, failed with what to do, or skipped. The exit code is 0 when nothing failed and 1 otherwise. It
-    /// takes about half a minute, for it also listens to silence.
+    /// A line a check: ok, failed with what to do, or skipped. The exit code is 0 when nothing failed, 130 after a signal,
+    /// else 1. It takes about half a minute, for it also listens to silence.
     #[command(
         after_help = "Examples:\n  musher doctor stream --url https://musher.example.org --token-file token --profile echo\n  musher doctor stream --url http://127.0.0.1:7717 --token-file token --worker wrk_…    only looks"
     )]

@@ -4,28 +4,33 @@ use std::time::Duration;
 
 use musher_client::{Client, Error, Events};
 use musher_protocol::{
-    CommandRequest, CreateWorker, DeleteWorkerQuery, Delivery, DiagnosticCode, Envelope, EventsQuery,
-    InputKind, InputRequest, Intent, ProfileSelector, Until, WorkerDetail, WorkerId, WorkerQuery,
+    CommandRequest, CreateWorker, DeleteWorkerQuery, Delivery, DiagnosticCode, Envelope, EventId,
+    EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery, ProfileSelector, Until, WorkerDetail,
+    WorkerId, WorkerQuery,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     listening::{
-        close_code, first_event, first_frame, heartbeat, next_event, ping, socket_behind, sse_behind,
+        close_code, first_event, first_frame, heartbeat, next_event, over, ping, socket_behind, sse_behind,
     },
-    report::{Finding, Problem, Report, within},
+    pace::in_time,
+    report::{Finding, Problem, Report, answered, within},
 };
 
-/// A server answers what it need not wait for at once, over any way.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// A stream says its first word at once; what is not here by then is held back.
-const FIRST_LIMIT: Duration = Duration::from_secs(5);
+/// An event comes with its own ack; what is later than this was collected on the way.
+const LATE: Duration = Duration::from_secs(2);
+/// So many events as are compared come at once.
+const LOG_LIMIT: Duration = Duration::from_secs(10);
 /// A turn that takes longer is not waited for; what it said so far will do.
 const TURN_LIMIT: Duration = Duration::from_secs(30);
-/// An event that is later than its own ack by this much was collected on the way.
-const LATE: Duration = Duration::from_secs(2);
+/// What a session may take to end.
+const END_LIMIT: Duration = Duration::from_secs(30);
 /// Enough to see that a stream is its pages, and little to read.
 const TAIL: u64 = 200;
+/// The label by which a worker of our own is found whose creation was not answered.
+const MARK: &str = "musher-doctor";
 
 /// The worker that is looked at.
 #[derive(Debug)]
@@ -45,7 +50,15 @@ pub(super) struct Examination {
     client: Client,
     pub(super) report: Report,
     /// What has to be deleted.
-    own: Option<WorkerId>,
+    own: Option<Own>,
+}
+
+/// A worker of our own.
+#[derive(Debug)]
+enum Own {
+    Created(WorkerId),
+    /// It may be there: nobody answered. It would have this mark.
+    Asked(String),
 }
 
 impl Examination {
@@ -53,77 +66,125 @@ impl Examination {
         Self { client, report: Report::default(), own: None }
     }
 
-    pub(super) async fn run(&mut self, subject: Subject) {
+    /// Whether there is a server that lets us in.
+    pub(super) async fn reach(&mut self) -> bool {
         let began = Instant::now();
-        let reachable = within(ANSWER_LIMIT, self.client.livez()).await;
+        let reachable = answered(self.client.livez()).await;
         let reachable = reachable.map(|()| format!("answers in {} ms", began.elapsed().as_millis()));
-        if self.note("reachable", reachable).is_none() {
-            return;
+        if !self.note("reachable", reachable) {
+            return false;
         }
-        let runtime = within(ANSWER_LIMIT, self.client.runtime()).await;
-        if self
-            .note("token", runtime.map(|runtime| format!("may observe; Musher {}", runtime.version)))
-            .is_none()
-        {
-            return;
-        }
-        let detail = match self.choose(subject).await {
-            Ok(detail) => detail,
-            Err(bad) => return self.report.note("worker", bad),
-        };
-        let worker = detail.worker_id;
-        self.report.note("worker", Finding::Good(worker.to_string()));
+        let runtime = answered(self.client.runtime()).await;
+        self.note("token", runtime.map(|runtime| format!("may observe; Musher {}", runtime.version)))
+    }
 
+    /// The worker that is looked at, where there is one. When dropped early, a worker of our own may be left.
+    pub(super) async fn choose(&mut self, subject: Subject) -> Option<WorkerId> {
+        let chosen = match subject {
+            Subject::Known(worker) => answered(self.client.worker(&worker, &WorkerQuery::default())).await,
+            Subject::Own { profile } => self.create(profile).await,
+        };
+        let running =
+            chosen.and_then(|worker| if worker.status.is_terminal() { Err(over()) } else { Ok(worker) });
+        let worker = running.map(|worker| worker.worker_id);
+        self.note("worker", worker.as_ref().map(ToString::to_string).map_err(Finding::clone));
+        worker.ok()
+    }
+
+    /// Looks at the streams of a worker.
+    pub(super) async fn look(&mut self, worker: &WorkerId) {
         let began = Instant::now();
-        let events = self.keep("sse snapshot", first_event(&self.client, &worker).await, began);
+        let events = self.keep("sse snapshot", first_event(&self.client, worker).await, began);
         let began = Instant::now();
-        self.keep("socket snapshot", first_frame(&self.client, &worker).await, began);
-        let latency = self.latency(&worker, events).await;
+        self.keep("socket snapshot", first_frame(&self.client, worker).await, began);
+        let latency = self.latency(worker, events).await;
         self.report.note("latency", latency.unwrap_or_else(|bad| bad));
 
-        match within(ANSWER_LIMIT, self.tail(&worker)).await {
+        match answered(self.tail(worker)).await {
             Err(bad) => self.report.note("pages", bad),
-            Ok(log) => self.compare(&worker, &log).await,
+            Ok(log) => self.compare(worker, &log).await,
         }
         let malformed =
-            close_code(&self.client, &worker, Some("nonsense"), DiagnosticCode::CursorMalformed, 4400);
+            close_code(&self.client, worker, Some("nonsense"), DiagnosticCode::CursorMalformed, 4400);
         let malformed = malformed.await;
         self.report.note("malformed cursor", malformed);
-        let talking = close_code(&self.client, &worker, None, DiagnosticCode::ObservationOnly, 1008).await;
+        let talking = close_code(&self.client, worker, None, DiagnosticCode::ObservationOnly, 1008).await;
         self.report.note("talking", talking);
-        if detail.status.is_terminal() {
-            let over = || Finding::Skipped("the worker has ended, and its streams with it".to_owned());
-            self.report.note("heartbeat", over());
-            self.report.note("ping", over());
-            return;
-        }
         // Last, for it is silence that is listened to; both at the same time.
-        let (heartbeat, ping) = tokio::join!(heartbeat(&self.client, &worker), ping(&self.client, &worker));
+        let (heartbeat, ping) = tokio::join!(heartbeat(&self.client, worker), ping(&self.client, worker));
         self.report.note("heartbeat", heartbeat);
         self.report.note("ping", ping);
     }
 
     /// Deletes what was created for this, whatever became of it.
     pub(super) async fn clean_up(&mut self) {
-        let Some(worker) = self.own.take() else { return };
-        let deleted = within(TURN_LIMIT, async {
-            self.client.cancel(&worker, &CommandRequest::default()).await?;
-            self.client.delete_worker(&worker, &DeleteWorkerQuery::default()).await
-        });
-        let finding = match deleted.await {
-            Ok(()) => Finding::Good(format!("{worker} is deleted")),
-            Err(Finding::Bad(problem, why)) => Finding::Bad(problem, format!("{worker} stays: {why}")),
-            Err(other) => other,
+        let worker = match &self.own {
+            None => return,
+            Some(Own::Created(worker)) => Ok(Some(worker.clone())),
+            Some(Own::Asked(mark)) => answered(self.marked(mark)).await,
+        };
+        let finding = match worker {
+            Ok(Some(worker)) => match within(END_LIMIT, self.delete(&worker)).await {
+                Ok(()) => Finding::Good(format!("{worker} is deleted")),
+                Err(bad) => bad.of_what_stays(&worker.to_string()),
+            },
+            Ok(None) => Finding::Good("no worker was created".to_owned()),
+            Err(bad) => bad.of_what_stays("what may have been created"),
         };
         self.report.note("clean up", finding);
+        self.own = None;
     }
 
-    fn note(&mut self, name: &'static str, checked: Result<String, Finding>) -> Option<()> {
-        let (finding, is_good) = match checked {
-            Ok(message) => (Finding::Good(message), Some(())),
-            Err(bad) => (bad, None),
+    /// Leaves what was created for this.
+    pub(super) fn leave(&mut self) {
+        let says = match self.own.take() {
+            None => return,
+            Some(Own::Created(worker)) => format!("{worker} may stay: another signal came"),
+            Some(Own::Asked(mark)) => format!("a worker labeled {MARK}={mark} may stay: another signal came"),
         };
-        self.report.note(name, finding);
+        self.report.note("clean up", Finding::Bad(None, says));
+    }
+
+    async fn create(&mut self, profile: String) -> Result<WorkerDetail, Finding> {
+        let mark = Uuid::now_v7().simple().to_string();
+        let request = CreateWorker {
+            profile: ProfileSelector::Named { value: profile },
+            display_name: Some("musher doctor".to_owned()),
+            labels: [(MARK.to_owned(), mark.clone())].into(),
+            ..CreateWorker::new(Intent::Assistant { purpose: None })
+        };
+        self.own = Some(Own::Asked(mark));
+        let mut is_refused = false;
+        let created = answered(async {
+            let created = self.client.create_worker(&request).await;
+            is_refused = created.as_ref().is_err_and(|error| error.refusal().is_some());
+            created
+        });
+        let created = created.await;
+        if is_refused {
+            self.own = None;
+        }
+        if let Ok(worker) = &created {
+            self.own = Some(Own::Created(worker.worker_id.clone()));
+        }
+        created
+    }
+
+    /// The worker of our own that has this mark.
+    async fn marked(&self, mark: &str) -> Result<Option<WorkerId>, Error> {
+        let query = ListWorkersQuery { label: vec![format!("{MARK}={mark}")], ..ListWorkersQuery::default() };
+        let mut listed = self.client.workers(&query).await?.workers;
+        Ok(listed.pop().map(|worker| worker.worker_id))
+    }
+
+    async fn delete(&self, worker: &WorkerId) -> Result<(), Error> {
+        self.client.cancel(worker, &CommandRequest::default()).await?;
+        self.client.delete_worker(worker, &DeleteWorkerQuery::default()).await
+    }
+
+    fn note(&mut self, name: &'static str, checked: Result<String, Finding>) -> bool {
+        let is_good = checked.is_ok();
+        self.report.note(name, checked.map_or_else(|bad| bad, Finding::Good));
         is_good
     }
 
@@ -136,24 +197,6 @@ impl Examination {
         };
         self.report.note(name, finding);
         kept
-    }
-
-    async fn choose(&mut self, subject: Subject) -> Result<WorkerDetail, Finding> {
-        match subject {
-            Subject::Known(worker) => {
-                within(ANSWER_LIMIT, self.client.worker(&worker, &WorkerQuery::default())).await
-            }
-            Subject::Own { profile } => {
-                let request = CreateWorker {
-                    profile: ProfileSelector::Named { value: profile },
-                    display_name: Some("musher doctor".to_owned()),
-                    ..CreateWorker::new(Intent::Assistant { purpose: None })
-                };
-                let worker = within(ANSWER_LIMIT, self.client.create_worker(&request)).await?;
-                self.own = Some(worker.worker_id.clone());
-                Ok(worker)
-            }
-        }
     }
 
     /// Says something to a worker of our own, and looks how long after its ack the event comes.
@@ -169,15 +212,23 @@ impl Examination {
             input_id: None,
             delivery: Delivery::Queue,
         };
-        let ack = within(ANSWER_LIMIT, self.client.send_input(worker, &request)).await?;
-        let acked_at = Instant::now();
-        let Some(mut events) = events else {
-            return Ok(Finding::Skipped("there is no stream to see it on".to_owned()));
+        let ack = answered(self.client.send_input(worker, &request)).await?;
+        let finding = match events {
+            Some(events) => self.comes(events, &ack.event_id).await,
+            None => Finding::Skipped("there is no stream to see it on".to_owned()),
         };
-        let came = timeout(FIRST_LIMIT, async {
+        // The turn fills the log for what is compared behind this; how it ends says nothing about streams.
+        let _turn = self.client.wait_for(worker, Until::Idle, TURN_LIMIT).await;
+        Ok(finding)
+    }
+
+    /// How soon an event comes that was acknowledged just now.
+    async fn comes(&self, mut events: Events, event: &EventId) -> Finding {
+        let acked_at = Instant::now();
+        let came = in_time(&self.client, LATE, async {
             loop {
                 match next_event(&mut events).await? {
-                    Some(event) if event.event_id == ack.event_id => return Ok(()),
+                    Some(came) if came.event_id == *event => return Ok(()),
                     Some(_) => {}
                     None => {
                         return Err(Finding::Bad(None, "the stream ended before the event came".to_owned()));
@@ -185,29 +236,33 @@ impl Examination {
                 }
             }
         });
-        let after = match came.await {
-            Ok(came) => came.map(|()| acked_at.elapsed())?,
-            Err(_late) => FIRST_LIMIT,
-        };
-        // The turn fills the log for what is compared behind this; how it ends says nothing about streams.
-        let _turn = self.client.wait_for(worker, Until::Idle, TURN_LIMIT).await;
-        let says = format!("the event came {} ms after its ack", after.as_millis());
-        Ok(if after < LATE { Finding::Good(says) } else { Finding::Bad(Some(Problem::ProxyBuffers), says) })
+        match came.await {
+            Some(Ok(())) => {
+                Finding::Good(format!("the event came {} ms after its ack", acked_at.elapsed().as_millis()))
+            }
+            Some(Err(bad)) => bad,
+            None => {
+                let says = format!("the event did not come within {} s of its ack", LATE.as_secs());
+                Finding::Bad(Some(Problem::ProxyBuffers), says)
+            }
+        }
     }
 
     /// The end of the log as a page has it.
     async fn tail(&self, worker: &WorkerId) -> Result<Vec<Envelope>, Error> {
-        let query = EventsQuery { tail: Some(TAIL), limit: Some(TAIL), ..EventsQuery::default() };
+        let query = EventsQuery { tail: Some(TAIL), ..EventsQuery::default() };
         Ok(self.client.events(worker, &query).await?.events)
     }
 
     /// Holds streams against a page: from its first event, and from its middle.
     async fn compare(&mut self, worker: &WorkerId, log: &[Envelope]) {
-        let is_whole = log.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq);
         let [first, rest @ ..] = log else {
-            self.report.note("pages", Finding::Bad(Some(Problem::LogDiffers), "the log is empty".to_owned()));
-            return;
+            return self.report.note("pages", nothing_seen());
         };
+        if rest.is_empty() {
+            return self.report.note("pages", nothing_seen());
+        }
+        let is_whole = log.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq);
         let says = format!("{} events, from {} on without a gap", log.len(), first.seq);
         self.report.note(
             "pages",
@@ -218,36 +273,37 @@ impl Examination {
             },
         );
         let middle = rest.len() / 2;
-        let behind_middle = &rest[middle..];
-        let at_middle = log[middle].cursor;
-        for (name, after, expected) in
-            [("sse is the log", first.cursor, rest), ("sse resumes", at_middle, behind_middle)]
-        {
-            let seen = timeout(ANSWER_LIMIT, sse_behind(&self.client, worker, after, expected.len())).await;
-            self.report.note(name, held_against(expected, seen.ok(), Problem::ProxyBuffers));
-        }
-        for (name, after, expected) in
-            [("socket is the log", first.cursor, rest), ("socket resumes", at_middle, behind_middle)]
-        {
-            let seen =
-                timeout(ANSWER_LIMIT, socket_behind(&self.client, worker, after, expected.len())).await;
-            self.report.note(name, held_against(expected, seen.ok(), Problem::ProxyBuffers));
-        }
+        let (behind_middle, at_middle) = (&rest[middle..], log[middle].cursor);
+        let client = &self.client;
+        let sse = async |after, expected: &[Envelope]| {
+            let seen = sse_behind(client, worker, after, expected.len());
+            held_against(expected, in_time(client, LOG_LIMIT, seen).await)
+        };
+        let socket = async |after, expected: &[Envelope]| {
+            let seen = socket_behind(client, worker, after, expected.len());
+            held_against(expected, in_time(client, LOG_LIMIT, seen).await)
+        };
+        let (sse_whole, sse_rest, socket_whole, socket_rest) = tokio::join!(
+            sse(first.cursor, rest),
+            sse(at_middle, behind_middle),
+            socket(first.cursor, rest),
+            socket(at_middle, behind_middle),
+        );
+        self.report.note("sse is the log", sse_whole);
+        self.report.note("sse resumes", sse_rest);
+        self.report.note("socket is the log", socket_whole);
+        self.report.note("socket resumes", socket_rest);
     }
 }
 
-/// Whether a stream is what a page has. What was not all there in time has this problem.
-fn held_against(
-    expected: &[Envelope],
-    seen: Option<Result<Vec<Envelope>, Finding>>,
-    late: Problem,
-) -> Finding {
+/// Whether a stream is what a page has. What was not all there in time was held back.
+fn held_against(expected: &[Envelope], seen: Option<Result<Vec<Envelope>, Finding>>) -> Finding {
     let seen = match seen {
         Some(Ok(seen)) => seen,
         Some(Err(bad)) => return bad,
         None => {
-            let says = format!("not all of {} events within {} s", expected.len(), ANSWER_LIMIT.as_secs());
-            return Finding::Bad(Some(late), says);
+            let says = format!("not all of {} events within {} s", expected.len(), LOG_LIMIT.as_secs());
+            return Finding::Bad(Some(Problem::ProxyBuffers), says);
         }
     };
     if seen == expected {
@@ -256,4 +312,10 @@ fn held_against(
     let same = seen.iter().zip(expected).take_while(|(seen, expected)| seen == expected).count();
     let says = format!("other events than pages have, from the {}th on", same + 1);
     Finding::Bad(Some(Problem::LogDiffers), says)
+}
+
+/// Nothing can be held against a log of one event, so nothing would be proved.
+fn nothing_seen() -> Finding {
+    let says = "the log has no second event, so nothing shows how streams go on";
+    Finding::Bad(Some(Problem::NothingSeen), says.to_owned())
 }

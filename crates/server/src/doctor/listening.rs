@@ -6,9 +6,12 @@ use musher_client::{Client, Error, Events, Heard, Said, Socket, SocketEnd};
 use musher_protocol::{
     Cursor, DiagnosticCode, Envelope, ErrorCode, Frame, ObserveQuery, Payload, StreamRequest, Topic, WorkerId,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::report::{Finding, Problem};
+use super::{
+    pace::in_time,
+    report::{Finding, Problem},
+};
 use crate::failure::Chain;
 
 /// A stream says its first word at once; what is not here by then is held back.
@@ -17,12 +20,14 @@ const FIRST_LIMIT: Duration = Duration::from_secs(5);
 const HEARTBEAT_LIMIT: Duration = Duration::from_secs(20);
 /// Servers ping every 20 s.
 const PING_LIMIT: Duration = Duration::from_secs(25);
-/// A worker that talks for so long without a pause shows as well that the way is open.
+/// For so long a pause is waited for in what a worker says.
 const TALK_LIMIT: Duration = Duration::from_secs(45);
+/// The code that sockets close with behind a log's last event.
+const OVER: u16 = 1000;
 
 /// A stream behind its snapshot.
 pub(super) async fn first_event(client: &Client, worker: &WorkerId) -> Result<Events, Finding> {
-    let begun = timeout(FIRST_LIMIT, async {
+    let begun = in_time(client, FIRST_LIMIT, async {
         let mut events = open(client, worker, None).await?;
         match next_event(&mut events).await? {
             Some(Envelope { payload: Payload::Snapshot(_), .. }) => Ok(events),
@@ -34,12 +39,12 @@ pub(super) async fn first_event(client: &Client, worker: &WorkerId) -> Result<Ev
         let says = format!("nothing of a stream came within {} s", FIRST_LIMIT.as_secs());
         Finding::Bad(Some(Problem::ProxyBuffers), says)
     };
-    begun.await.unwrap_or_else(|_late| Err(late()))
+    begun.await.unwrap_or_else(|| Err(late()))
 }
 
 /// A socket behind its snapshot.
 pub(super) async fn first_frame(client: &Client, worker: &WorkerId) -> Result<(), Finding> {
-    let begun = timeout(FIRST_LIMIT, async {
+    let begun = in_time(client, FIRST_LIMIT, async {
         let mut socket = observe(client, worker, None).await?;
         match socket.next().await {
             Ok(Frame::Event { envelope }) if matches!(envelope.payload, Payload::Snapshot(_)) => Ok(()),
@@ -51,7 +56,7 @@ pub(super) async fn first_frame(client: &Client, worker: &WorkerId) -> Result<()
         let says = format!("nothing of a socket came within {} s", FIRST_LIMIT.as_secs());
         Finding::Bad(Some(Problem::ProxyBuffers), says)
     };
-    begun.await.unwrap_or_else(|_late| Err(late()))
+    begun.await.unwrap_or_else(|| Err(late()))
 }
 
 /// The next event; `None` at the end of the answer.
@@ -74,9 +79,6 @@ pub(super) async fn sse_behind(
     n: usize,
 ) -> Result<Vec<Envelope>, Finding> {
     let mut seen = Vec::new();
-    if n == 0 {
-        return Ok(seen);
-    }
     let mut events = open(client, worker, Some(after)).await?;
     while seen.len() < n {
         match next_event(&mut events).await? {
@@ -87,7 +89,7 @@ pub(super) async fn sse_behind(
     Ok(seen)
 }
 
-/// The same, over a socket, whose snapshot is left out.
+/// The same, over a socket, whose first frame, a snapshot, is left out.
 pub(super) async fn socket_behind(
     client: &Client,
     worker: &WorkerId,
@@ -96,14 +98,17 @@ pub(super) async fn socket_behind(
 ) -> Result<Vec<Envelope>, Finding> {
     let mut socket = observe(client, worker, Some(&after.to_string())).await?;
     let mut seen = Vec::new();
+    let mut is_first = true;
     while seen.len() < n {
         match socket.next().await {
-            Ok(Frame::Event { envelope }) if matches!(envelope.payload, Payload::Snapshot(_)) => {}
+            Ok(Frame::Event { envelope }) if is_first && matches!(envelope.payload, Payload::Snapshot(_)) => {
+            }
             Ok(Frame::Event { envelope }) => seen.push(*envelope),
             Ok(_) => {}
             Err(SocketEnd::Closed(_)) => break,
             Err(end) => return Err(Finding::Bad(None, Chain(&end).to_string())),
         }
+        is_first = false;
     }
     Ok(seen)
 }
@@ -117,7 +122,7 @@ pub(super) async fn close_code(
     why: DiagnosticCode,
     code: u16,
 ) -> Finding {
-    let ended = timeout(FIRST_LIMIT, async {
+    let ended = in_time(client, FIRST_LIMIT, async {
         let mut socket = observe(client, worker, cursor).await?;
         if cursor.is_none() {
             // Any text is too much here, also one that makes sense elsewhere.
@@ -137,40 +142,46 @@ pub(super) async fn close_code(
     });
     let hidden = |says: String| Finding::Bad(Some(Problem::ProxyHidesCloseCodes), says);
     match ended.await {
-        Ok(Ok((told, SocketEnd::Closed(closed)))) if told == Some(why) && closed == code => {
+        Some(Ok((told, SocketEnd::Closed(closed)))) if told == Some(why) && closed == code => {
             Finding::Good(format!("closed with {code}"))
         }
-        Ok(Ok((_, end))) => hidden(format!("{end}, in the place of {code}")),
-        Ok(Err(bad)) => bad,
-        Err(_late) => hidden(format!("not closed within {} s", FIRST_LIMIT.as_secs())),
+        Some(Ok((_, SocketEnd::Closed(OVER)))) => over(),
+        Some(Ok((_, end))) => hidden(format!("{end}, in the place of {code}")),
+        Some(Err(bad)) => bad,
+        None => hidden(format!("not closed within {} s", FIRST_LIMIT.as_secs())),
     }
 }
 
 /// Whether a stream on which nothing happens lives.
 pub(super) async fn heartbeat(client: &Client, worker: &WorkerId) -> Finding {
-    let listened = timeout(TALK_LIMIT, async {
-        let mut events = match first_event(client, worker).await {
-            Ok(events) => events,
-            Err(bad) => return bad,
-        };
-        loop {
-            let began = Instant::now();
-            let silent = || format!("{:.0} s of silence", began.elapsed().as_secs_f64());
-            match timeout(HEARTBEAT_LIMIT, events.next()).await {
-                Ok(Ok(Some(Heard::Comment(_)))) => return Finding::Good(format!("came after {}", silent())),
-                Ok(Ok(Some(Heard::Event(envelope)))) if is_last(&envelope.payload) => {
-                    return Finding::Skipped("the worker has ended".to_owned());
-                }
-                Ok(Ok(Some(Heard::Event(_)))) => {}
-                Ok(Ok(None) | Err(_)) => return closed_idle(&silent()),
-                Err(_late) => {
-                    let says = format!("no sign of life within {} s", HEARTBEAT_LIMIT.as_secs());
-                    return Finding::Bad(Some(Problem::ProxyBuffers), says);
-                }
+    let mut events = match first_event(client, worker).await {
+        Ok(events) => events,
+        Err(bad) => return bad,
+    };
+    let listens = Instant::now();
+    loop {
+        let began = Instant::now();
+        let silent = || format!("{:.0} s of silence", began.elapsed().as_secs_f64());
+        match in_time(client, HEARTBEAT_LIMIT, events.next()).await {
+            Some(Ok(Some(Heard::Comment(text)))) if text.is_empty() => {
+                return Finding::Good(format!("came after {}", silent()));
+            }
+            Some(Ok(Some(Heard::Comment(text)))) => {
+                return Finding::Bad(None, format!("the stream was ended: {text}"));
+            }
+            Some(Ok(Some(Heard::Event(envelope)))) if is_last(&envelope.payload) => return over(),
+            Some(Ok(Some(Heard::Event(_)))) if listens.elapsed() > TALK_LIMIT => {
+                let says = format!("the worker talked for {} s without a pause", TALK_LIMIT.as_secs());
+                return Finding::Bad(Some(Problem::NeverQuiet), says);
+            }
+            Some(Ok(Some(Heard::Event(_)))) => {}
+            Some(Ok(None) | Err(_)) => return closed_idle(&silent()),
+            None => {
+                let says = format!("no sign of life within {} s", HEARTBEAT_LIMIT.as_secs());
+                return Finding::Bad(Some(Problem::ProxyBuffers), says);
             }
         }
-    });
-    listened.await.unwrap_or_else(|_talks| Finding::Good("events came all the time".to_owned()))
+    }
 }
 
 /// Whether a socket on which nothing happens lives.
@@ -181,18 +192,18 @@ pub(super) async fn ping(client: &Client, worker: &WorkerId) -> Finding {
     };
     let began = Instant::now();
     let after = || format!("{:.0} s", began.elapsed().as_secs_f64());
-    let listened = timeout(PING_LIMIT, async {
+    let listened = in_time(client, PING_LIMIT, async {
         loop {
             match socket.said().await {
                 Ok(Said::Ping) => return Finding::Good(format!("came after {}", after())),
                 Ok(Said::Frame(_)) => {}
-                Err(SocketEnd::Closed(1000)) => return Finding::Skipped("the worker has ended".to_owned()),
+                Err(SocketEnd::Closed(OVER)) => return over(),
                 Err(_) => return closed_idle(&after()),
             }
         }
     });
     let late = || Finding::Bad(None, format!("no ping within {} s", PING_LIMIT.as_secs()));
-    listened.await.unwrap_or_else(|_late| late())
+    listened.await.unwrap_or_else(late)
 }
 
 async fn open(client: &Client, worker: &WorkerId, after: Option<Cursor>) -> Result<Events, Finding> {
@@ -217,6 +228,10 @@ async fn observe(client: &Client, worker: &WorkerId, cursor: Option<&str>) -> Re
         }
         Finding::of(&error)
     })
+}
+
+pub(super) fn over() -> Finding {
+    Finding::Bad(Some(Problem::WorkerEnded), "the worker has ended, and its streams with it".to_owned())
 }
 
 fn closed_idle(after: &str) -> Finding {

@@ -7,6 +7,7 @@ use musher_protocol::ErrorCode;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::pace::ANSWER_LIMIT;
 use crate::failure::Chain;
 
 /// What was checked, in order.
@@ -42,6 +43,9 @@ pub(super) enum Problem {
     Scope,
     Host,
     NoWorker,
+    WorkerEnded,
+    NothingSeen,
+    NeverQuiet,
     ProxyBuffers,
     ProxyClosesIdle,
     ProxyStripsUpgrade,
@@ -50,11 +54,11 @@ pub(super) enum Problem {
 }
 
 /// One check's outcome.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Finding {
     Good(String),
     Bad(Option<Problem>, String),
-    /// It could not be looked at, and that is no fault.
+    /// It is no part of what was asked for. What was, and could not be looked at, is bad.
     Skipped(String),
 }
 
@@ -73,6 +77,11 @@ impl Problem {
             }
             Self::Host => "name this host in `server.allowed_hosts` of the server's config",
             Self::NoWorker => "name a worker that is there, or a profile of the server's that can run",
+            Self::WorkerEnded => "name a worker that runs: streams of one that has ended end too",
+            Self::NothingSeen => "name a worker that has said something, or a profile of the server's",
+            Self::NeverQuiet => {
+                "name a worker that has nothing to do: signs of life come through silence only"
+            }
             Self::ProxyBuffers => {
                 "a proxy buffers: nginx needs `proxy_buffering off`; others must not collect or compress `text/event-stream`"
             }
@@ -91,6 +100,11 @@ impl Problem {
             }
         }
     }
+}
+
+/// A call that is answered at once, or not at all. Why it fails is a finding.
+pub(super) async fn answered<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Finding> {
+    within(ANSWER_LIMIT, call).await
 }
 
 /// A call with a limit. Why it fails is a finding.
@@ -126,6 +140,14 @@ impl Finding {
         };
         Self::Bad(problem, Chain(error).to_string())
     }
+
+    /// The same as the reason why something stays.
+    pub(super) fn of_what_stays(self, what: &str) -> Self {
+        match self {
+            Self::Bad(problem, why) => Self::Bad(problem, format!("{what} stays: {why}")),
+            Self::Good(_) | Self::Skipped(_) => self,
+        }
+    }
 }
 
 impl Report {
@@ -139,9 +161,14 @@ impl Report {
     }
 
     pub(super) fn too_late(&mut self, limit: Duration) {
+        let says = format!("not everything was looked at within {} s", limit.as_secs());
+        self.note("to the end", Finding::Bad(None, says));
+    }
+
+    pub(super) fn interrupted(&mut self) {
         self.note(
-            "in time",
-            Finding::Bad(None, format!("not everything was looked at within {} s", limit.as_secs())),
+            "to the end",
+            Finding::Bad(None, "a signal came before everything was looked at".to_owned()),
         );
     }
 
