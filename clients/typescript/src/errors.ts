@@ -13,6 +13,8 @@ export type MusherErrorCode =
   | "gap"
   /** What was waited for did not come in time. */
   | "time_up"
+  /** The function that gets the token failed. */
+  | "token_failed"
   /** An option of this package makes no sense. */
   | "invalid_option";
 
@@ -131,6 +133,13 @@ export class TimeUpError extends MusherError {
     readonly worker: WorkerDetail | null,
   ) {
     super("the time to wait is up", { code: "time_up", retryable: true });
+  }
+}
+
+/** The function that gets the token failed; its error is the cause. Nothing was sent. */
+export class TokenError extends MusherError {
+  constructor(cause: unknown) {
+    super("the token could not be got", { code: "token_failed", cause });
   }
 }
 

@@ -6,7 +6,7 @@ import { type Http, broken, json } from "./http.js";
 import { Order, type Place } from "./order.js";
 import { pause } from "./pause.js";
 import { backoff } from "./retry.js";
-import type { Cursor, Envelope, EventsReply, WorkerId } from "./types.js";
+import type { Cursor, Envelope, EventsQuery, EventsReply, WorkerId } from "./types.js";
 
 /** Where a stream begins. */
 export type Start =
@@ -14,7 +14,10 @@ export type Start =
   | "now"
   /** With the oldest event that is kept, mostly the first. */
   | "beginning"
-  /** With the event behind this place; where its number is known, the next one has to be the one after it. */
+  /**
+   * With the event behind this place. Where its number is known, the next one has to be the one after it, and a log that
+   * has lost what was seen is told from a place of another worker.
+   */
   | { after: Cursor; seq?: number | null };
 
 /** How a stream comes back when its connection is lost. All in milliseconds. */
@@ -154,7 +157,7 @@ export class EventStream implements AsyncIterableIterator<Envelope> {
           return true;
         }
       }
-      const response = await link.hears(this.#http.open({ ...this.#ask(), signal: link.signal }));
+      const response = await this.#open(link);
       if (response.status === 204) {
         return true;
       }
@@ -184,15 +187,10 @@ export class EventStream implements AsyncIterableIterator<Envelope> {
 
   /** The first event of all comes in a page: a stream without a place would begin with a snapshot. */
   async *#first(link: Link): AsyncGenerator<Envelope, boolean, undefined> {
-    const ask = { method: "GET", path: this.#path + query({ limit: 1 }), signal: link.signal } as const;
-    const response = await link.hears(this.#http.open(ask));
-    const page = (await link.hears(json(response, link.signal))) as Partial<EventsReply> | null;
-    if (!Array.isArray(page?.events) || typeof page.next !== "string") {
-      throw new UnreadableError("the answer is no page of events");
-    }
-    const [first] = page.events;
+    const { events, next } = await this.#page(link, { limit: 1 });
+    const [first] = events;
     if (first === undefined) {
-      this.#order.begin(page.next);
+      this.#order.begin(next);
     } else {
       this.#alive();
       yield this.#order.take(first);
@@ -200,13 +198,44 @@ export class EventStream implements AsyncIterableIterator<Envelope> {
     return first !== undefined && isLast(first);
   }
 
-  #ask() {
+  async #page(link: Link, part: EventsQuery): Promise<EventsReply> {
+    const ask = { method: "GET", path: this.#path + query({ ...part }), signal: link.signal } as const;
+    const response = await link.hears(this.#http.open(ask));
+    const page = (await link.hears(json(response, link.signal))) as EventsReply | null;
+    if (!Array.isArray(page?.events) || typeof page.next !== "string") {
+      throw new UnreadableError("the answer is no page of events");
+    }
+    return page;
+  }
+
+  async #open(link: Link): Promise<Response> {
     const headers: Record<string, string> = { accept: "text/event-stream" };
     const place = this.#order.place;
     if (place !== null) {
       headers["last-event-id"] = place.cursor;
     }
-    return { method: "GET", path: this.#path, headers } as const;
+    try {
+      return await link.hears(this.#http.open({ method: "GET", path: this.#path, headers, signal: link.signal }));
+    } catch (error) {
+      if (error instanceof MusherError && error.code === "wrong_runtime_cursor" && (await this.#isAhead(link))) {
+        const { message, code, status } = error;
+        throw new HistoryChangedError(message, { code, status, cause: error });
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Whether a place that the server refuses is one of the future: the log has lost what was seen. The server has the same
+   * word for a place of another worker, which only a caller can have given.
+   */
+  async #isAhead(link: Link): Promise<boolean> {
+    const seq = this.#order.place?.seq ?? null;
+    if (this.#order.hasTaken || seq === null) {
+      return this.#order.hasTaken;
+    }
+    const last = (await this.#page(link, { tail: 1 })).events.at(-1);
+    return last !== undefined && last.seq < seq;
   }
 
   #hear(item: Item): Envelope | null {
@@ -232,12 +261,8 @@ export class EventStream implements AsyncIterableIterator<Envelope> {
       throw error;
     }
     // Reading again does nothing twice, so all that may pass is waited out.
-    const { status, code, message } = error;
+    const { status, code } = error;
     const passes = status !== null && (status === 429 || status >= 500) && code !== "store_corrupt";
-    if (code === "wrong_runtime_cursor" && this.#order.hasTaken) {
-      // The cursor came from this log, so it is one of the future now: the log has lost what was seen.
-      throw new HistoryChangedError(message, { code, status, cause: error });
-    }
     if (!passes && !(error instanceof ConnectionError)) {
       throw error;
     }

@@ -1,5 +1,5 @@
 import { authorization, base } from "./address.js";
-import { ConnectionError, TooLargeError, UnreadableError, refusal, type MusherError } from "./errors.js";
+import { ConnectionError, MusherError, TokenError, TooLargeError, UnreadableError, refusal } from "./errors.js";
 import type { ErrorReply } from "./types.js";
 
 /** A page of a thousand events with some 64 kB each, the most that a server puts into one answer. In bytes. */
@@ -11,7 +11,10 @@ const MAX_REFUSAL = 1 << 20;
 export interface Target {
   /** Where the server is. In a browser also a path of the page's own origin, where a proxy passes it on. */
   url: string;
-  /** The token, or what gets it for each request; none where a proxy adds it. */
+  /**
+   * The token, or what gets it for each request; none where a proxy adds it. Where getting it fails that is a
+   * {@link TokenError}, and is not repeated; a {@link MusherError} that is thrown there stands for itself.
+   */
   token?: string | (() => string | Promise<string>);
   /** In the place of the global `fetch`. */
   fetch?: typeof fetch;
@@ -49,14 +52,34 @@ export class Http {
   async open(ask: Ask): Promise<Response> {
     const headers = new Headers(ask.headers);
     if (this.#token !== undefined) {
-      const token = typeof this.#token === "string" ? this.#token : await this.#token();
-      headers.set("authorization", authorization(token));
+      headers.set("authorization", await this.#authorization(this.#token, ask.signal));
     }
     const response = await this.#send(ask, headers);
     if (!response.ok) {
       throw await refused(response, ask.signal);
     }
     return response;
+  }
+
+  async #authorization(token: string | (() => string | Promise<string>), signal: AbortSignal): Promise<string> {
+    if (typeof token === "string") {
+      return authorization(token);
+    }
+    // Whoever gets it need not know of the signal.
+    const { promise: aborted, reject } = withReject();
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      return authorization(await Promise.race([token(), aborted]));
+    } catch (cause) {
+      if (signal.aborted) {
+        throw signal.reason;
+      }
+      throw cause instanceof MusherError ? cause : new TokenError(cause);
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
   }
 
   async #send(ask: Ask, headers: Headers): Promise<Response> {
@@ -84,6 +107,14 @@ export async function json(response: Response, signal: AbortSignal): Promise<unk
   } catch (cause) {
     throw new UnreadableError("the answer is no JSON", { status: response.status, cause });
   }
+}
+
+function withReject(): { promise: Promise<never>; reject: (reason: unknown) => void } {
+  let reject: (reason: unknown) => void = () => {};
+  const promise = new Promise<never>((_, rejects) => {
+    reject = rejects;
+  });
+  return { promise, reject };
 }
 
 /** The signal's reason where that is why, else a lost connection. */

@@ -15,6 +15,7 @@ export {
   type MusherErrorCode,
   OptionError,
   TimeUpError,
+  TokenError,
   TooLargeError,
   UnauthorizedError,
   UnreadableError,

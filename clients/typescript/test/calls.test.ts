@@ -7,6 +7,8 @@ import {
   MusherError,
   OptionError,
   TimeUpError,
+  TokenError,
+  UnauthorizedError,
   UnreadableError,
   WorkerNotFoundError,
 } from "@musher/client";
@@ -167,5 +169,43 @@ test("a token may be fetched for each request, and a proxy may have a path", asy
     ["/musher/v1/workers/wrk_1", "Bearer t1"],
     ["/musher/v1/workers/wrk_1", "Bearer t2"],
   ]);
+  fake.end();
+});
+
+test("a token that cannot be got is an error of this package, and nothing is sent", async () => {
+  const cause = new TypeError("nobody is logged in");
+  const own = new UnauthorizedError("log in again", { code: "unauthorized" });
+  const cases: [() => unknown, typeof MusherError, unknown][] = [
+    [() => Promise.reject(cause), TokenError, cause],
+    [() => { throw cause; }, TokenError, cause],
+    [() => Promise.reject(own), UnauthorizedError, undefined],
+    [() => "two words", OptionError, undefined],
+  ];
+  for (const [token, type, expected] of cases) {
+    const fake = await FakeServer.start();
+    const call = fake.client({ token: token as () => string }).worker("wrk_1");
+    await assert.rejects(call, (error) => {
+      assert(error instanceof MusherError);
+      assert.deepEqual([error.constructor, error.cause], [type, expected]);
+      return true;
+    });
+    assert.deepEqual(fake.asked, []);
+    fake.end();
+  }
+  const fake = await FakeServer.start();
+  const nothing = fake.client({ token: () => undefined as unknown as string }).worker("wrk_1");
+  await assert.rejects(nothing, TokenError);
+  fake.end();
+});
+
+test("a signal gives up waiting for a token, too", async () => {
+  const fake = await FakeServer.start();
+  const leaving = new AbortController();
+  const token = () => new Promise<string>(() => leaving.abort("enough"));
+  await assert.rejects(fake.client({ token }).worker("wrk_1", { signal: leaving.signal }), (error) => error === "enough");
+  const closing = new AbortController();
+  const events = fake.client({ token: () => new Promise<string>(() => closing.abort("enough")) });
+  await assert.rejects(events.follow("wrk_1", { signal: closing.signal }).next(), (error) => error === "enough");
+  assert.deepEqual(fake.asked, []);
   fake.end();
 });

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { cp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
   CursorExpiredError,
@@ -8,6 +10,7 @@ import {
   type Musher,
   MusherError,
   type Payload,
+  type Start,
   UnauthorizedError,
   WorkerNotFoundError,
 } from "@musher/client";
@@ -186,6 +189,28 @@ test("a place of another history is refused with where to go on", async () => {
     assert.notEqual(error.oldestCursor, null);
     return true;
   });
+});
+
+test("a place behind the end of a restored backup is one of another history", async () => {
+  const id = await assistant();
+  const { cursor: elsewhere } = await musher.worker(await assistant());
+  const [store, backup] = [join(server.directory, "store"), join(server.directory, "backup")];
+  await server.restart(() => cp(store, backup, { recursive: true }));
+  for (const words of ["one", "two", "three", "four"]) {
+    await musher.sendInput(id, words);
+    await musher.waitFor(id, "idle");
+  }
+  const seen = await pages(id);
+  const { cursor, seq } = seen.at(-1) ?? assert.fail("a log has events");
+  await server.restart(async () => {
+    await rm(store, { recursive: true });
+    await cp(backup, store, { recursive: true });
+  });
+  assert((await pages(id)).length < seen.length);
+  const from = (start: Start) => collect(musher.follow(id, { start }));
+  const refused = { code: "wrong_runtime_cursor", status: 400 };
+  await assert.rejects(from({ after: cursor, seq }), { ...refused, name: "HistoryChangedError" });
+  await assert.rejects(from({ after: elsewhere, seq: 1 }), { ...refused, name: "MusherError" });
 });
 
 test("a program finds its server by its environment", async (t) => {

@@ -62,9 +62,10 @@ export class Server {
     return new Musher({ url: this.url, token: this.token, ...options });
   }
 
-  /** Kills it and starts it again where it was. */
-  async restart(): Promise<void> {
+  /** Kills it and starts it again where it was; something may happen in between. */
+  async restart(meanwhile?: () => Promise<void>): Promise<void> {
     await this.#kill();
+    await meanwhile?.();
     const { process } = await run(this.directory, new URL(this.url).host);
     this.#process = process;
   }

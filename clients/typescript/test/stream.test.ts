@@ -10,6 +10,8 @@ import {
   HistoryChangedError,
   type Lost,
   MusherError,
+  type Start,
+  TokenError,
   TooLargeError,
   UnauthorizedError,
   UnreadableError,
@@ -144,8 +146,16 @@ test("a log that has lost what was seen of it has another history", async () => 
   const lost = await follow({}, stream([SNAPSHOT], "breaks off"), wrong);
   assert(lost.error instanceof HistoryChangedError);
   assert.deepEqual([lost.error.status, lost.error.oldestCursor], [400, null]);
-  const given = await follow({ start: { after: "wo_1", seq: 1 } }, wrong);
-  assert(given.error instanceof MusherError && !(given.error instanceof HistoryChangedError));
+  const page = (seq: number) => reply({ events: [event(seq)], next: `wo_${seq}`, has_more: false });
+  const given = await follow({ start: { after: "wo_9", seq: 9 } }, wrong, hangUp, wrong, page(7));
+  assert(given.error instanceof HistoryChangedError);
+  assert.deepEqual(given.asked.map(({ path }) => path.split("?")[1]), [undefined, "tail=1", undefined, "tail=1"]);
+
+  const starts: Start[] = [{ after: "wo_9", seq: 9 }, { after: "wo_9" }];
+  for (const start of starts) {
+    const foreign = await follow({ start }, wrong, page(9));
+    assert(foreign.error instanceof MusherError && !(foreign.error instanceof HistoryChangedError));
+  }
 });
 
 test("what is no stream of this log ends it", async () => {
@@ -224,6 +234,17 @@ test("a reader that leaves its loop gets nothing more, though more had come", as
   assert.deepEqual(seqs, [3]);
   assert.deepEqual(events.place, { cursor: "wo_3", seq: 3 });
   fake.end();
+});
+
+test("a token that cannot be got ends a stream with its own error", async () => {
+  const cause = new TypeError("nobody is logged in");
+  const tokens = ["t1"];
+  const token = async () => tokens.shift() ?? Promise.reject(cause);
+  const fake = await FakeServer.start(stream([SNAPSHOT], "breaks off"));
+  const { seqs, error } = await drain(fake.client({ token }).follow("wrk_1", { reconnect: FAST }));
+  fake.end();
+  assert(error instanceof TokenError);
+  assert.deepEqual([seqs, error.code, error.cause, fake.asked.length], [[3], "token_failed", cause, 1]);
 });
 
 test("a signal that was given before asks nothing", async () => {
