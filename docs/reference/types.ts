@@ -790,7 +790,7 @@ export type ErrorCode =
    */
   | "idempotency_in_flight"
   /**
-   * A queue is full, or there is more to do than time for it.
+   * A queue is full, there is more to do than time for it, or the token has as many keys as are remembered of one.
    *
    * Wait as long as `Retry-After` says and send the same again.
    */

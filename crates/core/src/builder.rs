@@ -18,6 +18,7 @@ use crate::{
     changes::Changes,
     diagnostics::Diagnostics,
     error::Error,
+    idempotency,
     looks::Looks,
     profile::Profile,
     retention::Retention,
@@ -62,6 +63,7 @@ pub struct Builder {
     catalog: Catalog,
     limits: RuntimeLimits,
     retention: Retention,
+    max_keys: u64,
     vault: Arc<Vault>,
 }
 
@@ -113,6 +115,7 @@ impl Builder {
             },
             limits: RuntimeLimits { max_transcript_projection_items: 256, max_event_batch_items: 256 },
             retention: Retention::default(),
+            max_keys: idempotency::MOST,
             vault: Arc::default(),
         }
     }
@@ -292,6 +295,14 @@ impl Builder {
         self
     }
 
+    /// How many idempotency keys of one token are remembered, 1,000,000 when not given. A token that has so many gets
+    /// [`Error::ManyKeys`] until the first of them is a day old, but for what ends a turn, a worker or a question.
+    #[must_use]
+    pub fn max_keys_per_token(mut self, most: u64) -> Self {
+        self.max_keys = most;
+        self
+    }
+
     /// Secrets that no event of a worker may show, also those that become known later: a name stands in the place of each.
     #[must_use]
     pub fn vault(mut self, vault: Arc<Vault>) -> Self {
@@ -308,7 +319,8 @@ impl Builder {
     ///
     /// When a name leads nowhere, or the store cannot be read or written.
     pub async fn start(self) -> Result<Runtime, StartError> {
-        let Self { store, runtime_id, display_name, owner, catalog, limits, retention, vault } = self;
+        let Self { store, runtime_id, display_name, owner, catalog, limits, retention, max_keys, vault } =
+            self;
         for (name, profile) in &catalog.profiles {
             if !catalog.backends.contains_key(&profile.backend) {
                 return Err(StartError::NoBackend {
@@ -340,6 +352,7 @@ impl Builder {
             catalog,
             limits,
             retention,
+            max_keys,
             vault,
             diagnostics: Arc::new(diagnostics),
             board: Board::new(),

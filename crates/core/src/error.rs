@@ -57,6 +57,14 @@ pub enum Error {
     /// The first request under the idempotency key is not answered yet.
     #[error("the first request under key `{0}` is not answered yet")]
     KeyInFlight(IdempotencyKey),
+    /// The token has used as many idempotency keys as are remembered of one.
+    #[error("{limit} idempotency keys of this token are remembered already, which is the limit")]
+    ManyKeys {
+        /// The limit.
+        limit: u64,
+        /// How long it takes until the oldest of them is forgotten.
+        wait: Duration,
+    },
     /// What is remembered of the idempotency key was written by nothing known here.
     #[error("read what came of the request under key `{key}`")]
     KeyUnreadable {

@@ -13,11 +13,18 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::Error,
     runtime::Shared,
-    store::{KeyRecord, Store},
+    store::{Health, KeyRecord, OwnedKeys, Store, StoreError},
 };
 
 /// How long a key is kept: a client that has not repeated its request for a day does not do it any more.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How many keys of one token are kept, unless the program says otherwise: a dozen requests a second the whole day long,
+/// in about one GiB of the store. What ends something comes on top: its event is in the log for longer than its key.
+pub(crate) const MOST: u64 = 1_000_000;
+
+/// How often keys are forgotten whose time is over: a token that has its most of them waits for that.
+pub(crate) const LOOK: Duration = Duration::from_secs(60);
 
 /// Who asks for something, and under which key.
 #[derive(Clone, Debug)]
@@ -65,6 +72,7 @@ impl<T> Answered<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keyed {
     pub(crate) place: KeyPlace,
+    owner: String,
     digest: [u8; 32],
 }
 
@@ -100,12 +108,13 @@ impl Keyed {
         // A value's members are in the order of their names, whatever the order in which they came.
         let request = serde_json::to_value((request, &by.actor)).expect("a request is JSON");
         let digest = Sha256::digest(request.to_string()).into();
-        Some(Self { place: KeyPlace { scope, key }, digest })
+        Some(Self { place: KeyPlace { scope, key }, owner: by.token.clone(), digest })
     }
 
     /// What is to be remembered of it.
     pub(crate) fn record(&self, outcome: &Outcome, now: Timestamp) -> KeyRecord {
         KeyRecord {
+            owner: self.owner.clone(),
             scope: self.place.scope.clone(),
             key: self.place.key.clone(),
             digest: self.digest,
@@ -132,6 +141,30 @@ impl Keyed {
     pub(crate) async fn look_up(&self, store: &dyn Store, now: Timestamp) -> Result<Option<Outcome>, Error> {
         let record = store.remembered(&self.place.scope, &self.place.key).await?;
         self.outcome(record, now)
+    }
+
+    /// Whether this is what is remembered of the request.
+    pub(crate) fn is_of(&self, record: &KeyRecord) -> bool {
+        (&self.place.scope, &self.place.key) == (&record.scope, &record.key)
+    }
+
+    /// Refuses a request that would be the first under its key, where no more can be remembered: the disk is full, or the
+    /// token has as many keys as it may. Nothing that was answered is forgotten instead.
+    ///
+    /// Requests that are under way at the same time do not see each other; the count may be passed by their number.
+    pub(crate) async fn check_room(&self, store: &dyn Store, most: u64, now: Timestamp) -> Result<(), Error> {
+        match &*store.health().borrow() {
+            Health::Full => return Err(StoreError::Full.into()),
+            // Whatever has failed is told by what is tried.
+            Health::Good | Health::Failed(_) => {}
+        }
+        let OwnedKeys { count, oldest } = store.keys_of(&self.owner).await?;
+        if count < most {
+            return Ok(());
+        }
+        let over = oldest.and_then(|oldest| oldest.checked_add(KEPT).ok());
+        let wait = over.and_then(|over| Duration::try_from(over.duration_since(now)).ok());
+        Err(Error::ManyKeys { limit: most, wait: wait.unwrap_or_default() + LOOK })
     }
 
     pub(crate) fn in_flight(&self) -> Error {

@@ -95,8 +95,8 @@ pub use self::{
     },
     store::{
         AcceptedInput, Blob, BundlePut, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life,
-        Most, NewLife, Prune, RowError, RowParts, Start, Store, StoreError, StoredBundle, StoredEvent,
-        TranscriptSlice, WorkerCounts, WorkerRow,
+        Most, NewLife, OwnedKeys, Prune, RowError, RowParts, Start, Store, StoreError, StoredBundle,
+        StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
     },
     workspace::{Workspace, WorkspaceIsolation},
     worktree::Unsaved,

@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use crate::store::{
     AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life, Most, NewLife,
-    Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    OwnedKeys, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts,
+    WorkerRow,
 };
 
 /// A [`Store`] whose logs are gone with the process. It grows with what its workers do, for ever.
@@ -30,6 +31,9 @@ pub struct MemoryStore {
     health: watch::Sender<Health>,
 }
 
+/// Scope and key.
+type KeyPlace = (String, IdempotencyKey);
+
 #[derive(Debug, Default)]
 struct Logs {
     /// Ids sort by age, so the order of the map is the order of creation.
@@ -37,8 +41,9 @@ struct Logs {
     /// Ids are never reused.
     deleted: BTreeSet<WorkerId>,
     counts: WorkerCounts,
-    /// By scope and key.
-    keys: BTreeMap<(String, IdempotencyKey), KeyRecord>,
+    keys: BTreeMap<KeyPlace, KeyRecord>,
+    /// The same by owner and age.
+    key_ages: BTreeMap<String, BTreeSet<(Timestamp, KeyPlace)>>,
     /// By their ids and revisions, whose order is that of their bytes.
     bundles: BTreeMap<(ConfigBundleId, ConfigBundleId), StoredBundle>,
     life: Option<NewLife>,
@@ -63,7 +68,22 @@ struct Log {
 
 impl Logs {
     fn remember(&mut self, keys: Vec<KeyRecord>) {
-        self.keys.extend(keys.into_iter().map(|record| ((record.scope.clone(), record.key.clone()), record)));
+        for record in keys {
+            let place = (record.scope.clone(), record.key.clone());
+            self.forget_key(&place);
+            self.key_ages.entry(record.owner.clone()).or_default().insert((record.at, place.clone()));
+            self.keys.insert(place, record);
+        }
+    }
+
+    fn forget_key(&mut self, place: &KeyPlace) {
+        let Some(KeyRecord { owner, at, .. }) = self.keys.remove(place) else { return };
+        if let Some(ages) = self.key_ages.get_mut(&owner) {
+            ages.remove(&(at, place.clone()));
+            if ages.is_empty() {
+                self.key_ages.remove(&owner);
+            }
+        }
     }
 }
 
@@ -327,13 +347,18 @@ impl Store for MemoryStore {
         Ok(self.logs().keys.get(&(scope.to_owned(), key.clone())).cloned())
     }
 
+    async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
+        let logs = self.logs();
+        let Some(ages) = logs.key_ages.get(owner) else { return Ok(OwnedKeys::default()) };
+        let oldest = ages.first().map(|(at, _)| *at);
+        Ok(OwnedKeys { count: ages.len() as u64, oldest })
+    }
+
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut logs = self.logs();
-        let old = logs.keys.values().filter(|record| record.at < before).take(limit);
-        let old: Vec<_> = old.map(|record| (record.scope.clone(), record.key.clone())).collect();
-        for place in &old {
-            logs.keys.remove(place);
-        }
+        let ages = logs.key_ages.values().flat_map(|ages| ages.iter().take_while(|(at, _)| *at < before));
+        let old: Vec<_> = ages.map(|(_, place)| place.clone()).take(limit).collect();
+        old.iter().for_each(|place| logs.forget_key(place));
         Ok(old.len())
     }
 

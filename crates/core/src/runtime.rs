@@ -39,11 +39,11 @@ use crate::{
     diagnostics::Diagnostics,
     error::Error,
     figures::Figures,
-    idempotency::KeyPlace,
+    idempotency::{KeyPlace, Keyed},
     looks::Looks,
     retention::Retention,
     store::{Health, Store, StoreError},
-    task::Asked,
+    task::{Asked, now},
     temporary::Temporary,
     view,
     workspace::Desk,
@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) limits: RuntimeLimits,
     pub(crate) retention: Retention,
+    /// How many idempotency keys of one token are remembered.
+    pub(crate) max_keys: u64,
     /// What no event may show.
     pub(crate) vault: Arc<Vault>,
     pub(crate) diagnostics: Arc<Diagnostics>,
@@ -235,6 +237,11 @@ impl Runtime {
             Health::Full => Err(Error::Store(Arc::new(StoreError::Full))),
             Health::Failed(error) => Err(Error::Store(error.clone())),
         }
+    }
+
+    /// Refuses the first request under a key where it could not be remembered.
+    async fn check_room(&self, keyed: &Keyed) -> Result<(), Error> {
+        keyed.check_room(&*self.0.store, self.0.max_keys, now()).await
     }
 
     /// Why the store failed, when it has.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 pub(crate) use self::row::WorkerFacts;
 pub use self::{
     bundle::{BundlePut, StoredBundle},
-    commit::{AcceptedInput, Blob, Checkpoint, Commit, Kept, KeyRecord, Prune},
+    commit::{AcceptedInput, Blob, Checkpoint, Commit, Kept, KeyRecord, OwnedKeys, Prune},
     error::StoreError,
     row::{RowError, RowParts, WorkerRow},
 };
@@ -197,6 +197,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the store cannot be read, or the record is damaged.
     async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// How many keys of an owner are remembered, in time that does not grow with their number.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError>;
 
     /// Forgets records of keys that are older than `before`, as many as `limit`, and answers how many it forgot: fewer
     /// than `limit` only where no more are left.

@@ -26,14 +26,13 @@ use crate::{
     diagnostics::Diagnostics,
     error::Error,
     fold::{Fold, prefix},
-    idempotency::{Answered, Keyed, Outcome},
+    idempotency::{Answered, Keyed},
     machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
     profile::WorkerSpec,
     retention::Retention,
     runtime::Phase,
     session::{News, Session},
-    show::detail,
-    store::{AcceptedInput, Checkpoint, Commit, Head, Health, KeyRecord, Most, Prune, Store, StoreError},
+    store::{AcceptedInput, Checkpoint, Commit, Head, Health, Most, Prune, Store, StoreError},
     temporary::Temporary,
     tools::Tools,
     view::Shared,
@@ -76,6 +75,8 @@ pub(crate) struct Parts {
     /// The right to write the log.
     pub(crate) epoch: u64,
     pub(crate) retention: Retention,
+    /// How many idempotency keys of one token are remembered.
+    pub(crate) max_keys: u64,
     /// Where sessions have their temporary directories, where they can have any.
     pub(crate) temporary: Option<Arc<Temporary>>,
     /// Where the runtime reports what is no worker's own doing.
@@ -275,7 +276,10 @@ impl Task {
         match happened {
             Happened::Committed(result) => {
                 let (sealed, _) = self.committing.take().expect("a commit was under way");
-                result?;
+                match result {
+                    Err(StoreError::Full) if sealed.events.is_empty() => self.refuse_keyed(&sealed.keys),
+                    result => result?,
+                }
                 self.publish(&sealed);
                 let Sealed { accepted, effects, .. } = sealed;
                 self.perform_effects(effects, &accepted).await?;
@@ -415,7 +419,9 @@ impl Task {
         let committing: Committing = if sealed.events.is_empty() && sealed.keys.is_empty() {
             Box::pin(async { Ok(()) })
         } else if sealed.events.is_empty() {
-            Box::pin(remember(self.parts.store.clone(), sealed.keys.clone()))
+            let (store, keys) = (self.parts.store.clone(), sealed.keys.clone());
+            // Without space whoever waits for it is refused: nothing has happened yet, and an ending may be next.
+            Box::pin(async move { store.remember(keys).await })
         } else {
             self.uncovered += sealed.events.len() as u64;
             let mut commit = sealed.commit(Writer {
@@ -428,8 +434,10 @@ impl Task {
                 age: CheckpointAge::of(self.uncovered),
             });
             if let (Some(keyed), Some(row)) = (self.created_under.take(), &commit.row) {
-                let worker = Box::new(detail(row, self.worker_ref.clone()));
-                commit.keys.push(keyed.record(&Outcome::Worker(worker), now()));
+                commit.keys.push(self.shown_under(&keyed, row));
+            }
+            if let Some(row) = &commit.row {
+                commit.keys.extend(self.asked_to_show(&sealed).map(|keyed| self.shown_under(keyed, row)));
             }
             if commit.checkpoint.is_some() {
                 self.uncovered = 0;
@@ -506,7 +514,11 @@ async fn append(store: Arc<dyn Store>, commit: Commit, shared: Arc<Shared>) -> R
     let begun = Instant::now();
     loop {
         match store.append(commit.clone()).await {
-            Err(StoreError::Full) => wait_for_space(&mut health).await,
+            Err(StoreError::Full) => {
+                tracing::warn!("the store has no space for what has happened; waiting for some");
+                // A change or the time being up: either is a reason to try again.
+                drop(tokio::time::timeout(SPACE_LOOK, health.changed()).await);
+            }
             written => {
                 if written.is_ok() {
                     shared.committed(begun.elapsed());
@@ -515,23 +527,6 @@ async fn append(store: Arc<dyn Store>, commit: Commit, shared: Arc<Shared>) -> R
             }
         }
     }
-}
-
-/// Writes what came of requests that left no event, as [`append`] writes a commit.
-async fn remember(store: Arc<dyn Store>, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
-    let mut health = store.health();
-    loop {
-        match store.remember(keys.clone()).await {
-            Err(StoreError::Full) => wait_for_space(&mut health).await,
-            written => return written,
-        }
-    }
-}
-
-async fn wait_for_space(health: &mut watch::Receiver<Health>) {
-    tracing::warn!("the store has no space for what has happened; waiting for some");
-    // A change or the time being up: either is a reason to try again.
-    drop(tokio::time::timeout(SPACE_LOOK, health.changed()).await);
 }
 
 /// The time of an event: microseconds are what people and other programs can use.

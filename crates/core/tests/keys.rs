@@ -5,18 +5,24 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted,
 };
-use musher_core::{Answered, CommandOptions, Error, From, MemoryStore, Profile, Runtime, Store, UnsavedWork};
+use musher_core::{
+    Answered, Builder, CommandOptions, Error, From, KeyRecord, Limits, MemoryStore, Profile, Runtime, Store,
+    UnsavedWork,
+};
 use musher_protocol::{
     Ack, Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent, Until, WorkerDetail, WorkerId,
-    WorkerStatus,
+    WorkerLimits, WorkerStatus,
 };
 use tokio::task::JoinSet;
 
 /// Far longer than anything here takes; a test that waits this long has failed.
 const SOON: Duration = Duration::from_secs(20);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A backend that hears nothing: neither its turn nor its session ends before its time.
 #[derive(Debug)]
@@ -49,13 +55,15 @@ impl Backend for Deaf {
 }
 
 async fn runtime(store: &Arc<dyn Store>, scratch: &tempfile::TempDir) -> Runtime {
+    builder(store, scratch).start().await.unwrap()
+}
+
+fn builder(store: &Arc<dyn Store>, scratch: &tempfile::TempDir) -> Builder {
+    let limits = Limits { turns: Some(5), ..Limits::default() };
     Runtime::builder_on(store.clone())
         .backend("deaf", Deaf)
-        .profile("deaf", Profile::of("deaf"))
+        .profile("deaf", Profile { limits, ..Profile::of("deaf") })
         .scratch(scratch.path().to_owned())
-        .start()
-        .await
-        .unwrap()
 }
 
 fn store() -> Arc<dyn Store> {
@@ -228,4 +236,96 @@ async fn a_stop_that_a_crash_cut_off_is_finished_and_answers_under_its_key() {
     let other = second.stop_worker_with(&worker, None, None, under("ci", "k")).await;
     assert!(matches!(other, Err(Error::KeyReused(_))), "{other:?}");
     assert_eq!(count(&second, &worker, "stop_requested").await, 1);
+}
+
+#[tokio::test]
+async fn a_raise_is_answered_with_the_worker_as_it_left_it() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let first = runtime(&store, &scratch).await;
+    let worker = first.create_worker(named("a"), Actor::rule("test")).await.unwrap().worker_id;
+    let turns = |turns| WorkerLimits { turns: Some(turns), ..WorkerLimits::default() };
+    let raised = first.raise_limits_with(&worker, turns(7), under("ci", "k")).await.unwrap();
+    assert_eq!((raised.is_replayed, raised.reply.limits.turns), (false, Some(7)));
+    let again = Answered { is_replayed: true, ..raised };
+    first.raise_limits(&worker, turns(9), Actor::rule("test")).await.unwrap();
+    say(&first, &worker, "one").await;
+    assert_eq!(first.raise_limits_with(&worker, turns(7), under("ci", "k")).await.unwrap(), again);
+    let other = first.raise_limits_with(&worker, turns(11), under("ci", "k")).await;
+    assert!(matches!(other, Err(Error::KeyReused(_))), "{other:?}");
+    drop(first);
+    let second = runtime(&store, &scratch).await;
+    assert_eq!(second.raise_limits_with(&worker, turns(7), under("ci", "k")).await.unwrap(), again);
+    second.cancel_worker(&worker, None, Actor::rule("test")).await.unwrap();
+    assert_eq!(second.raise_limits_with(&worker, turns(7), under("ci", "k")).await.unwrap(), again);
+    assert_eq!(count(&second, &worker, "limits_raised").await, 2);
+}
+
+#[tokio::test]
+async fn a_token_with_all_its_keys_in_use_only_ends_something_under_a_new_one() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let runtime = builder(&store, &scratch).max_keys_per_token(2).start().await.unwrap();
+    let create = || runtime.create_worker(named("idle"), Actor::rule("test"));
+    let [worker, idle] = [create().await.unwrap().worker_id, create().await.unwrap().worker_id];
+    let full = |result: Result<(), Error>| match result {
+        Err(Error::ManyKeys { limit: 2, wait }) => assert!(wait > DAY && wait <= DAY + MINUTE, "{wait:?}"),
+        other => panic!("{other:?}"),
+    };
+    let created = runtime.create_worker_with(named("a"), under("ci", "k1")).await.unwrap();
+    let nothing = runtime.interrupt_worker_with(&idle, None, under("ci", "k2")).await.unwrap();
+
+    full(runtime.create_worker_with(named("a"), under("ci", "k3")).await.map(drop));
+    full(runtime.interrupt_worker_with(&idle, None, under("ci", "k3")).await.map(drop));
+    let limits = WorkerLimits { turns: Some(7), ..WorkerLimits::default() };
+    full(runtime.raise_limits_with(&idle, limits, under("ci", "k3")).await.map(drop));
+    // What was answered is not forgotten, others have their own, and without a key nothing is remembered.
+    let again = Answered { is_replayed: true, ..created };
+    assert_eq!(runtime.create_worker_with(named("a"), under("ci", "k1")).await.unwrap(), again);
+    let again = Answered { is_replayed: true, ..nothing };
+    assert_eq!(runtime.interrupt_worker_with(&idle, None, under("ci", "k2")).await.unwrap(), again);
+    runtime.interrupt_worker_with(&idle, None, under("ops", "k3")).await.unwrap();
+    runtime.interrupt_worker(&idle, None, Actor::rule("ci")).await.unwrap();
+
+    let stopped = runtime.stop_worker_with(&worker, None, None, under("ci", "k3")).await.unwrap();
+    let again = Answered { is_replayed: true, ..stopped };
+    assert_eq!(runtime.stop_worker_with(&worker, None, None, under("ci", "k3")).await.unwrap(), again);
+    full(runtime.stop_worker_with(&worker, None, None, under("ci", "k4")).await.map(drop));
+    assert_eq!(store.keys_of("ci").await.unwrap().count, 3);
+}
+
+/// Remembers so many keys of somebody that are older than they are kept, and one that is not.
+async fn age(store: &Arc<dyn Store>, n: usize) {
+    let record = |n: usize, age| KeyRecord {
+        owner: "ci".to_owned(),
+        scope: "s".to_owned(),
+        key: format!("k{n}").parse().unwrap(),
+        digest: [0; 32],
+        outcome: "{}".into(),
+        at: Timestamp::now() - age,
+    };
+    let old = (0..n).map(|n| record(n, DAY + MINUTE));
+    store.remember(old.chain([record(n, DAY - MINUTE)]).collect()).await.unwrap();
+}
+
+async fn forgotten(store: &Arc<dyn Store>) {
+    let all = async {
+        while store.keys_of("ci").await.unwrap().count > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, all).await.unwrap();
+    assert_eq!(store.keys_of("ci").await.unwrap().count, 1);
+}
+
+#[tokio::test]
+async fn keys_whose_time_is_over_are_removed_at_a_start_and_every_minute() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    // More than go with one write.
+    age(&store, 1300).await;
+    let runtime = runtime(&store, &scratch).await;
+    forgotten(&store).await;
+    age(&store, 1300).await;
+    tokio::time::pause();
+    tokio::time::advance(MINUTE).await;
+    forgotten(&store).await;
+    drop(runtime);
 }

@@ -3,6 +3,8 @@
 mod bundle;
 mod runtime;
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -33,6 +35,8 @@ struct Parts {
     oldest_cursor: Option<Cursor>,
     reason: Option<&'static str>,
     approval: Option<Box<Approval>>,
+    /// Where it is known when to try again.
+    retry_after: Option<Duration>,
     /// A header that belongs to the status.
     header: Option<(HeaderName, HeaderValue)>,
 }
@@ -53,6 +57,7 @@ impl Fault {
             oldest_cursor: None,
             reason: None,
             approval: None,
+            retry_after: None,
             header: None,
         }))
     }
@@ -80,6 +85,12 @@ impl Fault {
     /// The limit that the request went over.
     pub(crate) fn over(mut self, limit: u64) -> Self {
         self.0.limit = Some(limit);
+        self
+    }
+
+    /// How long it takes until the request may be taken.
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -111,7 +122,18 @@ impl Fault {
 
     /// The answer with its body.
     pub(crate) fn render(self, request_id: RequestId) -> Response {
-        let Parts { code, message, field, missing, limit, oldest_cursor, reason, approval, header } = *self.0;
+        let Parts {
+            code,
+            message,
+            field,
+            missing,
+            limit,
+            oldest_cursor,
+            reason,
+            approval,
+            retry_after,
+            header,
+        } = *self.0;
         let error = ErrorBody {
             code,
             message,
@@ -134,7 +156,11 @@ impl Fault {
             headers.insert(name, value);
         }
         match code.status() {
-            429 => headers.insert(header::RETRY_AFTER, RETRY_OVERLOADED),
+            429 => {
+                // A part of a second is none to the header; who comes too early only comes again.
+                let known = retry_after.map(|wait| HeaderValue::from(wait.as_secs().max(1)));
+                headers.insert(header::RETRY_AFTER, known.unwrap_or(RETRY_OVERLOADED))
+            }
             503 => headers.insert(header::RETRY_AFTER, RETRY_DRAINING),
             _ => None,
         };

@@ -181,7 +181,7 @@ codes! {
     ///
     /// Send the same again under the same key, after a moment.
     IdempotencyInFlight = 409,
-    /// A queue is full, or there is more to do than time for it.
+    /// A queue is full, there is more to do than time for it, or the token has as many keys as are remembered of one.
     ///
     /// Wait as long as `Retry-After` says and send the same again.
     Overloaded = 429,

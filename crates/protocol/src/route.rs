@@ -288,6 +288,8 @@ const RAISE: &[ErrorCode] = &[
     ErrorCode::InvalidRequest,
     ErrorCode::InvalidWorkerId,
     ErrorCode::WorkerNotFound,
+    ErrorCode::IdempotencyMismatch,
+    ErrorCode::IdempotencyInFlight,
     ErrorCode::RuntimeStopped,
     ErrorCode::Draining,
     ErrorCode::StoreIo,

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
     AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife,
-    Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    OwnedKeys, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts,
+    WorkerRow,
 };
 use musher_protocol::{
     ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
@@ -132,6 +133,10 @@ impl Store for Planted {
 
     async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
         self.store.remembered(scope, key).await
+    }
+
+    async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
+        self.store.keys_of(owner).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -8,7 +8,7 @@ mod row;
 mod transcript;
 
 pub(crate) use self::{
-    beside::{READ_A_KEY, accepted_input, blob, checkpoint, kept, remembered},
+    beside::{READ_A_KEY, accepted_input, blob, checkpoint, kept, keys_of, remembered},
     bundle::{bundle, bundles, damaged as damaged_bundle, has_bundle},
     list::{bytes, counts, unsettled, workers},
     log::{Bounds, bounds, events, extent},

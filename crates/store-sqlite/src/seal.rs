@@ -90,7 +90,8 @@ pub(crate) fn kept(worker: &WorkerId, kept: &Kept) -> u32 {
     seal.finish()
 }
 
-/// The seal of what is remembered of a key. It begins with the scope, which is nobody's id.
+/// The seal of what is remembered of a key. It begins with the scope, which is nobody's id. The owner, whom a record of an
+/// earlier version has not, comes last and only where there is one.
 pub(crate) fn key(record: &KeyRecord) -> u32 {
     let mut seal = Seal(crc32fast::Hasher::new());
     seal.text(&record.scope);
@@ -98,6 +99,9 @@ pub(crate) fn key(record: &KeyRecord) -> u32 {
     seal.bytes(&record.digest);
     seal.bytes(&record.outcome);
     seal.time(record.at);
+    if !record.owner.is_empty() {
+        seal.text(&record.owner);
+    }
     seal.finish()
 }
 

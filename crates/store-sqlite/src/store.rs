@@ -7,7 +7,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
     AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, Most, NewLife,
-    Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts, WorkerRow,
+    OwnedKeys, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts,
+    WorkerRow,
 };
 use musher_protocol::{
     ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
@@ -275,6 +276,12 @@ impl Store for SqliteStore {
         let (scope, key) = (scope.to_owned(), key.clone());
         let remembered = move |connection: &_| read::remembered(connection, &scope, &key);
         self.readers.read(read::READ_A_KEY, None, remembered).await
+    }
+
+    async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
+        let owner = owner.to_owned();
+        let keys = move |connection: &_| read::keys_of(connection, &owner);
+        self.readers.read("count keys", None, keys).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -109,7 +109,8 @@ pub use self::{
     },
     remembering::{
         a_key_is_remembered_with_its_effect, a_key_is_replaced_in_its_scope, a_key_outlives_its_worker,
-        a_refused_commit_remembers_no_key, keys_are_there_again, old_keys_are_forgotten,
+        a_refused_commit_remembers_no_key, keys_are_counted_for_their_owner, keys_are_there_again,
+        old_keys_are_forgotten,
     },
     reopening::{
         a_delete_holds_over_openings, a_life_knows_the_one_before, a_long_log_stays_forgotten,
@@ -197,6 +198,7 @@ macro_rules! store_suite {
             a_key_is_replaced_in_its_scope
             a_key_outlives_its_worker
             old_keys_are_forgotten
+            keys_are_counted_for_their_owner
             a_deleted_worker_is_as_if_it_had_never_been
             a_worker_is_deleted_once
             a_deleted_id_is_not_free

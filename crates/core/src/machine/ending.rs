@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use musher_backend as backend;
 use musher_protocol::{EndRequested, EventId, Payload, Survivor, WorkerEnded};
 
-use super::{Answer, END_MARGIN, Effect, Refusal, Request, Step, Token, later, turn::Finish};
+use super::{Answer, Command, END_MARGIN, Effect, Refusal, Request, State, Step, Token, later, turn::Finish};
 use crate::fold::{End, EndKind};
 
 /// Why the open turn is being ended, and who waits for it.
@@ -34,6 +34,28 @@ impl WorkerEnding {
     /// The ending that a runtime which is gone had begun: nobody waits for it any more.
     pub(super) fn of(end: End) -> Self {
         Self { kind: end.kind, event_id: end.request, reason: end.reason, waiters: Vec::new() }
+    }
+}
+
+impl State {
+    /// Whether the command would be the one that ends something: a turn, the worker, a question. What finds that ended, or
+    /// joins who ends it already, is not.
+    pub(crate) fn is_ended_by(&self, command: &Command) -> bool {
+        let runs = !self.fold.status.is_terminal();
+        match command {
+            Command::Interrupt(_) => {
+                let is_interrupted = self.ending.as_ref().is_some_and(|ending| ending.interrupt.is_some());
+                runs && self.fold.turn.is_some() && self.end.is_none() && !is_interrupted
+            }
+            Command::Stop(..) => runs && self.end.is_none(),
+            Command::Cancel(_) => runs && self.end.as_ref().is_none_or(|end| end.kind != EndKind::Cancel),
+            Command::Decide { approval_id, verdict: backend::Verdict::Deny { .. }, .. } => {
+                self.fold.approvals.contains_key(approval_id)
+            }
+            Command::Decide { verdict: backend::Verdict::Allow { .. }, .. }
+            | Command::Send { .. }
+            | Command::RaiseLimits { .. } => false,
+        }
     }
 }
 

@@ -175,7 +175,8 @@ impl Runtime {
         Ok(self.raise_limits_with(worker, limits, by.into()).await?.reply)
     }
 
-    /// As [`Runtime::raise_limits`], under a key where one is given. A repeat shows the worker as it is by then.
+    /// As [`Runtime::raise_limits`], under a key where one is given: the answer, also to a repeat, shows the worker as the
+    /// raise left it.
     ///
     /// # Errors
     ///
@@ -194,17 +195,24 @@ impl Runtime {
             let message = "no limit is named that could be raised".to_owned();
             return Err(Error::InvalidRequest { field: "/limits", message });
         }
-        let is_replayed =
-            match (self.ask(worker, Command::RaiseLimits { limits, by }, keyed.clone()).await, keyed) {
-                (Ok(answered), _) => answered.is_replayed,
-                // Under its key, what was raised before the worker's end is answered for.
-                (Err(error @ Error::NotRunning(_)), Some(keyed)) => {
-                    keyed.look_up(&*self.0.store, now()).await?.ok_or(error)?;
-                    true
-                }
-                (Err(error), _) => return Err(error),
-            };
-        Ok(Answered { reply: self.worker_detail(worker).await?, is_replayed })
+        let asked = self.ask(worker, Command::RaiseLimits { limits, by }, keyed.clone()).await;
+        let shown = match &keyed {
+            Some(keyed) if matches!(asked, Ok(_) | Err(Error::NotRunning(_))) => {
+                keyed.look_up(&*self.0.store, now()).await?
+            }
+            Some(_) | None => None,
+        };
+        match (asked, shown) {
+            (Ok(Answered { is_replayed, .. }), Some(Outcome::Worker(worker))) => {
+                Ok(Answered { reply: *worker, is_replayed })
+            }
+            // Under its key, what was raised before the worker's end is answered for.
+            (Err(_not_running), Some(Outcome::Worker(worker))) => Ok(Answered::again(*worker)),
+            (Ok(Answered { is_replayed, .. }), _) => {
+                Ok(Answered { reply: self.worker_detail(worker).await?, is_replayed })
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     pub(super) async fn ask(
@@ -241,6 +249,9 @@ impl Runtime {
         let is_replayed = before.is_some();
         if let Some(Outcome::Ack(ack)) = before {
             return Ok(Answered::again(ack));
+        }
+        if let (Some(keyed), None) = (&keyed, &before) {
+            self.check_room(keyed).await?;
         }
         let row = self.row(worker).await?;
         let End { request, survivors, .. } =

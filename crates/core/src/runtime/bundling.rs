@@ -46,6 +46,7 @@ impl Runtime {
         if let Some(Outcome::Bundle(summary)) = keyed.look_up(&*self.0.store, now()).await? {
             return Ok(Answered::again(summary));
         }
+        self.check_room(&keyed).await?;
         let summary = self.put_bundle(&bundle).await?;
         // Cut off before this, a repeat finds the bundle there and is answered alike.
         self.0.store.remember(vec![keyed.record(&Outcome::Bundle(summary.clone()), now())]).await?;

@@ -68,6 +68,7 @@ impl Runtime {
                 if let Some(worker) = self.created_under(keyed).await? {
                     return Ok(Answered::again(worker));
                 }
+                self.check_room(keyed).await?;
                 Some(claim)
             }
             None => None,

@@ -99,6 +99,7 @@ impl Runtime {
         match duplicate {
             Some(true) => {
                 if let Some(keyed) = keyed {
+                    self.check_room(&keyed).await?;
                     self.0.store.remember(vec![keyed.record(&Outcome::SameDecision, now())]).await?;
                 }
                 Ok(Answered::first(DecisionReply { approval, duplicate: true }))

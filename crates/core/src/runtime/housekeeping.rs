@@ -7,7 +7,12 @@ use musher_protocol::{Order, WorkerStatus};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Phase, Runtime, Shared, UnsavedWork};
-use crate::{error::Error, idempotency::kept_since, store::Health, task::now};
+use crate::{
+    error::Error,
+    idempotency::{self, kept_since},
+    store::Health,
+    task::now,
+};
 
 /// Retention is counted in days; an hour more or less does not matter.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -25,6 +30,8 @@ impl Runtime {
         self.0.spawn(async move {
             let mut looks = interval(LOOK);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut keys = interval(idempotency::LOOK);
+            keys.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
                     () = async { drop(phase.wait_for(|phase| *phase != Phase::Running).await) } => return,
@@ -34,19 +41,22 @@ impl Runtime {
                     },
                     _ = looks.tick() => {
                         let Some(shared) = shared.upgrade() else { return };
-                        let runtime = Self(shared);
-                        runtime.forget_keys().await;
-                        runtime.delete_old().await;
+                        Self(shared).delete_old().await;
+                    }
+                    _ = keys.tick() => {
+                        let Some(shared) = shared.upgrade() else { return };
+                        Self(shared).forget_keys().await;
                     }
                 }
             }
         })
     }
 
-    /// Forgets keys whose time is over, in slices.
+    /// Forgets keys whose time is over, in slices. While the disk is full they stay: also what removes them is written,
+    /// and what is left of the disk is for endings.
     async fn forget_keys(&self) {
         let before = kept_since(now());
-        loop {
+        while self.check_space().is_ok() && self.check_running().is_ok() {
             match self.0.store.forget_keys(before, KEYS).await {
                 Ok(KEYS) => {}
                 Ok(_) => return,

@@ -223,6 +223,7 @@ impl Runtime {
             created_at,
             epoch,
             retention: self.0.retention,
+            max_keys: self.0.max_keys,
             temporary: self.0.temporary.clone(),
             diagnostics: Arc::clone(&self.0.diagnostics),
             desk: self.0.desk.clone(),

@@ -120,7 +120,9 @@ impl Kept {
 /// goes by its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Whose key it is and what for: as only the runtime reads it.
+    /// Whose key it is: by this they are counted.
+    pub owner: String,
+    /// Whose key it is and what for: as only the runtime reads it. No two owners have the same.
     pub scope: String,
     /// The key, unique in its scope.
     pub key: IdempotencyKey,
@@ -130,6 +132,15 @@ pub struct KeyRecord {
     pub outcome: Bytes,
     /// When that was, to the microsecond.
     pub at: Timestamp,
+}
+
+/// What is remembered of one owner's keys, whatever its age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnedKeys {
+    /// How many there are.
+    pub count: u64,
+    /// The time of the oldest one.
+    pub oldest: Option<Timestamp>,
 }
 
 /// The fold of a log up to a place, so that nobody has to read the log from its beginning.

@@ -11,10 +11,23 @@ use crate::{
     store::{AcceptedInput, StoreError},
 };
 
+/// What is remembered as the answer to a request under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remembered {
+    Ack,
+    /// The worker as the request leaves it, which is what whoever asked is shown.
+    Worker,
+}
+
 /// Whom an answer goes to.
 pub(super) enum Reply {
     Input(oneshot::Sender<Result<InputAck, Error>>),
-    Ack { reply: oneshot::Sender<Result<Answered<Ack>, Error>>, keyed: Option<Keyed>, is_replayed: bool },
+    Ack {
+        reply: oneshot::Sender<Result<Answered<Ack>, Error>>,
+        keyed: Option<Keyed>,
+        is_replayed: bool,
+        remembered: Remembered,
+    },
     Approval(oneshot::Sender<ApprovalId>),
     Recorded(oneshot::Sender<()>),
 }
@@ -22,8 +35,13 @@ pub(super) enum Reply {
 impl Reply {
     /// The request, where it has a key.
     pub(super) fn keyed(&self) -> Option<&Keyed> {
+        self.keyed_and(Remembered::Ack).or(self.keyed_and(Remembered::Worker))
+    }
+
+    /// The same, where this is to be remembered of it.
+    pub(super) fn keyed_and(&self, wanted: Remembered) -> Option<&Keyed> {
         match self {
-            Self::Ack { keyed, .. } => keyed.as_ref(),
+            Self::Ack { keyed, remembered, .. } => keyed.as_ref().filter(|_| *remembered == wanted),
             Self::Input(_) | Self::Approval(_) | Self::Recorded(_) => None,
         }
     }
@@ -60,7 +78,7 @@ impl Task {
                 drop(reply.send(answer));
             }
             (Reply::Input(reply), Err(refusal)) => drop(reply.send(Err(self.error(refusal)))),
-            (Reply::Ack { reply, keyed: _, is_replayed }, Ok(Answer::Done { event_id })) => {
+            (Reply::Ack { reply, keyed: _, is_replayed, remembered: _ }, Ok(Answer::Done { event_id })) => {
                 let event_id = event_id
                     .or(self.last_event_id.clone())
                     .expect("a worker's log has its creation at least");

@@ -1,14 +1,16 @@
 //! Commands under idempotency keys: what was begun or answered is found again, and what is new leaves a record.
 
-use musher_protocol::{Ack, EventId};
+use musher_protocol::{Ack, EventId, WorkerDetail};
 use tokio::sync::oneshot;
 
-use super::{Reply, Task, now};
+use super::{Reply, Task, answering::Remembered, now};
 use crate::{
     batch::Sealed,
     error::Error,
     idempotency::{Answered, Keyed, Outcome},
     machine::{Answer, Command, Effect, Input},
+    show::detail,
+    store::{KeyRecord, StoreError, WorkerRow},
 };
 
 impl Task {
@@ -19,17 +21,28 @@ impl Task {
         reply: oneshot::Sender<Result<Answered<Ack>, Error>>,
     ) {
         let before = match &keyed {
-            Some(keyed) => self.outcome_before(keyed).await,
+            Some(keyed) => self.outcome_before(keyed, &command).await,
             None => Ok(None),
         };
         let begun = match before {
             Err(error) => return drop(reply.send(Err(error))),
             Ok(Some(Outcome::Ack(ack))) => return drop(reply.send(Ok(Answered::again(ack)))),
+            Ok(Some(Outcome::Worker(worker))) => {
+                return drop(reply.send(Ok(Answered::again(ack_of(*worker)))));
+            }
             Ok(Some(Outcome::Begun(event_id))) => Some(event_id),
-            Ok(Some(Outcome::SameDecision | Outcome::Worker(_) | Outcome::Bundle(_)) | None) => None,
+            Ok(Some(Outcome::SameDecision | Outcome::Bundle(_)) | None) => None,
         };
         let is_replayed = begun.is_some();
-        let token = self.token(Reply::Ack { reply, keyed: keyed.clone(), is_replayed });
+        let remembered = match &command {
+            Command::RaiseLimits { .. } => Remembered::Worker,
+            Command::Send { .. }
+            | Command::Interrupt(_)
+            | Command::Stop(..)
+            | Command::Cancel(_)
+            | Command::Decide { .. } => Remembered::Ack,
+        };
+        let token = self.token(Reply::Ack { reply, keyed: keyed.clone(), is_replayed, remembered });
         match (command, begun) {
             // Its turn was ended by a recovery; a turn that has come since is none of its business.
             (Command::Interrupt(_), Some(event_id)) => {
@@ -46,13 +59,18 @@ impl Task {
         }
     }
 
-    /// What came of the request before. A request that waits for its answer is in flight.
-    async fn outcome_before(&mut self, keyed: &Keyed) -> Result<Option<Outcome>, Error> {
+    /// What came of the request before. A request that waits for its answer is in flight, and one that can be remembered
+    /// nowhere is refused, unless it ends something: that must be possible always, and leaves an event beside its key.
+    async fn outcome_before(&mut self, keyed: &Keyed, command: &Command) -> Result<Option<Outcome>, Error> {
         let waits = |reply: &Reply| reply.keyed().is_some_and(|waiting| waiting.place == keyed.place);
         if self.replies.values().any(waits) {
             return Err(keyed.in_flight());
         }
-        keyed.look_up(&*self.parts.store, now()).await
+        let before = keyed.look_up(&*self.parts.store, now()).await?;
+        if before.is_none() && !self.state.is_ended_by(command) {
+            keyed.check_room(&*self.parts.store, self.parts.max_keys, now()).await?;
+        }
+        Ok(before)
     }
 
     /// The event by which the worker or its turn is being ended.
@@ -66,7 +84,8 @@ impl Task {
     pub(super) fn note_answers(&self, sealed: &mut Sealed) {
         for effect in &sealed.effects {
             if let Effect::Answer(token, Ok(Answer::Done { event_id })) = effect
-                && let Some(keyed) = self.replies.get(token).and_then(Reply::keyed)
+                && let Some(keyed) =
+                    self.replies.get(token).and_then(|reply| reply.keyed_and(Remembered::Ack))
             {
                 let last = sealed.events.last().map(|event| &event.event_id).or(self.last_event_id.as_ref());
                 let ack = Ack {
@@ -79,4 +98,46 @@ impl Task {
             }
         }
     }
+
+    /// The requests under keys that a commit answers with the worker as it leaves it.
+    pub(super) fn asked_to_show(&self, sealed: &Sealed) -> impl Iterator<Item = &Keyed> {
+        sealed.effects.iter().filter_map(|effect| match effect {
+            Effect::Answer(token, Ok(Answer::Done { .. })) => {
+                self.replies.get(token).and_then(|reply| reply.keyed_and(Remembered::Worker))
+            }
+            Effect::Answer(..)
+            | Effect::Record(_)
+            | Effect::Start(_)
+            | Effect::Tell(_)
+            | Effect::Drop
+            | Effect::Finish => None,
+        })
+    }
+
+    /// That the request under this key was answered with the worker.
+    pub(super) fn shown_under(&self, keyed: &Keyed, row: &WorkerRow) -> KeyRecord {
+        keyed.record(&Outcome::Worker(Box::new(detail(row, self.worker_ref.clone()))), now())
+    }
+
+    /// Answers those that wait for these records that the store has no space for them. A later answer finds nobody.
+    pub(super) fn refuse_keyed(&mut self, records: &[KeyRecord]) {
+        let waits = |reply: &Reply| {
+            reply.keyed().is_some_and(|keyed| records.iter().any(|record| keyed.is_of(record)))
+        };
+        for (_, reply) in self.replies.extract_if(|_, reply| waits(reply)) {
+            match reply {
+                // Whoever asked may have gone.
+                Reply::Ack { reply, .. } => drop(reply.send(Err(StoreError::Full.into()))),
+                Reply::Input(_) | Reply::Approval(_) | Reply::Recorded(_) => {
+                    unreachable!("these have no keys")
+                }
+            }
+        }
+    }
+}
+
+/// The ack that a request which was answered with a worker got on the way.
+fn ack_of(worker: WorkerDetail) -> Ack {
+    let WorkerDetail { worker_ref, status, last_event_id, cursor, .. } = worker;
+    Ack { worker_ref, status, event_id: last_event_id, cursor }
 }

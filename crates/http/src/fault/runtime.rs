@@ -23,6 +23,7 @@ impl From<Error> for Fault {
                 plain(ErrorCode::Overloaded).over(limit as u64)
             }
             Error::InputIdReused(_) | Error::KeyReused(_) => plain(ErrorCode::IdempotencyMismatch),
+            Error::ManyKeys { limit, wait } => plain(ErrorCode::Overloaded).over(limit).after(wait),
             Error::KeyInFlight(_) => plain(ErrorCode::IdempotencyInFlight),
             Error::InvalidRequest { field, .. } => plain(ErrorCode::InvalidRequest).at(field),
             Error::NoProfile(_) => plain(ErrorCode::InvalidProfileSelector).at("/profile"),
@@ -187,6 +188,17 @@ mod tests {
             (
                 Error::KeyReused("k".parse().unwrap()),
                 parts(ErrorCode::IdempotencyMismatch, "key `k` was used before, for another request"),
+            ),
+            (
+                Error::ManyKeys { limit: 7, wait: Duration::from_secs(9) },
+                Parts {
+                    limit: Some(7),
+                    retry_after: Some(Duration::from_secs(9)),
+                    ..parts(
+                        ErrorCode::Overloaded,
+                        "7 idempotency keys of this token are remembered already, which is the limit",
+                    )
+                },
             ),
             (
                 Error::KeyInFlight("k".parse().unwrap()),

@@ -1,12 +1,13 @@
 //! Requests under an `Idempotency-Key`.
 
-use musher_protocol::{ErrorCode, WorkerListReply};
+use musher_core::MemoryStore;
+use musher_protocol::{ErrorCode, WorkerId, WorkerListReply};
 use serde_json::json;
 
 use crate::{
     client::{Ask, Client, Reply, receive},
     store::Fragile,
-    world::{DRIVES, World, options, runtime},
+    world::{DRIVES, World, builder, options, runtime},
 };
 
 const REPLAYED: &str = "idempotency-replayed";
@@ -78,4 +79,69 @@ async fn a_request_whose_first_is_not_answered_yet_is_in_flight() {
         let first = receive(&mut first).await.ok();
         assert_eq!(client.ask(under("k", &target, body)).await.ok().body, first.body);
     }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_only_what_ends_something_is_done_under_a_key() {
+    let (store, faults) = Fragile::new();
+    let world = World::over(runtime(store).await, options()).await;
+    let client = world.client();
+    let [first, second] = [world.worker_id().await, world.worker_id().await];
+    let at = |worker: &WorkerId, command: &str| format!("/v1/workers/{worker}/{command}");
+    faults.fill();
+    let (stop, cancel) = (at(&first, "stop"), at(&second, "cancel"));
+    check_repeats(&client, under("k", &stop, "")).await;
+    check_repeats(&client, under("k", &cancel, "")).await;
+    let third = {
+        faults.relieve();
+        let worker = world.worker_id().await;
+        faults.fill();
+        worker
+    };
+    // Nothing is ended by these: not to do them under the key would be to forget it.
+    let nothing = [at(&third, "interrupt"), stop, cancel];
+    for target in &nothing {
+        assert_eq!(client.ask(under("k2", target, "")).await.error(), ErrorCode::StoreFull, "{target}");
+        client.ask(Ask::post(target, "")).await.ok();
+    }
+    faults.relieve();
+    for target in &nothing {
+        check_repeats(&client, under("k2", target, "")).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_key_that_finds_no_space_holds_nothing_up() {
+    let (store, faults) = Fragile::new();
+    let world = World::over(runtime(store).await, options()).await;
+    let client = world.client();
+    let worker = world.worker_id().await;
+    let here = format!("/v1/workers/{worker}/interrupt");
+    faults.exhaust();
+    assert_eq!(client.ask(under("k", &here, "")).await.error(), ErrorCode::StoreFull);
+    client.ask(Ask::post(&here, "")).await.ok();
+    check_repeats(&client, under("k", format!("/v1/workers/{worker}/stop"), "")).await;
+    faults.relieve();
+    let other = client.ask(under("k", &here, r#"{"reason":"late"}"#)).await;
+    assert_eq!(other.error(), ErrorCode::InvalidRequest, "the key is as if it had not been used");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_token_that_has_used_its_keys_up_is_told_when_there_are_some_again() {
+    let runtime = builder(MemoryStore::new()).max_keys_per_token(1).start().await.expect("a runtime");
+    let world = World::over(runtime, options()).await;
+    let client = world.client();
+    let here = format!("/v1/workers/{}/interrupt", world.worker_id().await);
+    check_repeats(&client, under("a", &here, "")).await;
+    let refused = client.ask(under("b", &here, "")).await;
+    assert_eq!(
+        (refused.error(), refused.json()["error"]["limit"].clone()),
+        (ErrorCode::Overloaded, json!(1))
+    );
+    let wait: u64 = refused.header("retry-after").and_then(|wait| wait.parse().ok()).expect("a number");
+    // A day from the first key on, and the time until it is looked after; the test itself takes a few seconds.
+    assert!((86_400..=86_460).contains(&wait), "{wait}");
+    world.end().await;
 }

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
     AcceptedInput, BundlePut, Checkpoint, Commit, Extent, Health, Kept, KeyRecord, Life, MemoryStore, Most,
-    NewLife, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice, WorkerCounts,
-    WorkerRow,
+    NewLife, OwnedKeys, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice,
+    WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
     ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
@@ -36,6 +36,7 @@ pub(crate) struct Fragile {
 pub(crate) struct Faults {
     broken: Arc<AtomicBool>,
     damaged: Arc<AtomicBool>,
+    exhausted: Arc<AtomicBool>,
     health: watch::Sender<Health>,
     /// Whoever has it holds every append up, once it is durable and before it is acknowledged.
     pass: Arc<Semaphore>,
@@ -59,6 +60,17 @@ impl Faults {
         self.health.send_replace(Health::Full);
     }
 
+    /// There is space again.
+    pub(crate) fn relieve(&self) {
+        self.exhausted.store(false, Ordering::SeqCst);
+        self.health.send_replace(Health::Good);
+    }
+
+    /// From now on there is no space for keys alone, and nobody knows it yet.
+    pub(crate) fn exhaust(&self) {
+        self.exhausted.store(true, Ordering::SeqCst);
+    }
+
     /// From now on, for as long as the answer lives, no append is acknowledged.
     pub(crate) async fn hold(&self) -> OwnedSemaphorePermit {
         within(self.pass.clone().acquire_owned()).await.expect("never closed")
@@ -75,6 +87,7 @@ impl Fragile {
         let faults = Faults {
             broken: Arc::default(),
             damaged: Arc::default(),
+            exhausted: Arc::default(),
             health: watch::Sender::new(Health::Good),
             pass: Arc::new(Semaphore::new(1)),
             held: Arc::default(),
@@ -133,12 +146,20 @@ impl Store for Fragile {
 
     async fn remember(&self, keys: Vec<KeyRecord>) -> Result<(), StoreError> {
         self.check()?;
+        if self.faults.exhausted.load(Ordering::SeqCst) {
+            return Err(StoreError::Full);
+        }
         self.inner.remember(keys).await
     }
 
     async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
         self.check()?;
         self.inner.remembered(scope, key).await
+    }
+
+    async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
+        self.check()?;
+        self.inner.keys_of(owner).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

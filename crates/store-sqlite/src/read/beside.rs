@@ -3,9 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
-use musher_core::{AcceptedInput, Blob, Checkpoint, Head, Kept, KeyRecord, Most, StoreError};
+use musher_core::{AcceptedInput, Blob, Checkpoint, Head, Kept, KeyRecord, Most, OwnedKeys, StoreError};
 use musher_protocol::{Digest, IdempotencyKey, InputId, WorkerId};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::ValueRef};
 
 use super::{parsed, time};
 use crate::{
@@ -128,10 +128,12 @@ pub(crate) fn remembered(
     scope: &str,
     key: &IdempotencyKey,
 ) -> Result<Option<KeyRecord>, Fault> {
-    let mut statement = connection
-        .prepare_cached("SELECT digest, outcome, at, seal FROM stored_key WHERE scope = ?1 AND key = ?2")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT digest, outcome, at, seal, owner FROM stored_key WHERE scope = ?1 AND key = ?2",
+    )?;
     let read = |row: &Row<'_>| {
         let record = KeyRecord {
+            owner: row.get(4)?,
             scope: scope.to_owned(),
             key: key.clone(),
             digest: row.get(0)?,
@@ -152,6 +154,19 @@ pub(crate) fn remembered(
         Err(error) if is_damage(&error) => Err(damaged()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How many keys of an owner are remembered.
+pub(crate) fn keys_of(connection: &Connection, owner: &str) -> Result<OwnedKeys, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce((SELECT keys FROM stored_key_count WHERE owner = ?1), 0),
+         (SELECT min(at) FROM stored_key WHERE owner = ?1)",
+    )?;
+    let keys = statement.query_row([owner], |row| {
+        let oldest = if row.get_ref(1)? == ValueRef::Null { None } else { Some(time(row, 1)?) };
+        Ok(OwnedKeys { count: row.get(0)?, oldest })
+    })?;
+    Ok(keys)
 }
 
 /// What was read, when it is intact.

@@ -23,8 +23,9 @@ impl Remember {
 
     /// About how many bytes they have.
     pub(crate) fn bytes(&self) -> usize {
-        let bytes =
-            |record: &KeyRecord| record.scope.len() + record.key.as_str().len() + record.outcome.len();
+        let bytes = |record: &KeyRecord| {
+            record.owner.len() + record.scope.len() + record.key.as_str().len() + record.outcome.len()
+        };
         self.0.iter().map(|(record, _)| bytes(record)).sum()
     }
 
@@ -32,8 +33,9 @@ impl Remember {
         for (record, at) in &self.0 {
             connection
                 .prepare_cached(
-                    "INSERT INTO stored_key (scope, key, digest, outcome, at, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT (scope, key) DO UPDATE SET
+                    "INSERT INTO stored_key (scope, key, digest, outcome, at, seal, owner)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                     ON CONFLICT (scope, key) DO UPDATE SET owner = excluded.owner,
                      digest = excluded.digest, outcome = excluded.outcome, at = excluded.at, seal = excluded.seal",
                 )?
                 .execute(params![
@@ -43,6 +45,7 @@ impl Remember {
                     &record.outcome[..],
                     at,
                     seal::key(record),
+                    record.owner,
                 ])?;
         }
         Ok(())

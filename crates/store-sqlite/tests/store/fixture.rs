@@ -8,8 +8,8 @@ use std::{env, fs, path::Path};
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
-    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, KeyRecord, Life, Most, NewLife, Prune,
-    Start, Store, StoredBundle, StoredEvent, WorkerCounts,
+    AcceptedInput, Blob, Checkpoint, Commit, Extent, Head, Kept, KeyRecord, Life, Most, NewLife, OwnedKeys,
+    Prune, Start, Store, StoredBundle, StoredEvent, WorkerCounts,
 };
 use musher_protocol::{
     ConfigBundleRef, ConfigBundleSummary, Cursor, DigestAlgorithm, EventId, Order, RuntimeId, WorkerId,
@@ -22,7 +22,7 @@ use crate::{entry, log::Log, open};
 
 /// The versions that a fixture is kept of, and the newest, which each of them is brought to.
 const VERSIONS: [u32; 4] = [1, 2, 3, 4];
-const NEWEST: u32 = 4;
+const NEWEST: u32 = 5;
 
 const MOST: Most = Most { events: 10, bytes: 1 << 20 };
 
@@ -87,6 +87,7 @@ impl Fixture {
             Kept { name: "item/1".to_owned(), bytes: Bytes::from_static(&[0, 0xff]) },
         ];
         let keys = vec![KeyRecord {
+            owner: "ci".to_owned(),
             scope: "[\"ci\",[\"stop\",\"wrk_a\"]]".to_owned(),
             key: "key-1".parse().unwrap(),
             digest: [8; 32],
@@ -115,6 +116,9 @@ impl Fixture {
         }
         if version < 4 {
             fixture.bundles.clear();
+        }
+        if version < 5 {
+            fixture.main[1].keys.iter_mut().for_each(|record| record.owner.clear());
         }
         fixture
     }
@@ -166,6 +170,8 @@ impl Fixture {
         for record in &rest.keys {
             let remembered = store.remembered(&record.scope, &record.key).await.unwrap();
             assert_eq!(remembered.as_ref(), Some(record));
+            let owned = OwnedKeys { count: 1, oldest: Some(record.at) };
+            assert_eq!(store.keys_of(&record.owner).await.unwrap(), owned);
         }
         let bundles: Vec<_> = self.bundles.iter().map(|bundle| bundle.summary.clone()).collect();
         assert_eq!(store.bundles().await.unwrap(), bundles);

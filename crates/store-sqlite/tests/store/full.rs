@@ -2,7 +2,8 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
-use musher_core::{Health, Most, Store, StoreError};
+use jiff::Timestamp;
+use musher_core::{Health, KeyRecord, Most, OwnedKeys, Store, StoreError};
 use musher_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::log::Log;
@@ -63,6 +64,13 @@ async fn fill(disk: PathBuf) {
     };
     assert!(while_full > 20, "{while_full} commits from the reserve");
     assert!(matches!(*health.borrow(), Health::Full));
+    // Keys that come without an event are refused together, also one that would fit into a page that is there.
+    let keys = [record("large", 64 << 10), record("small", 8)];
+    assert!(matches!(store.remember(keys.to_vec()).await, Err(StoreError::Full)));
+    for KeyRecord { scope, key, .. } in &keys {
+        assert_eq!(store.remembered(scope, key).await.unwrap(), None);
+    }
+    assert_eq!(store.keys_of("ci").await.unwrap(), OwnedKeys::default());
     // Nothing of what was refused is there, and reads go on.
     let mut log = before_full;
     assert_eq!(store.extent(&log.worker).await.unwrap().unwrap().head.seq, log.head);
@@ -75,6 +83,8 @@ async fn fill(disk: PathBuf) {
         .unwrap()
         .unwrap();
     assert_eq!(fs::metadata(dir.join("reserve")).unwrap().len(), RESERVE);
+    store.remember(keys.to_vec()).await.unwrap();
+    assert_eq!(store.keys_of("ci").await.unwrap().count, 2);
     for _ in 0..10 {
         store.append(log.next(10)).await.unwrap();
     }
@@ -83,6 +93,17 @@ async fn fill(disk: PathBuf) {
     drop(store);
     let store = SqliteStore::open(&dir, options).unwrap();
     check_all(&store, &log).await;
+}
+
+fn record(key: &str, bytes: usize) -> KeyRecord {
+    KeyRecord {
+        owner: "ci".to_owned(),
+        scope: "s".to_owned(),
+        key: key.parse().unwrap(),
+        digest: [7; 32],
+        outcome: vec![b' '; bytes].into(),
+        at: Timestamp::UNIX_EPOCH,
+    }
 }
 
 async fn check_all(store: &SqliteStore, log: &Log) {

@@ -84,8 +84,11 @@ faults! {
     KeptPagesRepeat
     KeptStarveAtLargeOnes
     KeptStayAsTheyWere
+    KeysAreCountedAsTheyCome
+    KeysAreCountedTogether
     KeysAreEverybodys
     KeysAreLost
+    KeysForgetTheOldest
     KeysGoAllAtOnce
     KeysGoWhateverTheirAge
     KeysGoWithWorkers

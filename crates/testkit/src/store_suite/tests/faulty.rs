@@ -14,8 +14,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{
     AcceptedInput, Blob, BundlePut, Checkpoint, Commit, Extent, Head, Health, Kept, KeyRecord, Life,
-    MemoryStore, Most, NewLife, Prune, Start, Store, StoreError, StoredBundle, StoredEvent, TranscriptSlice,
-    WorkerCounts, WorkerRow,
+    MemoryStore, Most, NewLife, OwnedKeys, Prune, Start, Store, StoreError, StoredBundle, StoredEvent,
+    TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
     ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, RuntimeId,
@@ -58,6 +58,8 @@ struct Seen {
     kept: Vec<(WorkerId, Kept)>,
     /// Names of what is kept by a commit under way, but for its first.
     late: Vec<String>,
+    /// Whose keys were written, once for each time.
+    owners: Vec<String>,
     /// Rows as they were created.
     created: WorkerCounts,
 }
@@ -289,6 +291,10 @@ impl Store for Faulty {
 
     async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
         self.read_key(scope, key).await
+    }
+
+    async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
+        self.count_keys(owner).await
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

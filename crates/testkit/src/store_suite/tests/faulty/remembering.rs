@@ -1,7 +1,9 @@
 //! What is remembered of idempotency keys, and how the rules about it are broken.
 
 use jiff::Timestamp;
-use musher_core::{KeyRecord, Store as _, StoreError};
+use std::collections::BTreeSet;
+
+use musher_core::{KeyRecord, OwnedKeys, Store as _, StoreError};
 use musher_protocol::IdempotencyKey;
 
 use super::{Act, Fault, Faulty};
@@ -12,6 +14,7 @@ const COMMON: &str = "";
 impl Faulty {
     /// Makes of records what a fault makes of them before they are written.
     pub(super) async fn spoil_keys(&self, keys: &mut Vec<KeyRecord>) -> Result<(), StoreError> {
+        self.seen().owners.extend(keys.iter().map(|record| record.owner.clone()));
         if self.is(Fault::KeysAreLost) {
             keys.clear();
         } else if self.is(Fault::KeysAreEverybodys) {
@@ -48,6 +51,23 @@ impl Faulty {
             return Ok(record.map(|record| KeyRecord { scope: scope.to_owned(), ..record }));
         }
         self.store.remembered(scope, key).await
+    }
+
+    pub(super) async fn count_keys(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
+        let mut keys = self.store.keys_of(owner).await?;
+        if self.is(Fault::KeysAreCountedAsTheyCome) {
+            let owners = self.seen().owners.clone();
+            keys.count = owners.iter().filter(|known| *known == owner).count() as u64;
+        } else if self.is(Fault::KeysAreCountedTogether) {
+            let owners: BTreeSet<_> = self.seen().owners.iter().cloned().collect();
+            keys.count = 0;
+            for owner in owners {
+                keys.count += self.store.keys_of(&owner).await?.count;
+            }
+        } else if self.is(Fault::KeysForgetTheOldest) {
+            keys.oldest = None;
+        }
+        Ok(keys)
     }
 
     pub(super) async fn drop_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
