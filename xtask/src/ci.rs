@@ -172,6 +172,7 @@ fn perform(work: &Work, target: &Path) -> Result<(), StepError> {
         }
         Work::Tidy => Ok(tidy::run()?),
         Work::Parts => {
+            parts::find_chromium()?;
             parts::install_claude(target)?;
             parts::install_node(target)?;
             parts::install_deny(target)?;

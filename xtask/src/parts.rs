@@ -32,6 +32,8 @@ pub(crate) enum Error {
     Npm(#[source] io::Error),
     #[error("start `python3`; install it with its venv (`apt-get install python3-venv`) and run this again")]
     Python(#[source] io::Error),
+    #[error("start `chromium`; install it (`apt-get install chromium`) and run this again")]
+    Chromium(#[source] io::Error),
     #[error("start `{program}`")]
     Start { program: PathBuf, source: io::Error },
     #[error("`{command}` failed ({status}); its output is above")]
@@ -85,6 +87,15 @@ pub(crate) fn install_node(target: &Path) -> Result<PathBuf, Error> {
     let mut directory = node.path();
     directory.pop();
     Ok(directory)
+}
+
+/// Looks for the browser that the client for browsers is tested in. Any that is kept up to date will do; one out of a
+/// package of npm would lack the libraries that it needs.
+pub(crate) fn find_chromium() -> Result<(), Error> {
+    let mut chromium = Command::new("chromium");
+    chromium.arg("--version");
+    let status = wait(&mut chromium).map_err(Error::Chromium)?;
+    succeeded(&chromium, status)
 }
 
 /// Builds cargo-deny, unless it is there, and answers with its path.

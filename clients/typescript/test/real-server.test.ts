@@ -15,6 +15,7 @@ import {
   WorkerNotFoundError,
 } from "@musher/client";
 import { fromEnvironment } from "@musher/client/node";
+import { log } from "./log.js";
 import { ONLOOKER, Server } from "./server.js";
 
 let server: Server;
@@ -32,17 +33,8 @@ async function assistant(): Promise<string> {
 }
 
 /** The whole log, by pages. */
-async function pages(id: string): Promise<Envelope[]> {
-  const events: Envelope[] = [];
-  let after: string | null = null;
-  for (;;) {
-    const page = await musher.events(id, { after, limit: 3 });
-    events.push(...page.events);
-    if (!page.has_more) {
-      return events;
-    }
-    after = page.next;
-  }
+function pages(id: string): Promise<Envelope[]> {
+  return log(musher, id, 3);
 }
 
 async function collect(events: AsyncIterable<Envelope>): Promise<Envelope[]> {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Envelope, Musher } from "@musher/client";
 import { CuttingProxy } from "./cutting-proxy.js";
+import { log } from "./log.js";
 import { Server } from "./server.js";
 
 const FAST = { firstWaitMs: 1, longestWaitMs: 4 };
@@ -14,19 +15,6 @@ before(async () => {
   direct = server.client();
 });
 after(() => server.end());
-
-async function pages(id: string): Promise<Envelope[]> {
-  const events: Envelope[] = [];
-  let after: string | null = null;
-  for (;;) {
-    const page = await direct.events(id, { after });
-    events.push(...page.events);
-    if (!page.has_more) {
-      return events;
-    }
-    after = page.next;
-  }
-}
 
 function withResolvers(): { promise: Promise<void>; resolve: () => void } {
   let resolve = () => {};
@@ -72,7 +60,7 @@ for (const [start, seed, cuts] of [["beginning", 1, 300], ["now", 2, 100]] as co
     };
     const [seen] = await Promise.all([collect(events, begun), talk()]);
     assert(proxy.cuts >= cuts);
-    const all = await pages(id);
+    const all = await log(direct, id);
     const [first] = seen;
     if (start === "now") {
       assert.equal(first?.payload.type, "snapshot");
@@ -98,7 +86,7 @@ test("what is asked for over cut connections is done once (seed 3)", async (t) =
   const { workers } = await direct.listWorkers({ label: ["torn=3"] });
   assert.deepEqual(workers.map(({ display_name }) => display_name), names);
   for (const { worker_id, display_name } of workers) {
-    const inputs = (await pages(worker_id)).flatMap(({ payload }) => (payload.type === "input_accepted" ? [payload.content] : []));
+    const inputs = (await log(direct, worker_id)).flatMap(({ payload }) => (payload.type === "input_accepted" ? [payload.content] : []));
     assert.deepEqual(inputs, [display_name]);
   }
 });
