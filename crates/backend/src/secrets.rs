@@ -220,7 +220,7 @@ fn userinfos(value: &[u8]) -> Vec<&[u8]> {
 fn within_json(value: &[u8]) -> Vec<u8> {
     let text = str::from_utf8(value).unwrap_or_default();
     let quoted = serde_json::Value::from(text).to_string();
-    quoted.trim_matches('"').as_bytes().to_vec()
+    quoted.as_bytes()[1..quoted.len() - 1].to_vec()
 }
 
 #[cfg(test)]
@@ -294,6 +294,9 @@ mod tests {
     fn a_secret_is_found_within_json_and_in_pieces_of_several_lines() {
         let quoted = ("A_SECRET", "se\"cr\\et-12");
         check(&[quoted], r#"{"x":"se\"cr\\et-12"}"#, r#"{"x":"[A_SECRET]"}"#);
+        // What stands at its ends is a part of it.
+        check(&[("A_SECRET", "\"quoted\"")], r#"{"x":"\"quoted\""}"#, r#"{"x":"[A_SECRET]"}"#);
+        check(&[("A_SECRET", "ends so\\\"")], r#"{"x":"ends so\\\""}"#, r#"{"x":"[A_SECRET]"}"#);
         let lines = ("A_KEY", "-----BEGIN\n0123456789\nabc");
         check(&[lines], "0123456789", "[A_KEY]");
         check(&[lines], r"x -----BEGIN\n0123456789\nabc y", "x [A_KEY] y");
