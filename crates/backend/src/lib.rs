@@ -144,7 +144,7 @@ pub use self::{
     launch::{HistoryEntry, Launch, Resume},
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
-    secrets::{Found, Secrets, Vault},
+    secrets::{Found, MARK, Secrets, Vault},
     tool::{
         Cancellation, Sandbox, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError,
         Toolkit, Workbench,

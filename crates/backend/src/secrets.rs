@@ -21,6 +21,9 @@ const SHORTEST: usize = 8;
 /// As much of a secret's beginning is worth hiding where a stream breaks off in the middle of one.
 const BEGINNING: usize = 4;
 
+/// What stands in the place of a secret of a [`Vault`] begins like this, and goes on with its name and `]`.
+pub const MARK: &str = "[redacted:";
+
 /// Values that must not be written down, each with the name that stands in its place.
 #[derive(Clone, Default)]
 pub struct Secrets {
@@ -40,14 +43,21 @@ struct Pattern {
     value: Vec<u8>,
     /// What stands in its place.
     name: String,
+    /// So many bytes at the beginning and at the end are shown, for they only say where it stands.
+    shown: (usize, usize),
 }
 
-/// A secret in a text.
+/// A secret in a text, with the whole of a letter that it begins or ends in the middle of.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found<'a> {
+    /// Where it is.
     pub place: Range<usize>,
     /// What stands in its place.
     pub name: &'a str,
+    /// The part of it that is not shown.
+    pub hidden: Range<usize>,
+    /// What stands in the place of that part.
+    pub mark: &'a str,
 }
 
 impl Secrets {
@@ -76,7 +86,7 @@ impl Secrets {
     pub fn redact(&self, line: &[u8]) -> Vec<u8> {
         let mut redacted = Vec::with_capacity(line.len());
         let mut rest = line;
-        while let Some(Found { place, name }) = self.find(rest) {
+        while let Some(Found { place, name, .. }) = self.find(rest) {
             redacted.extend_from_slice(&rest[..place.start]);
             redacted.extend_from_slice(name.as_bytes());
             rest = &rest[place.end..];
@@ -85,22 +95,52 @@ impl Secrets {
         redacted
     }
 
-    /// The same of a text.
+    /// The same of a text; nothing when there is none in it.
     pub fn redact_text(&self, text: &str) -> Option<String> {
         let found = !self.is_empty() && self.find(text.as_bytes()).is_some();
-        // A secret that is no UTF-8 may end in the middle of a letter.
-        found.then(|| String::from_utf8_lossy(&self.redact(text.as_bytes())).into_owned())
+        found.then(|| String::from_utf8(self.redact(text.as_bytes())).expect(WHOLE_LETTERS))
     }
 
     /// The first secret in a text; of several at one place the longest.
     pub fn find(&self, text: &[u8]) -> Option<Found<'_>> {
         text.iter().enumerate().filter(|(_, byte)| self.begins(**byte)).find_map(|(at, _)| {
             let pattern = self.patterns.iter().find(|pattern| text[at..].starts_with(&pattern.value))?;
-            Some(Found { place: at..at + pattern.value.len(), name: &pattern.name })
+            let place = letter_begin(text, at)..letter_end(text, at + pattern.value.len());
+            let (before, behind) = pattern.shown;
+            let name = pattern.name.as_str();
+            let mark = &name[before..name.len() - behind];
+            Some(Found { hidden: place.start + before..place.end - behind, place, name, mark })
         })
     }
 
-    /// Where in a text a secret may begin that goes on behind its end; the text's length when none does.
+    /// Parts the beginning of a text: what can be said of it without secrets, and an end which may begin one. The end
+    /// is shorter than the longest secret and a letter. Whatever comes behind it: what is certain, and what
+    /// [`Secrets::redact_text`] makes of the end with what comes, are together what it makes of the whole.
+    pub fn part(&self, text: &str) -> (String, String) {
+        let (mut certain, mut rest) = (Vec::new(), text.as_bytes());
+        loop {
+            let open = self.open_end(rest);
+            match self.find(rest) {
+                Some(Found { place, name, .. }) if place.start < open => {
+                    certain.extend_from_slice(&rest[..place.start]);
+                    certain.extend_from_slice(name.as_bytes());
+                    rest = &rest[place.end..];
+                }
+                // It may be the beginning of a longer one.
+                Some(_) | None => {
+                    certain.extend_from_slice(&rest[..open]);
+                    rest = &rest[open..];
+                    break;
+                }
+            }
+        }
+        let [certain, rest] =
+            [certain, rest.to_vec()].map(|part| String::from_utf8(part).expect(WHOLE_LETTERS));
+        (certain, rest)
+    }
+
+    /// Where in a text a secret may begin that goes on behind its end, or the letter that it would begin in; the text's
+    /// length when none does.
     pub fn open_end(&self, text: &[u8]) -> usize {
         let longest = self.patterns.first().map_or(0, |pattern| pattern.value.len() - 1);
         let is_beginning = |at: &usize| {
@@ -109,7 +149,8 @@ impl Secrets {
                 .iter()
                 .any(|pattern| pattern.value.len() > end.len() && pattern.value.starts_with(end))
         };
-        (text.len().saturating_sub(longest)..text.len()).find(is_beginning).unwrap_or(text.len())
+        let open = (text.len().saturating_sub(longest)..text.len()).find(is_beginning);
+        open.map_or(text.len(), |at| letter_begin(text, at))
     }
 
     /// Whether a secret begins with this byte.
@@ -126,22 +167,50 @@ impl Secrets {
             Some((length, pattern.name.clone()))
         };
         if let Some((length, name)) = self.patterns.iter().filter_map(beginning).max() {
-            redacted.truncate(redacted.len() - length);
+            redacted.truncate(letter_begin(&redacted, redacted.len() - length));
             redacted.extend_from_slice(name.as_bytes());
         }
         redacted
     }
+
+    /// The same of a text.
+    pub fn redact_broken_text(&self, text: &str) -> String {
+        String::from_utf8(self.redact_broken(text.as_bytes())).expect(WHOLE_LETTERS)
+    }
+}
+
+/// Why what is left of a text is one.
+const WHOLE_LETTERS: &str = "of a text whole letters are replaced, by a text";
+
+/// Where the letter begins that this place is in the middle of.
+fn letter_begin(text: &[u8], at: usize) -> usize {
+    let is_within = |place: usize| text.get(place).copied().is_some_and(goes_on);
+    (at.saturating_sub(LETTER - 1)..=at).rev().find(|place| !is_within(*place)).unwrap_or(at)
+}
+
+/// Where the letter ends that this place is in the middle of.
+fn letter_end(text: &[u8], at: usize) -> usize {
+    at + text[at..].iter().take(LETTER - 1).take_while(|byte| goes_on(**byte)).count()
+}
+
+/// The most bytes that a letter of UTF-8 has.
+const LETTER: usize = 4;
+
+/// Whether a byte is one of a letter but its first.
+fn goes_on(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
 }
 
 impl Vault {
-    /// From now on a value is a secret, where it is long enough to be one, and `[redacted:NAME]` stands in its place.
+    /// From now on a value is a secret, where it is long enough to be one, and `[redacted:NAME]` stands in its place. The
+    /// name has no spaces, and no bracket.
     pub fn hide(&self, name: &str, value: &[u8]) {
-        self.add(shown(value, &format!("[redacted:{name}]")));
+        self.add(forms(value, &mark(name)).into_iter());
     }
 
     /// From now on a variable's value is a secret if its name says so; of any other one the user and the password of a URL.
     pub fn hide_variable(&self, name: &str, value: &OsStr) {
-        self.add(of_variable(name, value, &format!("[redacted:{name}]")).into_iter());
+        self.add(of_variable(name, value, &mark(name)).into_iter());
     }
 
     /// What is known now.
@@ -166,14 +235,15 @@ fn of_variable(name: &str, value: &OsStr, stands: &str) -> BTreeSet<Pattern> {
     let value = value.as_encoded_bytes();
     let mut patterns = BTreeSet::new();
     if is_secret(name) {
-        patterns.extend(shown(value, stands));
+        patterns.extend(forms(value, stands));
     }
     for userinfo in userinfos(value) {
         let password = userinfo.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
-        patterns.extend(shown(userinfo, stands).chain(shown(password, stands)));
+        patterns.extend([userinfo, password].into_iter().flat_map(|value| forms(value, stands)));
         // Between these marks it is no other word, however short it is.
-        let whole = [SCHEME_END, userinfo, b"@"].concat();
-        patterns.insert(Pattern { value: whole, name: format!("://{stands}@") });
+        let whole = [SCHEME_END, userinfo, USERINFO_END].concat();
+        let shown = (SCHEME_END.len(), USERINFO_END.len());
+        patterns.insert(Pattern { value: whole, name: format!("://{stands}@"), shown });
     }
     patterns
 }
@@ -187,18 +257,29 @@ impl fmt::Debug for Secrets {
 /// What a URL's scheme ends with.
 const SCHEME_END: &[u8] = b"://";
 
+/// What stands behind a URL's user.
+const USERINFO_END: &[u8] = b"@";
+
 fn is_secret(name: &str) -> bool {
     // Who wrote something is no secret.
     let name = name.to_ascii_uppercase().replace("AUTHOR", "");
     WORDS.iter().any(|word| name.contains(word)) || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
+/// What stands in the place of a secret of this name.
+fn mark(name: &str) -> String {
+    format!("{MARK}{name}]")
+}
+
 /// The forms in which a value may show, as far as they are worth hiding.
-fn shown<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = Pattern> + use<'a> {
-    // A line may show one line of it, or it may stand within a text of JSON.
-    let lines = value.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
-    let found = lines.chain([value.to_vec(), within_json(value)]);
-    found.filter(|value| value.len() >= SHORTEST).map(|value| Pattern { value, name: name.to_owned() })
+fn forms(value: &[u8], name: &str) -> Vec<Pattern> {
+    let text = String::from_utf8_lossy(value);
+    // A line may show one line of it, it may stand within a text of JSON, and what is no text may have been made one.
+    let lines = value.split(|byte| *byte == b'\n').chain([value]).filter(|form| form.len() >= SHORTEST);
+    let texts = lines.clone().map(|line| String::from_utf8_lossy(line).into_owned().into_bytes());
+    let quoted = (value.len() >= SHORTEST).then(|| within_json(&text));
+    let found = lines.map(<[u8]>::to_vec).chain(texts).chain(quoted);
+    found.map(|value| Pattern { value, name: name.to_owned(), shown: (0, 0) }).collect()
 }
 
 /// The users, with their passwords, of the URLs in a value.
@@ -216,9 +297,8 @@ fn userinfos(value: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// A value as it stands between the quotes of a JSON text; nothing for what is no text.
-fn within_json(value: &[u8]) -> Vec<u8> {
-    let text = str::from_utf8(value).unwrap_or_default();
+/// A text as it stands between the quotes of a JSON text.
+fn within_json(text: &str) -> Vec<u8> {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.as_bytes()[1..quoted.len() - 1].to_vec()
 }
@@ -310,6 +390,37 @@ mod tests {
         {
             assert_eq!(secrets.redact_broken(line.as_bytes()), expected.as_bytes(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_letter_is_hidden_as_a_whole() {
+        let vault = Vault::default();
+        // It begins with the end of a letter, and ends with the beginning of one.
+        vault.hide("A_KEY", b"\xa9bcdefgh\xf0\x9f");
+        let secrets = vault.secrets();
+        let said = "xéébcdefgh🐕 y";
+        assert_eq!(secrets.redact_text(said).unwrap(), "xé[redacted:A_KEY] y");
+        // Where it was made a text.
+        let made = String::from_utf8_lossy(b"x \xa9bcdefgh\xf0\x9f").into_owned();
+        assert_eq!(secrets.redact_text(&made).unwrap(), "x [redacted:A_KEY]");
+        for (text, expected) in
+            [("xé", ("x", "é")), ("xéb", ("x", "éb")), (said, ("xé[redacted:A_KEY] y", ""))]
+        {
+            let (certain, end) = secrets.part(text);
+            assert_eq!((certain.as_str(), end.as_str()), expected, "{text}");
+        }
+        assert_eq!(secrets.redact_broken_text("xébcd"), "x[redacted:A_KEY]");
+    }
+
+    #[test]
+    fn what_a_mark_stands_for_is_told_apart_from_what_stands_around_it() {
+        let vault = Vault::default();
+        vault.hide_variable("A_URL", OsStr::new("http://me:pw@host"));
+        let text = "at http://me:pw@host";
+        let secrets = vault.secrets();
+        let Found { place, name, hidden, mark } = secrets.find(text.as_bytes()).unwrap();
+        assert_eq!((&text[place], name), ("://me:pw@", "://[redacted:A_URL]@"));
+        assert_eq!((&text[hidden], mark), ("me:pw", "[redacted:A_URL]"));
     }
 
     #[test]

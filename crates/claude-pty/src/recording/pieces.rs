@@ -208,7 +208,7 @@ impl Pieces {
                 Known::All => rest.len(),
             };
             match secrets.find(&rest) {
-                Some(Found { place, name }) if place.start < end => {
+                Some(Found { place, name, .. }) if place.start < end => {
                     let place = settled + place.start..settled + place.end;
                     // What stands before it, and its name, is not looked at again.
                     settled = place.start + name.len();
