@@ -45,7 +45,7 @@ impl Runtime {
         // The task has gone. What it had accepted before stays accepted.
         match self.0.store.accepted_input(worker, &input_id).await? {
             Some(accepted) if accepted.digest == digest => {
-                Ok(input_ack(&self.worker_ref(worker), live.view.status(), accepted, true))
+                Ok(input_ack(&self.worker_ref(worker), accepted, true))
             }
             Some(_) => Err(Error::InputIdReused(input_id)),
             None => Err(self.gone(worker, &live)),

@@ -70,10 +70,9 @@ impl Task {
                     Some(accepted) => Ok(Some(accepted)),
                     None => self.parts.store.accepted_input(&self.worker_ref.worker_id, &input_id).await,
                 };
-                let status = self.parts.shared.status();
                 let answer = accepted.map_err(Error::from).map(|accepted| {
                     let accepted = accepted.expect("an input is answered when its acceptance is durable");
-                    input_ack(&self.worker_ref, status, accepted, duplicate)
+                    input_ack(&self.worker_ref, accepted, duplicate)
                 });
                 drop(reply.send(answer));
             }
@@ -123,15 +122,12 @@ impl Task {
     }
 }
 
-pub(crate) fn input_ack(
-    worker_ref: &WorkerRef,
-    status: WorkerStatus,
-    accepted: AcceptedInput,
-    duplicate: bool,
-) -> InputAck {
+/// The ack of an input, the same however often and however late it is asked for.
+pub(crate) fn input_ack(worker_ref: &WorkerRef, accepted: AcceptedInput, duplicate: bool) -> InputAck {
     InputAck {
         worker_ref: worker_ref.clone(),
-        status,
+        // At the ack's cursor: only a running worker accepts anything.
+        status: WorkerStatus::Running,
         transcript_sequence: accepted.transcript_sequence,
         event_id: accepted.event_id,
         input_id: accepted.input_id,
