@@ -12,7 +12,7 @@ use crate::{
     create::{check_line, check_positive, new_input},
     error::Error,
     fold::End,
-    idempotency::{Answered, CommandOptions, Keyed, Outcome, route},
+    idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome, route},
     machine::{Command, Request},
     store::WorkerRow,
     task::{Asked, input_ack, now},
@@ -242,6 +242,8 @@ impl Runtime {
             Err(Error::NotRunning(_)) => {}
             answer => return answer,
         }
+        // No task is there to know what is in flight.
+        let _claim = keyed.as_ref().map(|keyed| Claim::take(&self.0, keyed)).transpose()?;
         let before = match &keyed {
             Some(keyed) => keyed.look_up(&*self.0.store, now()).await?,
             None => None,

@@ -8,7 +8,7 @@ use super::{Runtime, check_actor};
 use crate::{
     decision::Ruling,
     error::Error,
-    idempotency::{Answered, CommandOptions, Keyed, Outcome},
+    idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome},
     load::read_payload,
     store::{Extent, Most, Store, StoreError, WorkerRow},
     task::now,
@@ -85,6 +85,8 @@ impl Runtime {
                 Err(error) => return Err(error),
             }
         }
+        // The worker's task has nothing to do with what was decided before.
+        let _claim = keyed.as_ref().map(|keyed| Claim::take(&self.0, keyed)).transpose()?;
         let before = match &keyed {
             Some(keyed) => keyed.look_up(&*self.0.store, now()).await?,
             None => None,

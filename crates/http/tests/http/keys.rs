@@ -42,11 +42,18 @@ async fn every_post_is_done_once_under_its_key() {
     let others = holder.ask(under("k", "/v1/workers", create)).await.ok();
     assert_ne!(others.json()["worker"]["worker_id"], json!(worker));
 
+    let input = under("k", format!("{here}/input"), r#"{"kind":"user","content":"hi"}"#);
+    let said = client.ask(input.clone()).await.ok();
+
     check_repeats(&client, under("k", format!("{here}/interrupt"), "")).await;
     check_repeats(&client, under("k", format!("{here}/stop"), r#"{"grace_secs":1}"#)).await;
     check_repeats(&client, under("k", format!("{here}/cancel"), r#"{"reason":"late"}"#)).await;
     let other = client.ask(under("k", format!("{here}/cancel"), "")).await;
     assert_eq!(other.error(), ErrorCode::IdempotencyMismatch);
+
+    // An input's ack is the first one too, also from a worker that takes none any more; it says so itself.
+    let first = said.body.replace(r#""duplicate":false"#, r#""duplicate":true"#);
+    assert_eq!(client.ask(input).await.ok().body, first);
 
     let (_, approval) = world.asking("ask").await;
     let decided = check_repeats(&client, under("k", &approval, r#"{"decision":"allow"}"#)).await;
@@ -66,9 +73,13 @@ async fn a_request_whose_first_is_not_answered_yet_is_in_flight() {
     let world = World::over(runtime(store).await, options()).await;
     let client = world.client();
     let worker = world.worker_id().await;
+    let stopped = world.worker_id().await;
+    client.ask(Ask::post(format!("/v1/workers/{stopped}/stop"), "")).await.ok();
     for (target, body) in [
         ("/v1/workers".to_owned(), r#"{"intent":{"kind":"assistant"}}"#),
+        (format!("/v1/workers/{worker}/interrupt"), ""),
         (format!("/v1/workers/{worker}/stop"), ""),
+        (format!("/v1/workers/{stopped}/stop"), ""),
     ] {
         let held = faults.hold().await;
         let mut first = client.send(under("k", &target, body)).await;

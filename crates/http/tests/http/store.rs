@@ -38,7 +38,7 @@ pub(crate) struct Faults {
     damaged: Arc<AtomicBool>,
     exhausted: Arc<AtomicBool>,
     health: watch::Sender<Health>,
-    /// Whoever has it holds every append up, once it is durable and before it is acknowledged.
+    /// Whoever has it holds every append and every key up, once it is durable and before it is acknowledged.
     pass: Arc<Semaphore>,
     held: Arc<Notify>,
 }
@@ -95,6 +95,14 @@ impl Fragile {
         (Self { inner: MemoryStore::new(), faults: faults.clone() }, faults)
     }
 
+    /// Waits while acknowledgments are held up.
+    async fn pass(&self) {
+        if self.faults.pass.available_permits() == 0 {
+            self.faults.held.notify_one();
+        }
+        drop(self.faults.pass.acquire().await);
+    }
+
     fn check_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
         self.check()?;
         if self.faults.damaged.load(Ordering::SeqCst) {
@@ -121,10 +129,7 @@ impl Store for Fragile {
     async fn append(&self, commit: Commit) -> Result<(), StoreError> {
         self.check()?;
         self.inner.append(commit).await?;
-        if self.faults.pass.available_permits() == 0 {
-            self.faults.held.notify_one();
-        }
-        drop(self.faults.pass.acquire().await);
+        self.pass().await;
         Ok(())
     }
 
@@ -149,7 +154,9 @@ impl Store for Fragile {
         if self.faults.exhausted.load(Ordering::SeqCst) {
             return Err(StoreError::Full);
         }
-        self.inner.remember(keys).await
+        self.inner.remember(keys).await?;
+        self.pass().await;
+        Ok(())
     }
 
     async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError> {
