@@ -6,6 +6,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+    http::response,
 };
 use hyper_util::rt::TokioIo;
 use musher_protocol::{Envelope, Frame, Payload, Snapshot};
@@ -55,6 +56,10 @@ pub struct Answer {
 }
 
 impl Answer {
+    fn of(status: u16, body: &[u8]) -> Self {
+        Self { status, body: serde_json::from_slice(body).unwrap_or(Value::Null) }
+    }
+
     /// The body of an answer that must be good.
     #[must_use]
     #[track_caller]
@@ -111,7 +116,20 @@ impl Client {
         body: Bytes,
     ) -> Result<Answer, Broken> {
         let (status, body) = self.try_bytes(method, path, headers, body).await?;
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+        Ok(Answer::of(status, &body))
+    }
+
+    /// Sends JSON under an idempotency key to a server that may go away; and whether the answer was given before.
+    pub async fn try_post_under(
+        &self,
+        key: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Answer, bool), Broken> {
+        let headers = [(CONTENT_TYPE.as_str(), "application/json"), ("idempotency-key", key)];
+        let (head, body) = self.exchange(Method::POST, path, &headers, body.to_string().into()).await?;
+        let is_replayed = head.headers.get("idempotency-replayed").is_some_and(|value| value == "true");
+        Ok((Answer::of(head.status.as_u16(), &body), is_replayed))
     }
 
     /// The same; the body is as it came.
@@ -122,14 +140,24 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<(u16, Bytes), Broken> {
+        let (head, body) = self.exchange(method, path, headers, body).await?;
+        Ok((head.status.as_u16(), body))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(response::Parts, Bytes), Broken> {
         let stream = TcpStream::connect(&self.authority).await.map_err(Broken::by)?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(Broken::by)?;
         let request = self.request(method, path, headers, body);
         let exchange = async {
-            let reply = sender.send_request(request).await?;
-            let status = reply.status().as_u16();
-            Ok((status, reply.into_body().collect().await?.to_bytes()))
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            Ok((head, body.collect().await?.to_bytes()))
         };
         let driven = async {
             tokio::select! {

@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod faults;
+pub mod keys;
 pub mod kill;
 pub mod power;
 pub mod readers;

@@ -49,6 +49,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// Kills the server again and again under load.
     Kill,
+    /// Repeats requests under their idempotency keys while the server is killed.
+    Keys,
     /// Cuts the power at any moment of a recorded run.
     Power,
     /// Makes the disk fail, run full and forget.
@@ -85,6 +87,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::Keys => "keys",
             Self::Power => "power",
             Self::Faults => "faults",
             Self::Readers => "readers",

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use musher_e2e::torture::{faults, kill, power, readers, workers};
+use musher_e2e::torture::{faults, keys, kill, power, readers, workers};
 
 /// Tries to make a server lose, double or reorder something. Ends with 1 when it did.
 #[derive(Debug, Parser)]
@@ -11,6 +11,8 @@ use musher_e2e::torture::{faults, kill, power, readers, workers};
 enum Part {
     /// Kills the server again and again under load.
     Kill(kill::Arguments),
+    /// Repeats requests under their keys while the server is killed.
+    Keys(keys::Arguments),
     /// Lets readers stall and come back.
     Readers(readers::Arguments),
     /// Cuts the power at any moment of a recorded run.
@@ -25,6 +27,7 @@ enum Part {
 async fn main() -> ExitCode {
     let report = match Part::parse() {
         Part::Kill(arguments) => kill::run(arguments).await,
+        Part::Keys(arguments) => keys::run(arguments).await,
         Part::Readers(arguments) => readers::run(arguments).await,
         Part::Power(arguments) => power::run(arguments).await,
         Part::Faults(arguments) => faults::run(arguments).await,

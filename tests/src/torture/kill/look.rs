@@ -6,7 +6,7 @@ use super::ledger::Listed;
 use crate::{Answer, Broken, Client, torture::event::Event};
 
 /// The body of a good answer.
-pub(super) async fn good(client: &Client, path: &str) -> Result<Value, String> {
+pub(in crate::torture) async fn good(client: &Client, path: &str) -> Result<Value, String> {
     match client.try_get(path).await {
         Ok(Answer { status: 200, body }) => Ok(body),
         other => Err(format!("GET {path} is answered with 200, not so: {other:?}")),
