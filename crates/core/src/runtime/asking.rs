@@ -31,9 +31,9 @@ impl Runtime {
         by: Actor,
     ) -> Result<InputAck, Error> {
         check_actor(&by)?;
-        let live = self.live(worker).await?;
         let input_id = request.input_id.unwrap_or_else(InputId::mint);
         let input = new_input(input_id.clone(), request.kind, request.content, request.delivery, by)?;
+        let live = self.live(worker).await?;
         let digest = input.digest;
         let (reply, answer) = oneshot::channel();
         let sent = live.asked.send(Asked::Send(input, reply)).await;
