@@ -38,6 +38,14 @@ sha256 = "e41f1d834710df8c7bc2befedb7b92339973a92288d8581b3696604c0d04c5f7"
 scopes = ["observe"]
 "#;
 
+const CONFIG_OF_BODIES: &str = r#"
+[runtime]
+default_profile = "echo"
+[profiles.echo]
+backend = "scripted"
+script = "echo"
+"#;
+
 const JSON: (&str, &str) = ("content-type", "application/json");
 const HELLO: &str = r#"{"kind":"user","content":"hello"}"#;
 const BUNDLE: &str = r#"{"bundle":{"metadata":{"id":"team-a","revision":"1","workspace_id":"w",
@@ -157,19 +165,32 @@ impl Described {
         answer["content"].get("application/json").map(|content| &content["schema"])
     }
 
-    #[track_caller]
-    fn assert_valid(&self, schema: &Value, value: &Value, what: &str) {
+    fn validator(&self, schema: &Value) -> Validator {
         let mut whole = schema.clone();
         whole["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
         whole["components"] = self.0["components"].clone();
-        let validator: Validator = jsonschema::validator_for(&whole).unwrap();
+        jsonschema::validator_for(&whole).unwrap()
+    }
+
+    #[track_caller]
+    fn assert_valid(&self, schema: &Value, value: &Value, what: &str) {
+        let validator = self.validator(schema);
         let wrong: Vec<_> = validator.iter_errors(value).map(|error| error.to_string()).collect();
         assert_eq!(wrong, Vec::<String>::new(), "{what}: {value}");
     }
 
     fn assert_is(&self, name: &str, value: &Value) {
-        self.assert_valid(&json!({ "$ref": format!("#/components/schemas/{name}") }), value, name);
+        self.assert_valid(&named(name), value, name);
     }
+
+    fn is(&self, name: &str, value: &Value) -> bool {
+        self.validator(&named(name)).is_valid(value)
+    }
+}
+
+/// The schema of this name.
+fn named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
 /// How a route is asked so that all goes well.
@@ -510,6 +531,93 @@ async fn every_error_code_is_answered_as_it_is_described() {
             let route = ROUTES.iter().find(|route| route.id == id).unwrap();
             let codes = &described.operation(route)["responses"][code.status().to_string()]["x-musher-codes"];
             assert!(codes.as_array().is_some_and(|codes| codes.contains(&name)), "{}: {name}", route.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_schema_of_a_body_refuses_the_server_refuses_and_nothing_else() {
+    const NOBODY: &str = "/v1/workers/wrk_nobody";
+    let server = Server::start(CONFIG_OF_BODIES).await;
+    let (client, described) = (server.client(), Described::new());
+    let x = |n: usize| "x".repeat(n);
+    let labels = |n: usize| (0..n).map(|n| (n.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>();
+    let stop = |good: &[Value], bad: &[Value]| ("StopRequest", "/stop", good.to_vec(), bad.to_vec());
+    let create = |more: Value| {
+        let mut body = json!({"intent": {"kind": "assistant"}});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let workspace = |name: &str| json!({"name": name, "reference": "shop"});
+    let cases = [
+        stop(
+            &[json!({}), json!({"reason": "why ?"}), json!({"actor": x(200)}), json!({"grace_secs": 60})],
+            &[
+                json!({"reason": ""}),
+                json!({"reason": " \u{a0}"}),
+                json!({"reason": "a\nb"}),
+                json!({"reason": "a\u{9b}b"}),
+                json!({"actor": x(201)}),
+                json!({"grace_secs": 61}),
+            ],
+        ),
+        (
+            "InputRequest",
+            "/input",
+            vec![json!({"kind": "user", "content": "\n\u{7}x\n"})],
+            ["", " \n\t", "\u{85}"].map(|content| json!({"kind": "user", "content": content})).to_vec(),
+        ),
+        (
+            "RaiseLimitsRequest",
+            "/limits",
+            vec![json!({"limits": {"turns": 1, "cost_usd": 0.01}})],
+            vec![
+                json!({"limits": {}}),
+                json!({"limits": {"turns": 0}}),
+                json!({"limits": {"cost_usd": 0}}),
+                json!({"limits": {"turns": 1}, "actor": "\t"}),
+            ],
+        ),
+        (
+            "DecisionRequest",
+            "/approvals/apr_1",
+            vec![json!({"decision": "deny", "message": x(8192)})],
+            vec![json!({"decision": "deny", "message": x(8193)}), json!({"decision": "deny", "actor": ""})],
+        ),
+        (
+            "CreateWorker",
+            "",
+            vec![
+                create(json!({"display_name": "\u{1f415} x"})),
+                create(json!({"labels": {"a": "", "b": "x"}})),
+                create(json!({"labels": labels(64)})),
+                create(json!({"limits": {"turns": 1}})),
+            ],
+            vec![
+                create(json!({"display_name": "\u{1b}[31m"})),
+                create(json!({"labels": {"": "x"}})),
+                create(json!({"labels": {"a": " "}})),
+                create(json!({"labels": {"a": x(201)}})),
+                create(json!({"labels": labels(65)})),
+                create(json!({"limits": {"tokens": 0}})),
+                create(json!({"requested_capabilities": [{"name": "fly"}]})),
+                create(json!({"workspace_refs": [workspace(" ")]})),
+                create(json!({"workspace_refs": [workspace("a"), workspace("b")]})),
+                create(json!({"initial_input": {"kind": "user", "content": " "}})),
+                json!({"intent": {"kind": "task", "objective": "\n"}}),
+                json!({"intent": {"kind": "role", "role": ""}}),
+            ],
+        ),
+    ];
+    for (name, path, good, bad) in cases {
+        let path = if path.is_empty() { "/v1/workers".to_owned() } else { format!("{NOBODY}{path}") };
+        let cases =
+            good.into_iter().map(|body| (body, true)).chain(bad.into_iter().map(|body| (body, false)));
+        for (body, is_good) in cases {
+            let status = client.post(&path, &body).await.status;
+            let is_taken = matches!(status, 200 | 404);
+            assert!(is_taken || status == 400, "{name}: {body}: {status}");
+            assert_eq!((described.is(name, &body), is_taken), (is_good, is_good), "{name}: {body}");
         }
     }
 }

@@ -18,7 +18,8 @@ from openapi_spec_validator import validate
 
 HERE = pathlib.Path(__file__).parent
 DOCUMENT = HERE.parent.parent / "docs" / "reference" / "openapi.json"
-SCHEMATHESIS = pathlib.Path(sys.executable).parent / "schemathesis"
+# As a module: a script of a virtual environment that was moved leads to another Python.
+SCHEMATHESIS = [sys.executable, "-m", "schemathesis.cli"]
 
 CONFIG = """
 [runtime]
@@ -75,7 +76,7 @@ def main(program):
             if answered != document:
                 sys.exit("the server answers with another document than the repository has")
             asked = subprocess.run(
-                [SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", DOCUMENT, "--url", url]
+                [*SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", DOCUMENT, "--url", url]
                 + ["--header", f"Authorization: Bearer {token}"],
                 cwd=home,
                 env={**os.environ, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},

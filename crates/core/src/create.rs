@@ -8,6 +8,7 @@ use std::{
 use musher_protocol::{
     Actor, Capability, CapabilityRequest, CreateWorker, Delivery, InputId, InputKind, Intent,
     ProfileSelector, ResumeRequest, WorkerId, WorkerLimits, WorkspaceRef,
+    bounds::{MAX_INPUT_BYTES, MAX_LABELS, MAX_LINE_BYTES},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -20,13 +21,6 @@ use crate::{
     wall::{Wall, stands},
     workspace::{self, Wanted},
 };
-
-/// What a model's context may hold of one message; also the bound of a request's body.
-pub(crate) const MAX_INPUT_BYTES: usize = 2 << 20;
-/// Names are for people and for tables.
-const MAX_NAME_BYTES: usize = 200;
-/// As many as a dashboard could filter by.
-const MAX_LABELS: usize = 64;
 
 /// The name under which every server has its default coding profile.
 const BUILTIN_CODER: &str = "coder";
@@ -279,7 +273,7 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Error> {
 pub(crate) fn check_line(field: &'static str, text: &str) -> Result<(), Error> {
     let fault = if text.trim().is_empty() {
         "must not be empty"
-    } else if text.len() > MAX_NAME_BYTES {
+    } else if text.len() > MAX_LINE_BYTES {
         "is too long: at most 200 bytes"
     } else if text.chars().any(char::is_control) && stands(Wall::ControlCharacters) {
         "must not hold control characters"

@@ -3,15 +3,12 @@
 use musher_backend::Verdict;
 use musher_protocol::{
     Actor, Answers, Approval, ApprovalId, ApprovalKind, BlobRef, Decision, DecisionRequest, Payload,
-    Permission, Remember,
+    Permission, Remember, bounds::MAX_WORDS_BYTES,
 };
 use serde_json::Value;
 
 use crate::{body::in_line, error::Error, machine::Command};
 
-/// A person's words about one call. They go to the model in one piece and stay in the log's event, so a document is
-/// better written to a file.
-const MAX_WORDS_BYTES: usize = 8 << 10;
 /// What a denial without a message tells the model.
 const DENIED: &str = "it was denied, without a reason";
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use http::Uri;
-use musher_protocol::ErrorCode;
+use musher_protocol::{ErrorCode, bounds::MAX_WAIT_SECS};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::fault::Fault;
 
 /// A page that names no size.
 const DEFAULT_LIMIT: u64 = 256;
-/// Under the two minutes after which common proxies give a silent request up.
-pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long a request waits at most.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(MAX_WAIT_SECS);
 
 /// The query of a route that has none.
 #[derive(Deserialize)]

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApprovalId, BlobRef, ToolCallId, TurnId, WorkerId};
+use crate::{
+    ApprovalId, BlobRef, ToolCallId, TurnId, WorkerId,
+    bounds::{LINE, MAX_LINE_BYTES, MAX_WORDS_BYTES},
+};
 
 /// A question that a worker must have answered before it acts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -131,6 +134,7 @@ pub struct DecisionRequest {
     pub decision: Permission,
     /// What to tell the worker with a denial; with an allowance a note in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_WORDS_BYTES))]
     pub message: Option<String>,
     /// What the tool is to be called with instead; only with `allow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,6 +150,7 @@ pub struct DecisionRequest {
     pub remember: Option<Remember>,
     /// Who, for the log, beside the token's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub actor: Option<String>,
 }
 

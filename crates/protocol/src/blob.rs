@@ -5,6 +5,9 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// How a digest is written, for the schema.
+pub(crate) const DIGEST: &str = "^[0-9a-f]{64}$";
+
 /// Where the whole of a large body is: beside each field that may be large.
 ///
 /// Absent, the field holds all of it. Present, the field holds its first 4 kB, or of a tool's output what its model was
@@ -74,7 +77,7 @@ impl JsonSchema for Digest {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+        json_schema!({ "type": "string", "pattern": DIGEST })
     }
 }
 

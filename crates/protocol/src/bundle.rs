@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigBundleId, Digest, ProfileSpec};
+use crate::{
+    ConfigBundleId, Digest, ProfileSpec,
+    bounds::{MAX_DECLARATIONS, MAX_LINE_BYTES, MAX_PROFILES, MAX_WORD_BYTES},
+    id::NAMED,
+};
 
 /// A request to store a config bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,9 +27,11 @@ pub struct ConfigBundle {
     /// Which bundle it is, and whence.
     pub metadata: ConfigBundleMetadata,
     /// The profiles that workers may be created with; no selector comes twice.
+    #[schemars(length(max = MAX_PROFILES))]
     pub profiles: Vec<ConfigBundleProfile>,
     /// What has to be there on the server for every profile of the bundle; no name comes twice.
     #[serde(default)]
+    #[schemars(length(max = MAX_DECLARATIONS))]
     pub declarations: Vec<ConfigDeclaration>,
 }
 
@@ -34,15 +40,20 @@ pub struct ConfigBundle {
 #[serde(deny_unknown_fields)]
 pub struct ConfigBundleMetadata {
     /// The bundle, over all its revisions: a letter or digit, then up to 127 letters, digits and `. _ : -`.
+    #[schemars(regex(pattern = NAMED))]
     pub id: String,
     /// The SHA-256 of the bundle's canonical JSON without this field, as 64 lower hex digits; computed when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = crate::blob::DIGEST))]
     pub digest: Option<String>,
     /// The revision, written as an id. A bundle has each revision once.
+    #[schemars(regex(pattern = NAMED))]
     pub revision: String,
     /// Whose bundle it is, in the words of the control plane; written as an id.
+    #[schemars(regex(pattern = NAMED))]
     pub workspace_id: String,
     /// When it was made, as RFC 3339.
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
     /// Where it comes from.
     pub provenance: ConfigBundleProvenance,
@@ -53,9 +64,11 @@ pub struct ConfigBundleMetadata {
 #[serde(deny_unknown_fields)]
 pub struct ConfigBundleProvenance {
     /// What made it; written as an id.
+    #[schemars(regex(pattern = NAMED))]
     pub source: String,
     /// A line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES))]
     pub detail: Option<String>,
 }
 
@@ -64,9 +77,11 @@ pub struct ConfigBundleProvenance {
 #[serde(deny_unknown_fields)]
 pub struct ConfigBundleProfile {
     /// The name that create requests know it by; written as an id.
+    #[schemars(regex(pattern = NAMED))]
     pub selector: String,
     /// A line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES))]
     pub label: Option<String>,
     /// What it is; the server's own profile of that name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,10 +93,13 @@ pub struct ConfigBundleProfile {
 #[serde(deny_unknown_fields)]
 pub struct ConfigDeclaration {
     /// What it is.
+    #[schemars(extend("not" = { "const": "unknown" }))]
     pub kind: ConfigDeclarationKind,
     /// The bundle's name for it, by which it is told when it is missing; written as an id.
+    #[schemars(regex(pattern = NAMED))]
     pub name: String,
     /// The server's name for it; written as an id, or for a `secret_ref` as a variable's name.
+    #[schemars(length(min = 1, max = MAX_WORD_BYTES))]
     pub reference: String,
 }
 

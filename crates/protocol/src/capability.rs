@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Long enough for the names that people give to servers, short enough for a table.
 const MAX_SERVER: usize = 64;
+/// What there is, for the schema.
+pub(crate) const PATTERN: &str = "^(read|write|shell|network|mcp:[A-Za-z0-9_-]{1,64})$";
 
 /// A named permission of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,8 +79,7 @@ impl JsonSchema for Capability {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let pattern = "^(read|write|shell|network|mcp:[A-Za-z0-9_-]{1,64})$";
-        json_schema!({ "type": "string", "pattern": pattern })
+        json_schema!({ "type": "string", "pattern": PATTERN })
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigBundleRef, InputId, InputKind, SessionId, WorkerLimits};
+use crate::{
+    ConfigBundleRef, InputId, InputKind, SessionId, WorkerLimits,
+    bounds::{LINE, LINE_OR_NOTHING, MAX_INPUT_BYTES, MAX_LABELS, MAX_LINE_BYTES, WORDS},
+};
 
 /// A request for a new worker. What cannot be honored is refused, so an unknown field is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +28,7 @@ pub struct CreateWorker {
     /// Directories that the server's config declares; the first is the working directory. None: a private
     /// scratch directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1))]
     pub workspace_refs: Vec<WorkspaceRef>,
     /// What to say first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,9 +44,15 @@ pub struct CreateWorker {
     pub resume: Option<ResumeRequest>,
     /// The creator's labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = MAX_LABELS,
+        "propertyNames" = { "minLength": 1, "maxLength": MAX_LINE_BYTES, "pattern": LINE },
+        "additionalProperties" = { "type": "string", "maxLength": MAX_LINE_BYTES, "pattern": LINE_OR_NOTHING },
+    ))]
     pub labels: BTreeMap<String, String>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub display_name: Option<String>,
 }
 
@@ -71,9 +81,11 @@ impl CreateWorker {
 #[serde(deny_unknown_fields)]
 pub struct CapabilityRequest {
     /// Its name: `read`, `write`, `shell`, `network` or `mcp:<server>`.
+    #[schemars(regex(pattern = crate::capability::PATTERN))]
     pub name: String,
     /// What for; for people who read the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub reason: Option<String>,
 }
 
@@ -85,6 +97,7 @@ pub struct ResumeRequest {
     pub session_id: SessionId,
     /// What a new session is told first, should the backend refuse this one. Without it the first turn fails then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_INPUT_BYTES), regex(pattern = WORDS))]
     pub fresh_prompt: Option<String>,
 }
 
@@ -101,11 +114,13 @@ pub enum Intent {
     /// Starts its first turn with the objective.
     Task {
         /// The first input; its `input_id` is the worker's id.
+        #[schemars(length(min = 1, max = MAX_INPUT_BYTES), regex(pattern = WORDS))]
         objective: String,
     },
     /// Takes the role into its instructions and waits for input.
     Role {
         /// Who it is to be.
+        #[schemars(length(min = 1), regex(pattern = WORDS))]
         role: String,
         /// What it will be asked about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,6 +185,7 @@ impl Default for ProfileSelector {
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceRef {
     /// The request's name for it.
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub name: String,
     /// The server's name for it.
     pub reference: String,
@@ -182,6 +198,7 @@ pub struct InitialInput {
     /// Whose words these are.
     pub kind: InputKind,
     /// The words.
+    #[schemars(length(min = 1, max = MAX_INPUT_BYTES), regex(pattern = WORDS))]
     pub content: String,
     /// The client's id for it; minted when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

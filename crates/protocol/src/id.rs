@@ -104,7 +104,7 @@ macro_rules! minted {
 }
 
 const PLAIN: &str = "^[A-Za-z0-9._:-]{1,128}$";
-const NAMED: &str = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
+pub(crate) const NAMED: &str = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
 const VISIBLE: &str = "^[!-~]{1,255}$";
 
 id!(/** A worker: durable, never reused. */ WorkerId, check_plain, PLAIN);

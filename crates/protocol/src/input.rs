@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, EventId, InputId, WorkerRef, WorkerStatus};
+use crate::{
+    Cursor, EventId, InputId, WorkerRef, WorkerStatus,
+    bounds::{LINE, MAX_GRACE_SECS, MAX_INPUT_BYTES, MAX_LINE_BYTES, WORDS},
+};
 
 /// Something said to a worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +15,7 @@ pub struct InputRequest {
     /// Whose words these are.
     pub kind: InputKind,
     /// The words.
+    #[schemars(length(min = 1, max = MAX_INPUT_BYTES), regex(pattern = WORDS))]
     pub content: String,
     /// The client's id for it: the same id twice runs once. The `Idempotency-Key` when absent, else minted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,9 +54,11 @@ pub enum Delivery {
 pub struct CommandRequest {
     /// Why, for the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub reason: Option<String>,
     /// Who, for the log, beside the token's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub actor: Option<String>,
 }
 
@@ -62,12 +68,15 @@ pub struct CommandRequest {
 pub struct StopRequest {
     /// Why, for the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub reason: Option<String>,
     /// Who, for the log, beside the token's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub actor: Option<String>,
     /// Seconds that the worker's turn and processes get to end by themselves: 10 when absent, 60 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_GRACE_SECS))]
     pub grace_secs: Option<u32>,
 }
 

@@ -21,6 +21,7 @@
 mod approval;
 mod attention;
 mod blob;
+pub mod bounds;
 mod bundle;
 mod capability;
 mod create;

@@ -4,33 +4,43 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::bounds::{LINE, MAX_LINE_BYTES};
+
 /// Limits of a worker; what is absent has none. In a create request: at most what the profile allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerLimits {
     /// Turns over the worker's life; the last one ends as any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub turns: Option<u64>,
     /// Tokens to and from the model over the worker's life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub tokens: Option<u64>,
     /// US dollars over the worker's life, as far as costs are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub cost_usd: Option<f64>,
     /// Seconds: from the creation of a worker with a task; of running turns for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub wall_secs: Option<u64>,
     /// Seconds without a sign of life within a turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub inactivity_secs: Option<u64>,
     /// Rounds of tool calls within a turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub tool_rounds: Option<u64>,
     /// Seconds that tasks may live on behind a turn's end; none may where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub background_secs: Option<u64>,
     /// Inputs that may wait for their turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub queued_inputs: Option<u64>,
 }
 
@@ -39,9 +49,11 @@ pub struct WorkerLimits {
 #[serde(deny_unknown_fields)]
 pub struct RaiseLimitsRequest {
     /// The new limits, each at least what it is now. A limit that the worker does not have cannot be set.
+    #[schemars(extend("minProperties" = 1))]
     pub limits: WorkerLimits,
     /// Who, for the log, beside the token's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub actor: Option<String>,
 }
 

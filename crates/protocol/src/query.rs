@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionKind, Digest, RunState, TurnOutcome, WorkerId, WorkerStatus};
+use crate::{
+    AttentionKind, Digest, Payload, RunState, TurnOutcome, WorkerId, WorkerStatus,
+    bounds::{KEY_AND_VALUE, MAX_LISTED, MAX_WAIT_SECS},
+};
 
 /// Query of the list of workers: those for which everything holds that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,15 +15,19 @@ use crate::{AttentionKind, Digest, RunState, TurnOutcome, WorkerId, WorkerStatus
 pub struct ListWorkersQuery {
     /// Only workers of this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("not" = { "const": "unknown" }))]
     pub status: Option<WorkerStatus>,
     /// Only workers in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("not" = { "const": "unknown" }))]
     pub run_state: Option<RunState>,
     /// Only workers whose last turn ended like this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("not" = { "const": "unknown" }))]
     pub outcome: Option<TurnOutcome>,
     /// Only workers with this label, written `key=value`; repeated, with all of these labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(regex(pattern = KEY_AND_VALUE)))]
     pub label: Vec<String>,
     /// Only workers that changed later than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +37,7 @@ pub struct ListWorkersQuery {
     pub order: Option<Order>,
     /// How many, 1 to 1000; 256 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_LISTED))]
     pub limit: Option<u64>,
     /// The `next` of the page before, in the same order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,15 +61,18 @@ pub enum Order {
 pub struct AttentionQuery {
     /// Only items of this kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("not" = { "const": "unknown" }))]
     pub kind: Option<AttentionKind>,
     /// Only workers with this label, written `key=value`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = KEY_AND_VALUE))]
     pub label: Option<String>,
     /// The `next` of an earlier answer to the same query: wait until the list is another one, or until the time is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Digest>,
     /// Whole seconds to wait, 60 at most and when absent; only with `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_WAIT_SECS))]
     pub wait: Option<u64>,
 }
 
@@ -74,6 +85,7 @@ pub struct WorkerQuery {
     pub until: Option<Until>,
     /// Whole seconds to wait, 60 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_WAIT_SECS))]
     pub wait: Option<u64>,
 }
 
@@ -114,6 +126,7 @@ pub struct TranscriptQuery {
     pub start: Option<i64>,
     /// How many entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub limit: Option<u64>,
 }
 
@@ -129,12 +142,15 @@ pub struct EventsQuery {
     pub tail: Option<u64>,
     /// Only events of these types, separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = types()))]
     pub types: Option<String>,
     /// How many events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub limit: Option<u64>,
     /// Whole seconds to wait for the first event when there is none yet, 60 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_WAIT_SECS))]
     pub wait: Option<u64>,
 }
 
@@ -145,4 +161,10 @@ pub struct ObserveQuery {
     /// The cursor to go on from; a snapshot of the whole state when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// The types that there are, separated by commas.
+fn types() -> String {
+    let types = Payload::TYPES.join("|");
+    format!("^({types})(,({types}))*$")
 }

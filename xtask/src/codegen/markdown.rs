@@ -281,9 +281,9 @@ fn cell_text(text: &str) -> String {
 fn range(object: &Map<String, Value>) -> String {
     let bound = |name| object.get(name).and_then(Value::as_u64);
     match (bound("minimum"), bound("maximum")) {
-        (Some(least), Some(most)) => format!(", {least} to {most}"),
-        (Some(least @ 1..), None) => format!(", at least {least}"),
-        (None, Some(most)) => format!(", at most {most}"),
+        (Some(least), Some(most)) => format!(" ({least} to {most})"),
+        (Some(least @ 1..), None) => format!(" (at least {least})"),
+        (None, Some(most)) => format!(" (at most {most})"),
         (Some(_) | None, None) => String::new(),
     }
 }
@@ -334,7 +334,7 @@ mod tests {
             (json!({ "$ref": "#/$defs/Query" }), "[Query](#type-Query)"),
             (json!({ "type": ["string", "null"], "format": "date-time" }), "time (RFC 3339) or null"),
             (json!({ "type": "integer", "format": "uint64", "minimum": 0 }), "integer"),
-            (json!({ "type": "integer", "minimum": 1, "maximum": 60 }), "integer, 1 to 60"),
+            (json!({ "type": "integer", "minimum": 1, "maximum": 60 }), "integer (1 to 60)"),
             (json!({ "type": "array", "items": { "const": "a" } }), "array of `\"a\"`"),
             (json!({ "type": "object", "additionalProperties": { "type": "number" } }), "object of number"),
             (

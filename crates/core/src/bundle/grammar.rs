@@ -6,18 +6,11 @@ use std::collections::BTreeSet;
 
 use musher_protocol::{
     ConfigBundle, ConfigBundleId, ConfigBundleProfile, ConfigDeclaration, ConfigDeclarationKind, ProfileSpec,
+    bounds::{MAX_DECLARATIONS, MAX_LINE_BYTES, MAX_PROFILES, MAX_WORD_BYTES},
 };
 
 use super::BundleError;
 
-/// As many profiles as a person could choose from.
-const MAX_PROFILES: usize = 64;
-/// Some for each profile.
-const MAX_DECLARATIONS: usize = 256;
-/// A line on a screen.
-const MAX_LINE_BYTES: usize = 200;
-/// Longer than the names of all models and variables that there are.
-const MAX_WORD_BYTES: usize = 128;
 /// Instructions go before every turn: more would leave a model little room to work.
 const MAX_INSTRUCTIONS_BYTES: usize = 32 << 10;
 

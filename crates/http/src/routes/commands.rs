@@ -5,12 +5,10 @@ use std::time::Duration;
 use axum::response::Response;
 use musher_protocol::{
     AckReply, CommandRequest, InputAckReply, InputRequest, RaiseLimitsRequest, StopRequest, WorkerReply,
+    bounds::MAX_GRACE_SECS,
 };
 
 use crate::{call::Call, fault::Fault, key, reply};
-
-/// Whatever needs longer to end by itself hangs; a client should not wait for it.
-const MAX_GRACE_SECS: u32 = 60;
 
 pub(super) async fn send_input(mut call: Call) -> Result<Response, Fault> {
     let mut request: InputRequest = call.json().await?;

@@ -5,7 +5,7 @@ use http::{HeaderValue, header::LOCATION};
 use musher_core::{Start, UnsavedWork, WorkerFilter, WorkerPage};
 use musher_protocol::{
     CreateWorker, DeleteWorkerQuery, ListWorkersQuery, RunState, TranscriptQuery, TranscriptReply,
-    TurnOutcome, WorkerListReply, WorkerQuery, WorkerReply, WorkerStatus, route::Scope,
+    TurnOutcome, WorkerListReply, WorkerQuery, WorkerReply, WorkerStatus, bounds::MAX_LISTED, route::Scope,
 };
 
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
     query::{self, MAX_WAIT},
     reply,
 };
-
-/// Workers in one list: some hundred bytes each.
-const MAX_LISTED: u64 = 1000;
 
 pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     let ListWorkersQuery { status, run_state, outcome, label, updated_after, order, limit, after } =

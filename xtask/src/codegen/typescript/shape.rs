@@ -75,8 +75,22 @@ const TYPING: &[&str] = &[
 ];
 
 /// Keywords that narrow a type in a way that TypeScript has no words for.
-const NARROWING: &[&str] =
-    &["description", "title", "format", "pattern", "minimum", "maximum", "minLength", "maxLength", "default"];
+const NARROWING: &[&str] = &[
+    "description",
+    "title",
+    "default",
+    "format",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "propertyNames",
+];
 
 /// Reads a definition. Every reference in it leads to one of `definitions`.
 pub(super) fn declaration<'a>(
@@ -102,8 +116,12 @@ impl Reader<'_> {
             return Ok(Shape::Name("unknown"));
         }
         let object = schema.as_object().ok_or_else(|| Error::NoSchema { place: place.to_owned() })?;
-        let is_known = |keyword: &str| TYPING.contains(&keyword) || NARROWING.contains(&keyword);
-        if let Some(keyword) = object.keys().find(|keyword| !is_known(keyword)) {
+        let is_known = |keyword: &str, value: &Value| {
+            // One value less: no request says `unknown`.
+            let leaves_one_out = keyword == "not" && value.get("const").is_some();
+            TYPING.contains(&keyword) || NARROWING.contains(&keyword) || leaves_one_out
+        };
+        if let Some((keyword, _)) = object.iter().find(|(keyword, value)| !is_known(keyword, value)) {
             return Err(Error::Keyword { place: place.to_owned(), keyword: keyword.clone() });
         }
 
