@@ -5,6 +5,7 @@ mod http_page;
 mod markdown;
 mod openapi;
 mod schema;
+mod shape;
 mod typescript;
 
 use std::{
@@ -27,7 +28,7 @@ pub(crate) enum Error {
     #[error("describe the routes")]
     OpenApi(#[from] openapi::Error),
     #[error("turn the schemas into TypeScript")]
-    TypeScript(#[from] typescript::Error),
+    TypeScript(#[from] shape::Error),
     #[error("tell the wire in words")]
     Markdown(#[from] markdown::Error),
     #[error("print a document")]

@@ -1,6 +1,6 @@
 //! From a type to its text.
 
-use super::shape::{Declaration, Described, Field, Shape};
+use crate::codegen::shape::{Declaration, Described, Field, Scalar, Shape};
 
 /// What one level adds in front of a line.
 const INDENT: &str = "  ";
@@ -22,7 +22,8 @@ pub(super) fn declaration(declaration: &Declaration<'_>) -> String {
                 .collect();
             text.push_str(&format!("{};\n", lines.join("\n")));
         }
-        other @ (Shape::Name(_)
+        other @ (Shape::Scalar(_)
+        | Shape::Name(_)
         | Shape::Literal(_)
         | Shape::Array(_)
         | Shape::Map(_)
@@ -41,6 +42,14 @@ fn is_large(alternative: &Described<'_>) -> bool {
 /// A type in the middle of a line; `indent` is what its further lines begin with.
 fn shape(of: &Shape<'_>, indent: &str) -> String {
     match of {
+        Shape::Scalar(scalar) => match scalar {
+            Scalar::Any => "unknown",
+            Scalar::Text => "string",
+            Scalar::Integer | Scalar::Number => "number",
+            Scalar::Truth => "boolean",
+            Scalar::Null => "null",
+        }
+        .to_owned(),
         Shape::Name(name) => (*name).to_owned(),
         // JSON's scalars are TypeScript's, escapes included.
         Shape::Literal(value) => value.to_string(),
@@ -56,7 +65,8 @@ fn shape(of: &Shape<'_>, indent: &str) -> String {
                 .iter()
                 .map(|one| match one {
                     Shape::Union(_) => format!("({})", shape(one, indent)),
-                    Shape::Name(_)
+                    Shape::Scalar(_)
+                    | Shape::Name(_)
                     | Shape::Literal(_)
                     | Shape::Array(_)
                     | Shape::Map(_)

@@ -35,10 +35,11 @@ pub(super) struct Described<'a> {
     pub(super) shape: Shape<'a>,
 }
 
-/// A type of TypeScript.
+/// A type, before it is one of some language.
 #[derive(Debug)]
 pub(super) enum Shape<'a> {
-    /// A type by name, built in or declared.
+    Scalar(Scalar),
+    /// A declared type.
     Name(&'a str),
     /// A JSON scalar, which is also its own type.
     Literal(&'a Value),
@@ -50,6 +51,18 @@ pub(super) enum Shape<'a> {
     Union(Vec<Described<'a>>),
     /// All of several at once.
     Intersection(Vec<Shape<'a>>),
+}
+
+/// A type that every language has in its own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    /// Any JSON.
+    Any,
+    Text,
+    Integer,
+    Number,
+    Truth,
+    Null,
 }
 
 /// A field of an object.
@@ -74,7 +87,7 @@ const TYPING: &[&str] = &[
     "additionalProperties",
 ];
 
-/// Keywords that narrow a type in a way that TypeScript has no words for.
+/// Keywords that narrow a type in a way that languages have no words for.
 const NARROWING: &[&str] = &[
     "description",
     "title",
@@ -113,7 +126,7 @@ impl Reader<'_> {
 
     fn shape<'a>(&self, schema: &'a Value, place: &str) -> Result<Shape<'a>, Error> {
         if *schema == Value::Bool(true) {
-            return Ok(Shape::Name("unknown"));
+            return Ok(Shape::Scalar(Scalar::Any));
         }
         let object = schema.as_object().ok_or_else(|| Error::NoSchema { place: place.to_owned() })?;
         let is_known = |keyword: &str, value: &Value| {
@@ -147,7 +160,7 @@ impl Reader<'_> {
             return Err(Error::NoSchema { place: format!("{place}/{keyword}") });
         }
         Ok(match all.len() {
-            0 => Shape::Name("unknown"),
+            0 => Shape::Scalar(Scalar::Any),
             1 => all.remove(0),
             _ => Shape::Intersection(all),
         })
@@ -194,8 +207,11 @@ impl Reader<'_> {
         place: &str,
     ) -> Result<Shape<'a>, Error> {
         match name {
-            "string" | "number" | "boolean" | "null" => Ok(Shape::Name(name)),
-            "integer" => Ok(Shape::Name("number")),
+            "string" => Ok(Shape::Scalar(Scalar::Text)),
+            "integer" => Ok(Shape::Scalar(Scalar::Integer)),
+            "number" => Ok(Shape::Scalar(Scalar::Number)),
+            "boolean" => Ok(Shape::Scalar(Scalar::Truth)),
+            "null" => Ok(Shape::Scalar(Scalar::Null)),
             "array" => {
                 let items = object.get("items").unwrap_or(&Value::Bool(true));
                 Ok(Shape::Array(Box::new(self.shape(items, &format!("{place}/items"))?)))
