@@ -220,7 +220,7 @@ impl fmt::Display for Work {
             Self::Npm { arguments, .. } => write!(f, "npm {} in {TYPESCRIPT}", arguments.join(" ")),
             Self::Tidy => f.write_str("layers, line budget, names, paths"),
             Self::Parts => f.write_str("the programs that the tests and the last step need"),
-            Self::Codegen => f.write_str("docs/reference is what the wire types say"),
+            Self::Codegen => f.write_str("docs/reference and clients/python are what the wire types say"),
             Self::Wire => f.write_str("the server answers as docs/reference/openapi.json says"),
             Self::Deny => f.write_str("cargo deny check bans licenses sources"),
         }

@@ -4,6 +4,7 @@ mod events_page;
 mod http_page;
 mod markdown;
 mod openapi;
+mod python;
 mod schema;
 mod shape;
 mod typescript;
@@ -17,8 +18,8 @@ use serde_json::{Map, Value};
 
 use crate::repo;
 
-/// Where the documents are, relative to the root.
-const DIRECTORY: &str = "docs/reference";
+/// Where the pages are, relative to the root.
+const REFERENCE: &str = "docs/reference";
 
 /// Why the documents could not be made, or are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,9 @@ pub(crate) enum Error {
     #[error("describe the routes")]
     OpenApi(#[from] openapi::Error),
     #[error("turn the schemas into TypeScript")]
-    TypeScript(#[from] shape::Error),
+    TypeScript(#[source] shape::Error),
+    #[error("turn the schemas into Python")]
+    Python(#[from] python::Error),
     #[error("tell the wire in words")]
     Markdown(#[from] markdown::Error),
     #[error("print a document")]
@@ -53,28 +56,31 @@ type Definitions = Map<String, Value>;
 
 #[derive(Debug)]
 struct Document {
-    name: &'static str,
+    /// Relative to the root.
+    path: String,
     text: String,
 }
 
 /// Writes the documents, or compares them with those that are there.
 pub(crate) fn run(mode: Mode) -> Result<(), Error> {
-    let directory = repo::root().join(DIRECTORY);
     let documents = documents()?;
     match mode {
-        Mode::Write => write(&directory, &documents),
-        Mode::Check => check(&directory, &documents),
+        Mode::Write => write(repo::root(), &documents),
+        Mode::Check => check(repo::root(), &documents),
     }
 }
 
 fn documents() -> Result<Vec<Document>, Error> {
     let definitions = schema::definitions()?;
+    let page = |name: &str, text| Document { path: format!("{REFERENCE}/{name}"), text };
     Ok(vec![
-        Document { name: "schema.json", text: print(&schema::document(&definitions))? },
-        Document { name: "openapi.json", text: print(&openapi::document(&definitions)?)? },
-        Document { name: "types.ts", text: typescript::document(&definitions)? },
-        Document { name: "http.md", text: http_page::document(&definitions)? },
-        Document { name: "events.md", text: events_page::document(&definitions)? },
+        page("schema.json", print(&schema::document(&definitions))?),
+        page("openapi.json", print(&openapi::document(&definitions)?)?),
+        page("types.ts", typescript::document(&definitions).map_err(Error::TypeScript)?),
+        page("http.md", http_page::document(&definitions)?),
+        page("events.md", events_page::document(&definitions)?),
+        // Where a program can import it from.
+        Document { path: "clients/python/musher_types.py".to_owned(), text: python::document(&definitions)? },
     ])
 }
 
@@ -84,26 +90,29 @@ fn print(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-fn write(directory: &Path, documents: &[Document]) -> Result<(), Error> {
-    fs::create_dir_all(directory).map_err(|source| Error::Write { path: directory.to_owned(), source })?;
+fn write(root: &Path, documents: &[Document]) -> Result<(), Error> {
     for document in documents {
-        let path = directory.join(document.name);
+        let path = root.join(&document.path);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)
+                .map_err(|source| Error::Write { path: directory.to_owned(), source })?;
+        }
         fs::write(&path, &document.text).map_err(|source| Error::Write { path, source })?;
     }
     Ok(())
 }
 
-fn check(directory: &Path, documents: &[Document]) -> Result<(), Error> {
+fn check(root: &Path, documents: &[Document]) -> Result<(), Error> {
     let mut stale = Vec::new();
     for document in documents {
-        let path = directory.join(document.name);
+        let path = root.join(&document.path);
         let is_current = match fs::read_to_string(&path) {
             Ok(text) => text == document.text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(source) => return Err(Error::Read { path, source }),
         };
         if !is_current {
-            stale.push(format!("{DIRECTORY}/{}", document.name));
+            stale.push(document.path.clone());
         }
     }
     if stale.is_empty() { Ok(()) } else { Err(Error::Drift(stale)) }
@@ -123,13 +132,16 @@ mod tests {
     #[test]
     fn every_link_of_the_pages_leads_somewhere() {
         let documents = documents().unwrap();
-        let page = |name: &str| &documents.iter().find(|document| document.name == name).unwrap().text;
+        let page = |name: &str| {
+            let path = format!("{REFERENCE}/{name}");
+            &documents.iter().find(|document| document.path == path).unwrap().text
+        };
         let mut links = 0;
         for here in ["http.md", "events.md"] {
             for target in page(here).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
                 let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
                 if file.starts_with("../") {
-                    assert!(repo::root().join(DIRECTORY).join(file).exists(), "{here}: {target}");
+                    assert!(repo::root().join(REFERENCE).join(file).exists(), "{here}: {target}");
                 } else if !anchor.is_empty() {
                     let text = page(if file.is_empty() { here } else { file });
                     let lines = text.matches(&format!("<a id=\"{anchor}\"></a>")).count();

@@ -33,7 +33,7 @@ enum Chore {
     Tidy,
     /// Fetches the programs that the tests need and prints how the tests find them.
     Parts,
-    /// Writes the schema, the OpenAPI document and the TypeScript types of the wire.
+    /// Writes the schema, the OpenAPI document, the TypeScript and the Python types of the wire.
     Codegen {
         /// Only compare; exit with 1 when a file is not what would be written.
         #[arg(long)]

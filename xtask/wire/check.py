@@ -1,7 +1,9 @@
 """Holds the built server against its own description: `cargo xtask ci` runs this in the step `wire`.
 
-The OpenAPI document is validated, as the repository has it and as the server answers it, and schemathesis then asks the
-server whatever the document allows, and what it does not. Nothing is skipped: what fails ends with another code than 0.
+The OpenAPI document is validated, as the repository has it and as the server answers it. The example in Python follows a
+worker, and what its log and other answers hold has to be what the types for Python say, no more and no less. schemathesis then
+asks the server whatever the document allows, and what it does not. Nothing is skipped: what fails ends with another code
+than 0.
 """
 
 import json
@@ -15,9 +17,12 @@ import time
 import urllib.request
 
 from openapi_spec_validator import validate
+from pydantic import TypeAdapter
 
 HERE = pathlib.Path(__file__).parent
-DOCUMENT = HERE.parent.parent / "docs" / "reference" / "openapi.json"
+ROOT = HERE.parent.parent
+DOCUMENT = ROOT / "docs" / "reference" / "openapi.json"
+PYTHON = ROOT / "clients" / "python"
 # As a module: a script of a virtual environment that was moved leads to another Python.
 SCHEMATHESIS = [sys.executable, "-m", "schemathesis.cli"]
 
@@ -48,13 +53,49 @@ def ready(process, file):
     sys.exit("the server did not get ready")
 
 
-def described(url, token):
-    """The document that the server answers."""
-    request = urllib.request.Request(f"{url}/openapi.json", headers={"Authorization": f"Bearer {token}"})
+def answered(url, token, path):
+    """What the server answers."""
+    request = urllib.request.Request(f"{url}{path}", headers={"Authorization": f"Bearer {token}"})
     # A proxy of the machine has nothing to do with a server on it.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=PATIENCE_SECS) as answer:
         return json.load(answer)
+
+
+def typed(url, token, token_file):
+    """Runs the example in Python, and holds what the server answers against the types."""
+    variables = {"PATH": os.environ["PATH"], "MUSHER_URL": url, "MUSHER_TOKEN_FILE": str(token_file)}
+    # The repository stays as it is.
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = True
+    said = subprocess.run(
+        [sys.executable, PYTHON / "follow.py", "one two three"],
+        env=variables,
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE_SECS,
+        check=True,
+        text=True,
+    ).stdout
+    if said != "one two three\ncompleted\n":
+        sys.exit(f"the example in Python said {said!r}")
+    sys.path.insert(0, str(PYTHON))
+    import musher_types as types
+
+    worker = answered(url, token, "/v1/workers")["workers"][0]["worker_id"]
+    for path, reply in [
+        ("/v1/runtime", types.RuntimeReply),
+        ("/v1/backends", types.BackendsReply),
+        ("/v1/profiles", types.ProfilesReply),
+        ("/v1/workers", types.WorkerListReply),
+        (f"/v1/workers/{worker}", types.WorkerReply),
+        (f"/v1/workers/{worker}/events", types.EventsReply),
+        (f"/v1/workers/{worker}/transcript", types.TranscriptReply),
+        ("/v1/attention", types.AttentionReply),
+    ]:
+        came = answered(url, token, path)
+        # A field that the types do not have would be left out here.
+        if TypeAdapter(reply).validate_python(came, strict=True) != came:
+            sys.exit(f"{path} answers with what {reply.__name__} does not have: {json.dumps(came)}")
 
 
 def main(program):
@@ -71,10 +112,11 @@ def main(program):
         try:
             url = ready(server, home / "ready-file")["url"]
             token = (home / "token-file").read_text().strip()
-            answered = described(url, token)
-            validate(answered)
-            if answered != document:
+            own = answered(url, token, "/openapi.json")
+            validate(own)
+            if own != document:
                 sys.exit("the server answers with another document than the repository has")
+            typed(url, token, home / "token-file")
             asked = subprocess.run(
                 [*SCHEMATHESIS, "--config-file", HERE / "schemathesis.toml", "run", DOCUMENT, "--url", url]
                 + ["--header", f"Authorization: Bearer {token}"],
