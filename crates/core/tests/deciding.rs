@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::time::Duration;
 
 use musher_backend::{
-    ApprovalRequest, Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link,
-    LinkClosed, SessionOutcome, Wanted, async_trait,
+    ApprovalRequest, BackendError, Command, Event, Launch, Link, LinkClosed, SessionOutcome, async_trait,
 };
 use musher_core::{ApprovalMode, Error, From, MemoryStore, Profile, Runtime};
 use musher_protocol::{
@@ -14,6 +15,8 @@ use musher_protocol::{
 };
 use serde_json::json;
 use tokio::task::JoinSet;
+
+use self::acting::{Act, Acting};
 
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -23,23 +26,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Stubborn;
 
 #[async_trait]
-impl Backend for Stubborn {
-    fn kind(&self) -> &str {
-        "stubborn"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
-    }
-
+impl Act for Stubborn {
     async fn run(&self, _: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
         Ok(session(&mut link)
             .await
@@ -90,7 +77,7 @@ async fn what_is_asked_in_a_turn_that_is_being_ended_is_open_and_can_only_be_den
     let mut profile = Profile::of("stubborn");
     profile.approval.mode = ApprovalMode::Ask;
     let runtime = Runtime::builder(MemoryStore::new())
-        .backend("stubborn", Stubborn)
+        .backend("stubborn", Acting(Stubborn))
         .profile("p", profile)
         .start()
         .await

@@ -2,18 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
-    SessionOutcome, TurnEnd, Wanted, async_trait,
+    BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome, TurnEnd,
+    async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime};
 use musher_protocol::{Actor, Connection, CreateWorker, InputKind, InputRequest, Intent, Until, WorkerId};
 use serde_json::{Value, json};
+
+use self::acting::{Act, Acting};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,21 +29,9 @@ struct Diarist {
 }
 
 #[async_trait]
-impl Backend for Diarist {
-    fn kind(&self) -> &str {
-        "diarist"
-    }
-
+impl Act for Diarist {
     fn capabilities(&self) -> Capabilities {
         Capabilities { history: true, ..Capabilities::default() }
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
@@ -86,7 +78,7 @@ async fn session_ends(runtime: &Runtime, worker: &WorkerId) {
 async fn what_a_backend_keeps_comes_back_and_is_not_on_the_wire() {
     let diarist = Diarist::default();
     let runtime = Runtime::builder(MemoryStore::new())
-        .backend("diarist", diarist.clone())
+        .backend("diarist", Acting(diarist.clone()))
         .profile("diary", Profile::of("diarist"))
         .scratch(tempfile::tempdir().unwrap().keep())
         .start()

@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted,
-};
+use musher_backend::{BackendError, Launch, Link, SessionOutcome};
 use musher_core::{
     Answered, Builder, CommandOptions, Error, From, KeyRecord, Limits, MemoryStore, Profile, Runtime, Store,
     UnsavedWork,
@@ -18,6 +18,8 @@ use musher_protocol::{
     WorkerLimits, WorkerStatus,
 };
 use tokio::task::JoinSet;
+
+use self::acting::{Act, Acting};
 
 /// Far longer than anything here takes; a test that waits this long has failed.
 const SOON: Duration = Duration::from_secs(20);
@@ -29,23 +31,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 struct Deaf;
 
 #[async_trait]
-impl Backend for Deaf {
-    fn kind(&self) -> &str {
-        "deaf"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
-    }
-
+impl Act for Deaf {
     async fn run(&self, _: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
         match link.session_started("deaf-1".parse().unwrap(), false).await {
             Ok(()) => std::future::pending().await,
@@ -61,7 +47,7 @@ async fn runtime(store: &Arc<dyn Store>, scratch: &tempfile::TempDir) -> Runtime
 fn builder(store: &Arc<dyn Store>, scratch: &tempfile::TempDir) -> Builder {
     let limits = Limits { turns: Some(5), ..Limits::default() };
     Runtime::builder_on(store.clone())
-        .backend("deaf", Deaf)
+        .backend("deaf", Acting(Deaf))
         .profile("deaf", Profile { limits, ..Profile::of("deaf") })
         .scratch(scratch.path().to_owned())
 }

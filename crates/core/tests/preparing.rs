@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::{sync::Arc, time::Duration};
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, Sandbox,
-    SessionOutcome, Toolbox, ToolboxError, Toolkit, TurnEnd, Wanted, Workbench, async_trait,
+    BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, Sandbox, SessionOutcome, Toolbox,
+    ToolboxError, Toolkit, TurnEnd, Workbench, async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime};
 use musher_protocol::{
@@ -14,6 +16,8 @@ use musher_protocol::{
     Until, WorkerId,
 };
 use tokio::sync::watch;
+
+use self::acting::{Act, Acting};
 
 /// Far longer than anything here takes, and shorter than every grace.
 const SOON: Duration = Duration::from_secs(20);
@@ -24,21 +28,9 @@ const GRACE: Duration = Duration::from_secs(600);
 struct Parrot;
 
 #[async_trait]
-impl Backend for Parrot {
-    fn kind(&self) -> &str {
-        "parrot"
-    }
-
+impl Act for Parrot {
     fn capabilities(&self) -> Capabilities {
         Capabilities { tools: true, history: true, ..Capabilities::default() }
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
@@ -111,7 +103,7 @@ impl Scene {
         let mut profile = Profile::of("parrot");
         profile.grace = GRACE;
         let runtime = Runtime::builder(MemoryStore::new())
-            .backend("parrot", Parrot)
+            .backend("parrot", Acting(Parrot))
             .toolbox(mute.clone())
             .profile("talk", profile)
             .scratch(tempfile::tempdir().unwrap().keep())

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,12 +11,12 @@ use std::{
     sync::mpsc,
 };
 
-use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
-};
+use musher_backend::{BackendError, Launch, Link, SessionOutcome, async_trait};
 use musher_core::{MemoryStore, Profile, Runtime};
 use musher_protocol::{Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent};
 use tempfile::TempDir;
+
+use self::acting::{Act, Acting};
 
 /// What a session of [`Untidy`] has started, and where.
 type Litter = (Option<PathBuf>, Child);
@@ -24,23 +26,7 @@ type Litter = (Option<PathBuf>, Child);
 struct Untidy(mpsc::SyncSender<Litter>);
 
 #[async_trait]
-impl Backend for Untidy {
-    fn kind(&self) -> &str {
-        "untidy"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
-    }
-
+impl Act for Untidy {
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
         let mut sleeper = Command::new("sleep");
         sleeper.arg("1050").env("MUSHER_MARKER", &launch.marker).stdin(Stdio::null());
@@ -59,7 +45,7 @@ impl Backend for Untidy {
 async fn run(scratch: &Path) -> (Runtime, Option<PathBuf>, Child) {
     let (litter, left) = mpsc::sync_channel(1);
     let runtime = Runtime::builder(MemoryStore::new())
-        .backend("untidy", Untidy(litter))
+        .backend("untidy", Acting(Untidy(litter)))
         .profile("p", Profile::of("untidy"))
         .scratch(scratch.to_owned())
         .start()

@@ -2,14 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
-    SessionOutcome, ToolOutput, TurnEnd, Wanted, async_trait,
+    BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome, ToolOutput,
+    TurnEnd, async_trait,
 };
 use musher_core::{From, MemoryStore, Profile, Runtime, Start};
 use musher_protocol::{
@@ -17,6 +19,8 @@ use musher_protocol::{
     Until, WorkerId,
 };
 use serde_json::json;
+
+use self::acting::{Act, Acting};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,21 +33,9 @@ struct Caller {
 }
 
 #[async_trait]
-impl Backend for Caller {
-    fn kind(&self) -> &str {
-        "caller"
-    }
-
+impl Act for Caller {
     fn capabilities(&self) -> Capabilities {
         Capabilities { history: true, ..Capabilities::default() }
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
@@ -84,7 +76,7 @@ impl Scene {
     async fn of(output: ToolOutput) -> Self {
         let caller = Caller { output, told: Arc::default() };
         let runtime = Runtime::builder(MemoryStore::new())
-            .backend("caller", caller.clone())
+            .backend("caller", Acting(caller.clone()))
             .profile("calls", Profile::of("caller"))
             .scratch(tempfile::tempdir().unwrap().keep())
             .start()

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod acting;
+
 use std::{sync::Arc, time::Duration};
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed,
-    SessionOutcome, Tool, ToolCall, ToolOutput, ToolSpec, TurnEnd, Wanted, async_trait,
+    BackendError, Capabilities, Command, Event, Launch, Link, LinkClosed, SessionOutcome, Tool, ToolCall,
+    ToolOutput, ToolSpec, TurnEnd, async_trait,
 };
 use musher_core::{Builder, Error, MemoryStore, Profile, Runtime, StartError};
 use musher_protocol::{
@@ -14,26 +16,16 @@ use musher_protocol::{
 };
 use serde_json::json;
 
+use self::acting::{Act, Acting};
+
 /// Says which tools it has.
 #[derive(Debug)]
 struct Lister;
 
 #[async_trait]
-impl Backend for Lister {
-    fn kind(&self) -> &str {
-        "lister"
-    }
-
+impl Act for Lister {
     fn capabilities(&self) -> Capabilities {
         Capabilities { tools: true, ..Capabilities::default() }
-    }
-
-    async fn availability(&self) -> Availability {
-        Availability::Ready
-    }
-
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        Vec::new()
     }
 
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
@@ -95,7 +87,7 @@ fn builder() -> Builder {
         profile
     };
     Runtime::builder(MemoryStore::new())
-        .backend("lister", Lister)
+        .backend("lister", Acting(Lister))
         .backend("scripted", musher_scripted::Scripted)
         .profile("lists", profile("lister"))
         .profile("speaks", profile("scripted"))
