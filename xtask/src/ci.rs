@@ -125,7 +125,7 @@ fn steps(tests: TestEnvironment) -> Vec<Step> {
         node,
         // Short runs of what can go on for hours; by hand with more rounds and seeds.
         plain("kill", &["xtask", "torture", "kill", "--rounds", "5"]),
-        plain("keys", &["xtask", "torture", "keys", "--rounds", "20"]),
+        plain("keys", &["xtask", "torture", "keys", "--rounds", "60"]),
         plain("power", &["xtask", "torture", "power", "--seeds", "40"]),
         plain("faults", &["xtask", "torture", "faults", "--points", "6", "--bits", "20"]),
         plain(
