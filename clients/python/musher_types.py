@@ -699,6 +699,9 @@ class Approval(TypedDict):
     # The questions, when the worker asks a person rather than for permission. At most 16, and 64 kB of JSON with the
     # suggestions; what is over that is left out here, and is in `input`.
     questions: NotRequired[list[Question]]
+    # Whether `[redacted:NAME]` stands somewhere here in the place of a secret that the server knows. Such an input cannot
+    # be remembered. A mark in an answer or in `updated_input` means to the worker what it stands for here.
+    redacted: NotRequired[bool]
     # When it was asked.
     requested_at: str
     # Whether it is still open.

@@ -49,6 +49,11 @@ export interface Approval {
    * suggestions; what is over that is left out here, and is in `input`.
    */
   questions?: Array<Question>;
+  /**
+   * Whether `[redacted:NAME]` stands somewhere here in the place of a secret that the server knows. Such an input cannot
+   * be remembered. A mark in an answer or in `updated_input` means to the worker what it stands for here.
+   */
+  redacted?: boolean;
   /** When it was asked. */
   requested_at: string;
   /** Whether it is still open. */

@@ -7,7 +7,7 @@ use musher_protocol::{
 };
 use serde_json::Value;
 
-use crate::{body::in_line, error::Error, machine::Command};
+use crate::{body::in_line, error::Error, fold::can_remember, machine::Command};
 
 /// What a denial without a message tells the model.
 const DENIED: &str = "it was denied, without a reason";
@@ -77,6 +77,12 @@ impl Ruling {
                 }
                 if self.remember.is_some() && asked.kind == ApprovalKind::Unknown {
                     return refuse("/remember", "what this approval is about is not known");
+                }
+                if self.remember.is_some_and(|what| !can_remember(asked, what)) {
+                    return refuse(
+                        "/remember",
+                        "a secret is hidden in it, so another one could not be told from it: decide it each time",
+                    );
                 }
                 Ok(())
             }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::WorkerFacts;
 
 pub(crate) use self::{
-    remembered::Remembered,
+    remembered::{Remembered, can_remember},
     restart::{ON_RESTART, RESTARTED, Restart, STUCK},
     turn::{QueuedInput, Turn, TurnInput},
 };

@@ -15,7 +15,11 @@ mod turn;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use musher_backend as backend;
@@ -30,6 +34,7 @@ use self::turn::Finish;
 use crate::{
     fold::{Decided, Fold},
     profile::WorkerSpec,
+    redaction::{Hidden, UnclearMark},
     store::Kept,
 };
 
@@ -58,7 +63,7 @@ pub(crate) enum Input {
     /// The session has its id.
     SessionStarted { session_id: SessionId, resumed: bool, node: Arc<str>, token: Token },
     /// The worker asks before it acts.
-    ApprovalRequested { request: backend::ApprovalRequest, token: Token },
+    ApprovalRequested { request: backend::ApprovalRequest, hidden: Hidden, token: Token },
     /// The worker no longer needs an answer.
     ApprovalWithdrawn(ApprovalId),
     /// The session is over, its processes were looked for.
@@ -214,6 +219,7 @@ pub(crate) enum Refusal {
     },
     StoreFull,
     ApprovalNotPending(ApprovalId),
+    UnclearMark(UnclearMark),
     Survivors(Vec<Survivor>),
 }
 
@@ -224,6 +230,8 @@ pub(crate) struct State {
     capabilities: backend::Capabilities,
     pub(crate) fold: Fold,
     session: Option<LiveSession>,
+    /// What is not shown of the approvals that are open.
+    hidden: BTreeMap<ApprovalId, Hidden>,
     /// Why the open turn is being ended.
     ending: Option<ending::TurnEnding>,
     /// Why the worker is being ended.
@@ -278,6 +286,7 @@ impl State {
             capabilities,
             fold,
             session: None,
+            hidden: BTreeMap::new(),
             ending: None,
             end: None,
             parked: None,
@@ -377,7 +386,9 @@ pub(crate) fn step(state: &mut State, input: Input, now: Timestamp) -> Vec<Effec
         Input::SessionStarted { session_id, resumed, node, token } => {
             step.session_started(session_id, resumed, &node, token)
         }
-        Input::ApprovalRequested { request, token } => step.approval_requested(request, token),
+        Input::ApprovalRequested { request, hidden, token } => {
+            step.approval_requested(request, hidden, token)
+        }
         Input::ApprovalWithdrawn(approval_id) => step.approval_withdrawn(approval_id),
         Input::SessionEnded { outcome, survivors } => step.session_ended(outcome, survivors),
         Input::DeadlineReached => step.deadline_reached(),

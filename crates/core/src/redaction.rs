@@ -3,15 +3,17 @@
 //!
 //! Not looked at is what the backend keeps beside the log for itself, which nobody else reads.
 
+mod hidden;
 mod pieces;
 
 use std::sync::Arc;
 
-use musher_backend::{ApprovalRequest, Event, Report, Secrets, SessionOutcome, ToolOutput, TurnEnd, Vault};
+use musher_backend::{Event, Report, Secrets, SessionOutcome, ToolOutput, TurnEnd, Vault};
 use musher_protocol::{Survivor, TurnError};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub(crate) use self::hidden::{Hidden, UnclearMark};
 use self::pieces::{Pieces, Stream};
 use crate::wall::{Wall, stands};
 
@@ -22,41 +24,66 @@ pub(crate) struct Redaction {
     pieces: Pieces,
 }
 
+/// A report as it may be shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) report: Report,
+    /// What is not shown of it, where it asks something.
+    pub(crate) hidden: Option<Box<Hidden>>,
+}
+
+impl From<Report> for Shown {
+    fn from(report: Report) -> Self {
+        Self { report, hidden: None }
+    }
+}
+
 impl Redaction {
     pub(crate) fn new(vault: Arc<Vault>) -> Self {
         Self { vault, pieces: Pieces::default() }
     }
 
     /// A report without secrets, behind what does not wait any longer because of it.
-    pub(crate) fn take(&mut self, report: Report) -> Vec<Report> {
-        let secrets = self.vault.secrets();
-        if (secrets.is_empty() && self.pieces.is_empty()) || !stands(Wall::Redaction) {
-            return vec![report];
-        }
+    pub(crate) fn take(&mut self, report: Report) -> Vec<Shown> {
+        let secrets = self.secrets();
         match report {
+            Report::ApprovalRequested { request, recorded } => {
+                let (request, hidden) = Hidden::part(request, &secrets);
+                vec![Shown {
+                    report: Report::ApprovalRequested { request, recorded },
+                    hidden: Some(Box::new(hidden)),
+                }]
+            }
+            report @ (Report::Event(_) | Report::EventWith { .. })
+                if secrets.is_empty() && self.pieces.is_empty() =>
+            {
+                vec![report.into()]
+            }
             Report::Event(event) => {
                 let mut reports = self.pieces.before(&event, &secrets);
                 reports.push(Report::Event(self.event(event, &secrets)));
-                reports
+                shown(reports)
             }
             Report::EventWith { event, private } => {
                 let mut reports = self.pieces.before(&event, &secrets);
                 reports.push(Report::EventWith { event: self.event(event, &secrets), private });
-                reports
-            }
-            Report::ApprovalRequested { request, recorded } => {
-                vec![Report::ApprovalRequested { request: approval(request, &secrets), recorded }]
+                shown(reports)
             }
             report @ (Report::Keep { .. } | Report::SessionStarted { .. } | Report::ApprovalWithdrawn(_)) => {
-                vec![report]
+                vec![report.into()]
             }
         }
     }
 
     /// What still waits, once nothing more comes.
-    pub(crate) fn finish(&mut self) -> Vec<Report> {
-        let secrets = self.vault.secrets();
-        self.pieces.end(&secrets)
+    pub(crate) fn finish(&mut self) -> Vec<Shown> {
+        let secrets = self.secrets();
+        shown(self.pieces.end(&secrets))
+    }
+
+    /// The secrets that are known now.
+    fn secrets(&self) -> Arc<Secrets> {
+        if stands(Wall::Redaction) { self.vault.secrets() } else { Arc::default() }
     }
 
     /// How a session ended, without secrets.
@@ -128,22 +155,35 @@ impl Redaction {
     }
 }
 
+fn shown(reports: Vec<Report>) -> Vec<Shown> {
+    reports.into_iter().map(Shown::from).collect()
+}
+
 fn text(said: String, secrets: &Secrets) -> String {
     secrets.redact_text(&said).unwrap_or(said)
 }
 
 /// JSON of somebody else's, whose names are words like others.
 fn value(value: Value, secrets: &Secrets) -> Value {
-    texts(value, secrets, &|name| text(name, secrets))
+    let said = |said| text(said, secrets);
+    texts(value, &said, &said)
 }
 
-/// All the texts in JSON, with names that are what is made of them.
-fn texts(value: Value, secrets: &Secrets, name: &dyn Fn(String) -> String) -> Value {
+/// JSON with others in the place of its texts and of its names. Names that would become the same get numbers, so that
+/// nothing is left out.
+fn texts(value: Value, text: &dyn Fn(String) -> String, name: &dyn Fn(String) -> String) -> Value {
     match value {
-        Value::String(said) => Value::String(text(said, secrets)),
-        Value::Array(items) => items.into_iter().map(|item| texts(item, secrets, name)).collect(),
+        Value::String(said) => Value::String(text(said)),
+        Value::Array(items) => items.into_iter().map(|item| texts(item, text, name)).collect(),
         Value::Object(fields) => {
-            fields.into_iter().map(|(key, item)| (name(key), texts(item, secrets, name))).collect()
+            let mut shown = Map::new();
+            for (key, item) in fields {
+                let key = name(key);
+                let names = std::iter::once(key.clone()).chain((2..).map(|n| format!("{key} ({n})")));
+                let free = names.into_iter().find(|name| !shown.contains_key(name));
+                shown.insert(free.expect("there are more numbers than names"), texts(item, text, name));
+            }
+            Value::Object(shown)
         }
         plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
     }
@@ -152,20 +192,8 @@ fn texts(value: Value, secrets: &Secrets, name: &dyn Fn(String) -> String) -> Va
 /// All the texts in something of the wire, whose names are ours, also where a secret is one of them.
 fn any<T: Serialize + DeserializeOwned>(said: T, secrets: &Secrets) -> T {
     let said = serde_json::to_value(&said).expect("it is of the wire");
-    let redacted = texts(said, secrets, &|name| name);
+    let redacted = texts(said, &|said| text(said, secrets), &|name| name);
     serde_json::from_value(redacted).expect("its texts may be any")
-}
-
-fn approval(request: ApprovalRequest, secrets: &Secrets) -> ApprovalRequest {
-    let ApprovalRequest { tool_call_id, kind, tool, input, questions, suggestions } = request;
-    ApprovalRequest {
-        tool_call_id,
-        kind,
-        tool: text(tool, secrets),
-        input: value(input, secrets),
-        questions: any(questions, secrets),
-        suggestions: suggestions.into_iter().map(|suggestion| value(suggestion, secrets)).collect(),
-    }
 }
 
 fn turn_end(end: TurnEnd, secrets: &Secrets) -> TurnEnd {

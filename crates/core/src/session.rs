@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    redaction::Redaction,
+    redaction::{Redaction, Shown},
     setup::{Prepared, Setup},
     temporary,
     tools::Tools,
@@ -32,7 +32,7 @@ pub(crate) struct Session {
     reports_are_over: bool,
     redaction: Redaction,
     /// What one report became that was not told yet: some pieces at most that waited.
-    ready: VecDeque<Report>,
+    ready: VecDeque<Shown>,
     /// Ends what comes before the backend runs; it listens to no commands.
     canceled: watch::Sender<bool>,
     run: JoinSet<Result<SessionOutcome, BackendError>>,
@@ -53,7 +53,7 @@ pub(crate) struct Equipment {
 /// What a session has to tell.
 #[derive(Debug)]
 pub(crate) enum News {
-    Report(Report),
+    Report(Shown),
     Ended { outcome: Result<SessionOutcome, TurnError>, survivors: Vec<Survivor> },
 }
 

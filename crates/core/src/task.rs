@@ -29,6 +29,7 @@ use crate::{
     idempotency::{Answered, Keyed},
     machine::{Command, Effect, Input, NewInput, Prior, State, Token, step},
     profile::WorkerSpec,
+    redaction::Shown,
     retention::Retention,
     runtime::Phase,
     session::{News, Session},
@@ -380,7 +381,7 @@ impl Task {
         }
     }
 
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, Shown { report, hidden }: Shown) {
         let input = match report {
             Report::Event(event) => Input::Event(event),
             Report::EventWith { event, private } => Input::EventWith { event, private },
@@ -401,7 +402,8 @@ impl Task {
             }
             Report::ApprovalRequested { request, recorded } => {
                 let token = self.token(Reply::Approval(recorded));
-                Input::ApprovalRequested { request, token }
+                let hidden = hidden.map(|hidden| *hidden).unwrap_or_default();
+                Input::ApprovalRequested { request, hidden, token }
             }
             Report::ApprovalWithdrawn(approval_id) => Input::ApprovalWithdrawn(approval_id),
         };

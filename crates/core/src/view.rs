@@ -361,6 +361,7 @@ mod tests {
             tool: "write".into(),
             input: serde_json::json!({ "content": "y".repeat(1 << 20) }),
             blob: None,
+            redacted: false,
             questions: Vec::new(),
             suggestions: Vec::new(),
             state: ApprovalState::Pending,

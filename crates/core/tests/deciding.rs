@@ -1,20 +1,22 @@
-//! Decisions about approvals of turns that are being ended.
+//! Decisions about approvals: in turns that are being ended, and about what is not shown of them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod acting;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use musher_backend::{
-    ApprovalRequest, BackendError, Command, Event, Launch, Link, LinkClosed, SessionOutcome, async_trait,
+    ApprovalRequest, BackendError, Command, Event, Launch, Link, LinkClosed, SessionOutcome, TurnEnd, Vault,
+    Verdict, async_trait,
 };
 use musher_core::{ApprovalMode, Error, From, MemoryStore, Profile, Runtime};
 use musher_protocol::{
-    Actor, Approval, ApprovalKind, ApprovalState, CreateWorker, Decision, Intent, WorkerId,
+    Actor, Approval, ApprovalKind, ApprovalState, CreateWorker, Decision, Intent, Question, QuestionOption,
+    WorkerId,
 };
-use serde_json::json;
-use tokio::task::JoinSet;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use self::acting::{Act, Acting};
 
@@ -114,4 +116,165 @@ async fn what_is_asked_in_a_turn_that_is_being_ended_is_open_and_can_only_be_den
     }
     runtime.cancel_worker(&worker, None, me()).await.unwrap();
     interrupts.join_next().await.unwrap().unwrap().unwrap();
+}
+
+const KEY: &str = "sk-canary-0123456789";
+const MARK: &str = "[redacted:A_KEY]";
+
+/// A backend that asks all of these in its turn, one after the other, and shows what it is told.
+#[derive(Debug)]
+struct Asking {
+    requests: Vec<ApprovalRequest>,
+    told: mpsc::Sender<Verdict>,
+}
+
+#[async_trait]
+impl Act for Asking {
+    async fn run(&self, _: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
+        Ok(self
+            .session(&mut link)
+            .await
+            .map_or_else(|_closed| SessionOutcome::crashed(), |()| SessionOutcome::ended()))
+    }
+}
+
+impl Asking {
+    async fn session(&self, link: &mut Link) -> Result<(), LinkClosed> {
+        link.session_started("asking-1".parse().unwrap(), false).await?;
+        let mut requests = self.requests.iter();
+        loop {
+            match link.next_command().await {
+                Command::Input(input) => link.emit(Event::InputTaken { input_id: input.input_id }).await?,
+                Command::Decision(given) => self.told.send(given.verdict).await.unwrap(),
+                Command::End { .. } => return Ok(()),
+                Command::Steer(_) | Command::Interrupt => continue,
+            }
+            match requests.next() {
+                Some(request) => drop(link.request_approval(request.clone()).await?),
+                None => link.emit(Event::TurnEnded(TurnEnd::completed())).await?,
+            }
+        }
+    }
+}
+
+fn call(command: &str) -> ApprovalRequest {
+    ApprovalRequest {
+        tool_call_id: None,
+        kind: ApprovalKind::Tool,
+        tool: "shell".to_owned(),
+        input: json!({ "command": command }),
+        questions: Vec::new(),
+        suggestions: Vec::new(),
+    }
+}
+
+/// A worker that asks all of these, what it is told, and where two secrets with one name are known.
+async fn asking(requests: Vec<ApprovalRequest>) -> (Runtime, WorkerId, mpsc::Receiver<Verdict>) {
+    let vault = Vault::default();
+    vault.hide("A_KEY", KEY.as_bytes());
+    vault.hide("A_KEY", b"sk-other-9876543210");
+    let (told, verdicts) = mpsc::channel(requests.len());
+    let mut profile = Profile::of("asking");
+    profile.approval.mode = ApprovalMode::Ask;
+    let runtime = Runtime::builder(MemoryStore::new())
+        .backend("asking", Acting(Asking { requests, told }))
+        .profile("p", profile)
+        .vault(Arc::new(vault))
+        .start()
+        .await
+        .unwrap();
+    let task = CreateWorker::new(Intent::Task { objective: "go".to_owned() });
+    let worker = runtime.create_worker(task, me()).await.unwrap().worker_id;
+    (runtime, worker, verdicts)
+}
+
+/// The approval that is open, once there is one.
+async fn open(runtime: &Runtime, worker: &WorkerId) -> Approval {
+    let mut after = None;
+    loop {
+        if let Some(open) = runtime.approvals(worker).await.unwrap().pop() {
+            return open;
+        }
+        let page = runtime.read_worker_events(worker, From::Cursor(after), None, 1000).await.unwrap();
+        runtime.wait_events(worker, page.next, SOON).await.unwrap();
+        after = Some(page.next);
+    }
+}
+
+/// What is in the way of a decision: its place in the request.
+async fn decide(runtime: &Runtime, open: &Approval, body: &Value) -> Result<(), &'static str> {
+    let request = serde_json::from_value(body.clone()).unwrap();
+    match runtime.decide(&open.worker_id, &open.approval_id, request, me()).await {
+        Ok(_) => Ok(()),
+        Err(Error::InvalidRequest { field, .. }) => Err(field),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_by_a_shown_text_reaches_the_worker_in_its_own_words() {
+    let option = |label: &str| QuestionOption { label: label.to_owned(), description: None };
+    let asked = Question {
+        question: format!("Use {KEY}?"),
+        header: None,
+        options: vec![option(&format!("yes, {KEY}")), option("no")],
+        multi_select: false,
+    };
+    let request = ApprovalRequest {
+        kind: ApprovalKind::Question,
+        input: json!({}),
+        questions: vec![asked],
+        ..call("")
+    };
+    let (runtime, worker, mut verdicts) = asking(vec![request]).await;
+    let open = open(&runtime, &worker).await;
+    let shown = &open.questions[0];
+    assert_eq!((shown.question.clone(), open.redacted), (format!("Use {MARK}?"), true));
+    let body = json!({"decision": "allow", "answers": {&shown.question: [&shown.options[0].label]}});
+    assert_eq!(decide(&runtime, &open, &body).await, Ok(()));
+    let answers = Some([(format!("Use {KEY}?"), vec![format!("yes, {KEY}")])].into());
+    assert_eq!(verdicts.recv().await.unwrap(), Verdict::Allow { updated_input: None, answers });
+    // The log has what was said, and the same again is a duplicate.
+    let request = serde_json::from_value(body).unwrap();
+    assert!(runtime.decide(&worker, &open.approval_id, request, me()).await.unwrap().duplicate);
+    logged(&runtime, &worker, "turn_finished").await;
+    let page = runtime.read_worker_events(&worker, From::Cursor(None), None, 1000).await.unwrap();
+    let log = format!("{:?}", page.frames);
+    assert!(!log.contains("sk-canary") && log.contains("yes, "), "{log}");
+}
+
+#[tokio::test]
+async fn a_mark_in_an_updated_input_is_never_taken_for_itself() {
+    let (runtime, worker, mut verdicts) = asking(vec![call(&format!("login {KEY}"))]).await;
+    let open = open(&runtime, &worker).await;
+    let updated = |command: &str| json!({"decision": "allow", "updated_input": {"command": command}});
+    let foreign = decide(&runtime, &open, &updated("login [redacted:B_KEY]")).await;
+    assert_eq!(foreign, Err("/updated_input"));
+    assert_eq!(decide(&runtime, &open, &updated(&format!("logout {MARK}"))).await, Ok(()));
+    let updated_input = Some(json!({"command": format!("logout {KEY}")}));
+    assert_eq!(verdicts.recv().await.unwrap(), Verdict::Allow { updated_input, answers: None });
+}
+
+#[tokio::test]
+async fn what_is_remembered_lets_nothing_through_that_was_not_shown() {
+    let commands = [
+        // A worker's own words, which look like those that hide a secret.
+        &format!("login {MARK}"),
+        &format!("login {KEY}"),
+        "login sk-other-9876543210",
+        &format!("login {MARK}"),
+    ];
+    let (runtime, worker, mut verdicts) = asking(commands.map(call).into()).await;
+    let remember = json!({"decision": "allow", "remember": "input"});
+    let first = open(&runtime, &worker).await;
+    assert_eq!((decide(&runtime, &first, &remember).await, first.redacted), (Ok(()), false));
+    assert_eq!(verdicts.recv().await, Some(Verdict::allow()));
+    for _ in 0..2 {
+        let open = open(&runtime, &worker).await;
+        assert_eq!((&open.input, open.redacted), (&json!({"command": format!("login {MARK}")}), true));
+        assert_eq!(decide(&runtime, &open, &remember).await, Err("/remember"));
+        assert_eq!(decide(&runtime, &open, &json!({"decision": "deny", "message": "no"})).await, Ok(()));
+        assert_eq!(verdicts.recv().await, Some(Verdict::deny("no")));
+    }
+    assert_eq!(verdicts.recv().await, Some(Verdict::allow()), "what was shown and allowed is remembered");
 }

@@ -33,6 +33,10 @@ pub struct Approval {
     /// The JSON text of the whole `input`, where that is large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<BlobRef>,
+    /// Whether `[redacted:NAME]` stands somewhere here in the place of a secret that the server knows. Such an input cannot
+    /// be remembered. A mark in an answer or in `updated_input` means to the worker what it stands for here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
     /// The questions, when the worker asks a person rather than for permission. At most 16, and 64 kB of JSON with the
     /// suggestions; what is over that is left out here, and is in `input`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -112,6 +112,7 @@ fn approval() -> Approval {
         tool: "AskUserQuestion".into(),
         input: json!({"questions": []}),
         blob: Some(blob()),
+        redacted: true,
         questions: vec![Question {
             question: "Which?".into(),
             header: Some("Color".into()),

@@ -65,6 +65,9 @@ impl Asking {
                 "numbers as 1,2 or your own words; 0 for no answer > "
             }
             (Some(_), _) => "a number or your own words; 0 for no answer > ",
+            (None, ApprovalKind::Tool | ApprovalKind::Plan) if first.redacted => {
+                "y yes · n no · t always this tool · i no, and end the turn > "
+            }
             (None, ApprovalKind::Tool | ApprovalKind::Plan) => {
                 "y yes · n no · a always with this input · t always this tool · i no, and end the turn > "
             }
@@ -89,7 +92,7 @@ impl Asking {
                 }
                 DecisionRequest { answers: Some(self.answers.clone()), ..allow(None) }
             }
-            None => permit(first.kind, line)?,
+            None => permit(&first, line)?,
         };
         Some((first.approval_id, decision))
     }
@@ -159,8 +162,8 @@ fn choose(question: &Question, line: &str) -> Option<Vec<String>> {
     Some(labels)
 }
 
-fn permit(kind: ApprovalKind, line: &str) -> Option<DecisionRequest> {
-    let may_remember = match kind {
+fn permit(asked: &Approval, line: &str) -> Option<DecisionRequest> {
+    let may_remember = match asked.kind {
         ApprovalKind::Tool | ApprovalKind::Plan => true,
         ApprovalKind::Question | ApprovalKind::Unknown => false,
     };
@@ -168,7 +171,8 @@ fn permit(kind: ApprovalKind, line: &str) -> Option<DecisionRequest> {
         "y" | "yes" => allow(None),
         "n" | "no" => deny(false),
         "i" => deny(true),
-        "a" if may_remember => allow(Some(Remember::Input)),
+        // Another secret could not be told from the one that is hidden.
+        "a" if may_remember && !asked.redacted => allow(Some(Remember::Input)),
         "t" if may_remember => allow(Some(Remember::Tool)),
         _ => return None,
     })

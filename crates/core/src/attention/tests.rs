@@ -62,6 +62,7 @@ fn approval(name: &str, kind: ApprovalKind, asked_at: i64) -> Approval {
         tool: "shell".to_owned(),
         input: json!({}),
         blob: None,
+        redacted: false,
         questions: if kind == ApprovalKind::Question { vec![question] } else { Vec::new() },
         suggestions: Vec::new(),
         state: ApprovalState::Pending,

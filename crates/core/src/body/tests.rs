@@ -21,6 +21,7 @@ fn approval(input: Value) -> Approval {
         tool: "write".into(),
         input,
         blob: None,
+        redacted: false,
         questions: Vec::new(),
         suggestions: Vec::new(),
         state: ApprovalState::Pending,

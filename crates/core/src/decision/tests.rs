@@ -28,6 +28,7 @@ fn asked(kind: ApprovalKind) -> Approval {
         tool: "shell".to_owned(),
         input: json!({}),
         blob: None,
+        redacted: false,
         questions,
         suggestions: Vec::new(),
         state: ApprovalState::Pending,
@@ -112,6 +113,27 @@ fn what_makes_no_sense_is_refused_with_its_place() {
     }
     let unknown = json!({"decision": "allow", "remember": "tool"});
     assert_eq!(refused(ApprovalKind::Unknown, &unknown), Some("/remember"));
+}
+
+#[test]
+fn an_input_with_a_hidden_secret_cannot_be_remembered() {
+    let refused = |tool: &str, redacted, what: &str| {
+        let request = json!({"decision": "allow", "remember": what});
+        let asked = Approval { tool: tool.to_owned(), redacted, ..asked(ApprovalKind::Tool) };
+        ruling(&request).unwrap().check(&asked).is_err()
+    };
+    for (tool, redacted, expected) in [
+        ("shell", false, [false, false]),
+        ("shell", true, [true, false]),
+        ("[redacted:A_KEY]", true, [true, true]),
+        ("[redacted:A_KEY]", false, [false, false]),
+    ] {
+        assert_eq!(
+            ["input", "tool"].map(|what| refused(tool, redacted, what)),
+            expected,
+            "{tool} {redacted}"
+        );
+    }
 }
 
 /// The event of a ruling, as a log holds it.

@@ -1,5 +1,6 @@
 //! What somebody allowed for a worker's life.
 
+use musher_backend::MARK;
 use musher_protocol::{Approval, ApprovalKind, Digest, Remember};
 use serde::{Deserialize, Serialize};
 
@@ -24,20 +25,12 @@ impl Fold {
             ApprovalKind::Tool | ApprovalKind::Plan => true,
             ApprovalKind::Question | ApprovalKind::Unknown => false,
         };
-        is_permission && {
-            let input = digest(asked);
-            self.remembered
-                .iter()
-                .any(|known| known.tool == asked.tool && known.input.is_none_or(|known| known == input))
-        }
+        let holds = |what| permission(asked, what).is_some_and(|known| self.remembered.contains(&known));
+        is_permission && (holds(Remember::Tool) || holds(Remember::Input))
     }
 
     pub(super) fn remember(&mut self, asked: &Approval, what: Remember) {
-        let input = match what {
-            Remember::Input => Some(digest(asked)),
-            Remember::Tool => None,
-        };
-        let remembered = Remembered { tool: asked.tool.clone(), input };
+        let Some(remembered) = permission(asked, what) else { return };
         if self.remembered.contains(&remembered) {
             return;
         }
@@ -46,6 +39,25 @@ impl Fold {
         }
         self.remembered.push_back(remembered);
     }
+}
+
+/// Whether what is asked can be told from everything else by what is shown of it. Where a secret is hidden in it that is not
+/// so, and a digest of the secret would give it away.
+pub(crate) fn can_remember(asked: &Approval, what: Remember) -> bool {
+    match what {
+        Remember::Input => !asked.redacted,
+        Remember::Tool => !(asked.redacted && asked.tool.contains(MARK)),
+    }
+}
+
+fn permission(asked: &Approval, what: Remember) -> Option<Remembered> {
+    can_remember(asked, what).then(|| Remembered {
+        tool: asked.tool.clone(),
+        input: match what {
+            Remember::Input => Some(digest(asked)),
+            Remember::Tool => None,
+        },
+    })
 }
 
 /// The digest of the input's JSON text, whose keys are in order; a large input is in the log by that digest alone.

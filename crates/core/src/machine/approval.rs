@@ -6,13 +6,13 @@ use musher_protocol::{
 };
 
 use super::{Answer, Refusal, Step, Token, later};
-use crate::profile::ApprovalMode;
+use crate::{profile::ApprovalMode, redaction::Hidden};
 
 /// A worker that has asked this often without an answer is out of hand; what it asks then is denied.
 const MAX_OPEN: usize = 64;
 
 impl Step<'_> {
-    pub(super) fn approval_requested(&mut self, request: ApprovalRequest, token: Token) {
+    pub(super) fn approval_requested(&mut self, request: ApprovalRequest, hidden: Hidden, token: Token) {
         self.state.last_activity = self.now;
         let approval_id = ApprovalId::mint();
         let policy = self.state.spec.profile.approval;
@@ -29,6 +29,7 @@ impl Step<'_> {
             tool: request.tool,
             input: request.input,
             blob: None,
+            redacted: hidden.is_redacted(),
             questions: request.questions,
             suggestions: request.suggestions,
             state: ApprovalState::Pending,
@@ -41,6 +42,7 @@ impl Step<'_> {
         let full = self.state.fold.approvals.len() >= MAX_OPEN;
         let ends = self.state.is_ending() || !self.state.is_live();
         let remembered = self.state.fold.remembers(&approval);
+        self.state.hidden.insert(approval_id.clone(), hidden);
         self.record(Payload::ApprovalRequested(Box::new(approval)));
         self.answer(token, Ok(Answer::Approval(approval_id.clone())));
         let (verdict, rule) = match (policy.mode, kind) {
@@ -59,7 +61,7 @@ impl Step<'_> {
                 (Verdict::deny("the profile of this worker denies what needs leave"), "profile")
             }
         };
-        self.decided(approval_id, verdict, None, None, Actor::rule(rule));
+        self.decided(approval_id, verdict.clone(), verdict, None, None, Actor::rule(rule));
     }
 
     /// Work behind a turn's end asks: there is no turn that a person could be asked in, so the profile answers.
@@ -103,8 +105,13 @@ impl Step<'_> {
         if !open || (allows && self.state.is_ending()) {
             return self.answer(token, Err(Refusal::ApprovalNotPending(approval_id.clone())));
         }
+        let told =
+            match self.state.hidden.get(approval_id).cloned().unwrap_or_default().uncover(verdict.clone()) {
+                Ok(told) => told,
+                Err(unclear) => return self.answer(token, Err(Refusal::UnclearMark(unclear))),
+            };
         self.state.last_activity = self.now;
-        self.decided(approval_id.clone(), verdict, note, remember, by);
+        self.decided(approval_id.clone(), verdict, told, note, remember, by);
         self.answer(token, Ok(Answer::Done { event_id: None }));
     }
 
@@ -122,6 +129,7 @@ impl Step<'_> {
 
     /// Ends an approval that nobody decided.
     pub(super) fn resolve(&mut self, approval_id: ApprovalId, decision: Decision, message: &str) {
+        self.state.hidden.remove(&approval_id);
         let by = Actor::rule(if decision == Decision::Expired { "deadline" } else { "worker" });
         self.record(Payload::ApprovalResolved {
             approval_id,
@@ -136,15 +144,17 @@ impl Step<'_> {
         });
     }
 
+    /// The log has what was said about what is shown, the worker is told what that means to it.
     fn decided(
         &mut self,
         approval_id: ApprovalId,
-        verdict: Verdict,
+        said: Verdict,
+        told: Verdict,
         note: Option<String>,
         remember: Option<Remember>,
         by: Actor,
     ) {
-        let (decision, message, updated_input, answers, interrupt) = match verdict.clone() {
+        let (decision, message, updated_input, answers, interrupt) = match said {
             Verdict::Allow { updated_input, answers } => {
                 (Decision::Allow, note, updated_input, answers, false)
             }
@@ -161,7 +171,8 @@ impl Step<'_> {
             remember,
             by,
         });
-        self.give(approval_id, verdict);
+        self.state.hidden.remove(&approval_id);
+        self.give(approval_id, told);
         if interrupt {
             self.end_turn();
         }

@@ -219,7 +219,7 @@ impl Bench {
                     questions: Vec::new(),
                     suggestions: Vec::new(),
                 };
-                self.step(Input::ApprovalRequested { request, token });
+                self.step(Input::ApprovalRequested { request, hidden: Hidden::default(), token });
             }
             "uses" => {
                 let usage = Usage {

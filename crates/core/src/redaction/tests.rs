@@ -14,12 +14,12 @@ fn redaction() -> Redaction {
     Redaction::new(Arc::new(vault))
 }
 
-fn events(reports: Vec<Report>) -> Vec<Event> {
-    let event = |report| {
+fn events(shown: Vec<Shown>) -> Vec<Event> {
+    let event = |Shown { report, hidden: _ }| {
         let Report::Event(event) = report else { panic!("{report:?}") };
         event
     };
-    reports.into_iter().map(event).collect()
+    shown.into_iter().map(event).collect()
 }
 
 fn delta(text: &str) -> Event {

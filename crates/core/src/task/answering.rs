@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     idempotency::{Answered, Keyed},
     machine::{Answer, Refusal, Token},
+    redaction::UnclearMark,
     store::{AcceptedInput, StoreError},
 };
 
@@ -117,6 +118,14 @@ impl Task {
             Refusal::StoreFull => StoreError::Full.into(),
             // Whether it ever was is in the log, for whoever asked to look there.
             Refusal::ApprovalNotPending(approval_id) => Error::ApprovalNotFound { worker, approval_id },
+            Refusal::UnclearMark(UnclearMark { place, mark, is_ambiguous }) => Error::InvalidRequest {
+                field: place,
+                message: if is_ambiguous {
+                    format!("`{mark}` stands for more than one text in what is asked; leave it out, or deny")
+                } else {
+                    format!("`{mark}` stands for nothing in what is asked; write what is meant")
+                },
+            },
             Refusal::Survivors(survivors) => Error::ProcessesSurvived { worker, survivors },
         }
     }

@@ -65,6 +65,11 @@ fn a_letter_decides_and_anything_else_is_asked_for_again() {
         let mut unknown = asks(approval("apr_1", "something_new", &json!({})));
         assert_eq!(heard(&mut unknown, &[line]), None, "{line:?}");
     }
+    // What cannot be told from another input is not offered to be remembered.
+    let mut redacted = asks(Approval { redacted: true, ..approval("apr_1", "tool", &json!({})) });
+    assert!(!redacted.prompt().contains("always with this input"));
+    assert_eq!(heard(&mut redacted, &["a"]), None);
+    assert_eq!(heard(&mut redacted, &["t"]), Some(json!({"decision": "allow", "remember": "tool"})));
 }
 
 #[test]
