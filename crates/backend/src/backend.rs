@@ -1,8 +1,10 @@
 //! The trait.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use async_trait::async_trait;
+use musher_protocol::Capability;
+use serde_json::{Map, Value};
 
 use crate::{BackendError, Launch, Link, SessionOutcome};
 
@@ -48,6 +50,9 @@ pub struct Capabilities {
     pub history: bool,
     /// Calls the tools of [`Launch::tools`]; a backend without this brings its own.
     pub tools: bool,
+    /// Gives its workers the directories of [`Launch::roots`], and says in [`Backend::missing`] where it cannot keep them
+    /// from changing those that are read-only. Asked only of a backend that brings its own tools.
+    pub roots: bool,
     /// Ends each tool call by itself after this long. While a call is open the runtime's inactivity limit is
     /// longer by that much; `None` where tools have no limit of their own.
     pub tool_limit: Option<Duration>,
@@ -60,6 +65,20 @@ pub struct Wanted<'a> {
     pub model: Option<&'a str>,
     /// Whether its costs are limited: then [`crate::Event::Usage`] has to tell them.
     pub cost_limit: bool,
+    /// What the worker may do.
+    pub capabilities: &'a BTreeSet<Capability>,
+    /// What the profile says to this backend alone ([`Launch::options`]).
+    pub options: &'a Map<String, Value>,
+    /// Whether some of [`Launch::roots`] are read-only.
+    pub read_only: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// A session of the backend's own model, without limits or further directories.
+    #[must_use]
+    pub fn new(capabilities: &'a BTreeSet<Capability>, options: &'a Map<String, Value>) -> Self {
+        Self { model: None, cost_limit: false, capabilities, options, read_only: false }
+    }
 }
 
 /// Whether a session could be started.

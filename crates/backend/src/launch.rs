@@ -20,6 +20,8 @@ pub struct Launch {
     pub marker: String,
     /// Where the worker works: absolute, and there.
     pub working_dir: PathBuf,
+    /// The directories that it has besides.
+    pub roots: Vec<Root>,
     /// Where processes of the worker's tools may write besides ([`crate::Workbench::writable`]).
     pub writable: Vec<PathBuf>,
     /// Variables of the host's that the worker's processes get, too, where the host has them.
@@ -52,6 +54,24 @@ pub struct Launch {
     pub kept: BTreeMap<String, Vec<u8>>,
 }
 
+/// A directory that a worker has besides its working directory: it is told the path, and may use it in its tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// Absolute, without links, and there.
+    pub path: PathBuf,
+    /// What the worker may do in it, whatever its capabilities are.
+    pub access: Access,
+}
+
+/// What a worker may do in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Look: nothing in it is changed by tools or commands of the worker.
+    ReadOnly,
+    /// What it may do in its working directory.
+    ReadWrite,
+}
+
 /// Something that was said or done in an earlier session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEntry {
@@ -78,6 +98,7 @@ impl Launch {
             worker_id,
             marker,
             working_dir,
+            roots: Vec::new(),
             writable: Vec::new(),
             pass_env: Vec::new(),
             temporary: None,

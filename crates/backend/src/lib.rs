@@ -141,7 +141,7 @@ pub use self::{
     chain::Chain,
     command::{Command, DecisionGiven, Input, Verdict},
     event::{ApprovalRequest, Event, TurnEnd},
-    launch::{HistoryEntry, Launch, Resume},
+    launch::{Access, HistoryEntry, Launch, Resume, Root},
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
     secrets::{Found, MARK, Secrets, Vault},

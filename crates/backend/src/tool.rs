@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::Root;
+
 /// Something that a model can call.
 ///
 /// A tool never asks for leave and never counts costs: whoever calls it does.
@@ -163,6 +165,8 @@ pub struct Workbench {
     /// A private directory for temporary files, which whoever gives it removes ([`crate::Launch::temporary`]); a toolbox
     /// that needs one makes its own when absent.
     pub temporary: Option<PathBuf>,
+    /// The directories that the worker has besides ([`crate::Launch::roots`]).
+    pub roots: Vec<Root>,
     /// Where processes of tools may write besides, such as the parts of a repository that belong to its worktree: absolute,
     /// without links, and there; one that goes is made again.
     pub writable: Vec<PathBuf>,

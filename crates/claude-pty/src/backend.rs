@@ -48,6 +48,7 @@ impl Backend for ClaudePty {
             resume: true,
             history: false,
             tools: false,
+            roots: false,
             tool_limit: Some(self.options.tool_limit.unwrap_or(TOOL_LIMIT) + TOOL_MARGIN),
         }
     }

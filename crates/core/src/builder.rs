@@ -20,6 +20,7 @@ use crate::{
     error::Error,
     idempotency,
     looks::Looks,
+    mount::Mount,
     profile::Profile,
     retention::Retention,
     runtime::{Phase, Runtime, Shared, Turns},
@@ -44,6 +45,7 @@ pub(crate) struct Catalog {
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) default_profile: String,
     pub(crate) workspaces: BTreeMap<String, Workspace>,
+    pub(crate) mounts: BTreeMap<String, Mount>,
     pub(crate) scratch: PathBuf,
     /// Makes profiles of what config bundles say.
     pub(crate) specs: Specs,
@@ -108,6 +110,7 @@ impl Builder {
                 profiles: BTreeMap::new(),
                 default_profile: String::new(),
                 workspaces: BTreeMap::new(),
+                mounts: BTreeMap::new(),
                 scratch: std::env::temp_dir().join("musher-scratch"),
                 specs: Specs::default(),
                 grants: BTreeSet::new(),
@@ -250,8 +253,8 @@ impl Builder {
         self
     }
 
-    /// Something that declarations of config bundles may refer to, besides the runtime's backends and workspaces and the
-    /// servers that its own tools are of.
+    /// Something that declarations of config bundles may refer to, besides the runtime's backends, workspaces and mounts
+    /// and the servers that its own tools are of.
     #[must_use]
     pub fn grant(mut self, kind: ConfigDeclarationKind, reference: impl Into<String>) -> Self {
         self.catalog.grants.insert((kind, reference.into()));
@@ -262,6 +265,13 @@ impl Builder {
     #[must_use]
     pub fn workspace(mut self, name: impl Into<String>, workspace: impl Into<Workspace>) -> Self {
         self.catalog.workspaces.insert(name.into(), workspace.into());
+        self
+    }
+
+    /// A directory that workers may be given besides; a path is one that they may look at: absolute, and there.
+    #[must_use]
+    pub fn mount(mut self, name: impl Into<String>, mount: impl Into<Mount>) -> Self {
+        self.catalog.mounts.insert(name.into(), mount.into());
         self
     }
 

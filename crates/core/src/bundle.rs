@@ -193,10 +193,9 @@ impl Catalog {
             || match kind {
                 ConfigDeclarationKind::Backend => self.backends.contains_key(reference),
                 ConfigDeclarationKind::WorkspaceGrant => self.workspaces.contains_key(reference),
+                ConfigDeclarationKind::MountGrant => self.mounts.contains_key(reference),
                 ConfigDeclarationKind::McpServer => self.tools.have_server(reference),
-                ConfigDeclarationKind::SecretRef
-                | ConfigDeclarationKind::MountGrant
-                | ConfigDeclarationKind::Unknown => false,
+                ConfigDeclarationKind::SecretRef | ConfigDeclarationKind::Unknown => false,
             }
     }
 }

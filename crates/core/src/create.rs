@@ -6,9 +6,9 @@ use std::{
 };
 
 use musher_protocol::{
-    Actor, Capability, CapabilityRequest, CreateWorker, Delivery, InputId, InputKind, Intent,
+    Actor, Capability, CapabilityRequest, CreateWorker, Delivery, InputId, InputKind, Intent, MountRef,
     ProfileSelector, ResumeRequest, WorkerId, WorkerLimits, WorkspaceRef,
-    bounds::{MAX_INPUT_BYTES, MAX_LABELS, MAX_LINE_BYTES},
+    bounds::{MAX_DIRECTORIES, MAX_INPUT_BYTES, MAX_LABELS, MAX_LINE_BYTES},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +17,7 @@ use crate::{
     bundle::{Bundle, BundleError},
     error::Error,
     machine::NewInput,
+    mount::{self, Mounted},
     profile::{Profile, WorkerSpec},
     wall::{Wall, stands},
     workspace::{self, Wanted},
@@ -64,6 +65,7 @@ pub(crate) fn resolve(
         labels: request.labels,
         workspaces: Vec::new(),
         workplaces: Vec::new(),
+        mounts: mounts(catalog, request.mount_refs)?,
         working_dir: catalog.scratch.join(worker.as_str()),
         on_idle: request.on_idle,
         resume: request.resume,
@@ -106,15 +108,41 @@ fn of_bundle(
 
 /// The workspaces that are meant.
 fn wanted(catalog: &Catalog, refs: Vec<WorkspaceRef>) -> Result<Vec<Wanted>, Error> {
-    let wrong = |message| Error::InvalidRequest { field: "/workspace_refs", message };
-    if refs.len() > 1 {
-        return Err(wrong("one workspace at most: further directories are not served yet".to_owned()));
-    }
+    const FIELD: &str = "/workspace_refs";
+    check_names(FIELD, refs.iter().map(|wanted| wanted.name.as_str()))?;
     let wanted = refs.into_iter().map(|wanted| {
-        check_line("/workspace_refs", &wanted.name)?;
-        workspace::wanted(|name| catalog.workspaces.get(name), wanted).map_err(wrong)
+        let meant = workspace::wanted(|name| catalog.workspaces.get(name), wanted);
+        meant.map_err(|message| Error::InvalidRequest { field: FIELD, message })
     });
     wanted.collect()
+}
+
+/// The mounts that are meant, where they are declared to be.
+fn mounts(catalog: &Catalog, refs: Vec<MountRef>) -> Result<Vec<Mounted>, Error> {
+    const FIELD: &str = "/mount_refs";
+    check_names(FIELD, refs.iter().map(|wanted| wanted.name.as_str()))?;
+    let mounts = refs.into_iter().map(|wanted| {
+        let meant = mount::wanted(|name| catalog.mounts.get(name), wanted);
+        meant.map_err(|message| Error::InvalidRequest { field: FIELD, message })
+    });
+    mounts.collect()
+}
+
+/// Checks the names that a request gives to directories: by them it is told which is which.
+fn check_names<'a>(field: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    let mut taken = BTreeSet::new();
+    for name in names {
+        check_line(field, name)?;
+        let message = if !taken.insert(name) {
+            format!("two of them are called `{name}`")
+        } else if taken.len() > MAX_DIRECTORIES {
+            format!("at most {MAX_DIRECTORIES} of them")
+        } else {
+            continue;
+        };
+        return Err(Error::InvalidRequest { field, message });
+    }
+    Ok(())
 }
 
 /// What the worker may do: what was asked for, when the profile allows it.

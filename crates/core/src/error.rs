@@ -134,6 +134,14 @@ pub enum Error {
         /// What is missing.
         missing: String,
     },
+    /// A mount cannot be had as it is declared.
+    #[error("mount `{mount}` cannot be had; missing: {missing}")]
+    MountUnavailable {
+        /// The mount, as the server calls it.
+        mount: String,
+        /// What is missing.
+        missing: String,
+    },
     /// The worker has no directory of this name.
     #[error("worker `{worker}` has no workspace `{workspace}`")]
     NoWorkspace {

@@ -34,6 +34,7 @@ mod builder;
 mod bundle;
 mod create;
 mod error;
+mod mount;
 mod observe;
 mod profile;
 mod redaction;
@@ -86,6 +87,7 @@ pub use self::{
     frame::Frame,
     idempotency::{Answered, CommandOptions},
     memory_store::MemoryStore,
+    mount::Mount,
     observe::Observation,
     profile::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, Profile, RateLimitPolicy},
     retention::Retention,

@@ -121,6 +121,7 @@ pub(crate) mod tests {
             labels: BTreeMap::new(),
             workspaces: Vec::new(),
             workplaces: Vec::new(),
+            mounts: Vec::new(),
             working_dir: "/".into(),
             on_idle: OnIdle::Wait,
             resume: None,

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use musher_backend::Sandbox;
+use musher_backend::{Access, Root, Sandbox};
 use musher_protocol::{
     Capability, ConfigBundleRef, Intent, OnIdle, ProfileApproval, ResumeRequest, WorkerLimits,
     WorkerWorkspace,
@@ -14,7 +14,10 @@ use musher_protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::workspace::Workplace;
+use crate::{
+    mount::{self, Mounted},
+    workspace::Workplace,
+};
 
 /// A named, complete answer to "what runs here".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -246,6 +249,9 @@ pub(crate) struct WorkerSpec {
     /// works first.
     #[serde(default)]
     pub(crate) workplaces: Vec<Workplace>,
+    /// What it has besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mounts: Vec<Mounted>,
     pub(crate) working_dir: PathBuf,
     pub(crate) on_idle: OnIdle,
     /// The session that it was created to begin in.
@@ -254,6 +260,30 @@ pub(crate) struct WorkerSpec {
 }
 
 impl WorkerSpec {
+    /// Whether it has mounts that it may not change.
+    pub(crate) fn has_read_only_mounts(&self) -> bool {
+        self.mounts.iter().any(|mount| !mount.shown.writable)
+    }
+
+    /// What holds its commands.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        mount::sandbox(self.profile.sandbox, self.has_read_only_mounts())
+    }
+
+    /// The directories of its that others may replace, by paths without links.
+    pub(crate) fn foreign_directories(&self) -> Vec<PathBuf> {
+        let children = self.workplaces.iter().filter(|workplace| workplace.is_child);
+        let children = children.map(|workplace| workplace.directory.clone());
+        children.chain(self.mounts.iter().map(|mount| mount.directory.clone())).collect()
+    }
+
+    /// The directories that it has besides its working directory.
+    pub(crate) fn roots(&self) -> Vec<Root> {
+        let further = self.workplaces.iter().skip(1).map(|workplace| &workplace.directory);
+        let further = further.map(|path| Root { path: path.clone(), access: Access::ReadWrite });
+        further.chain(self.mounts.iter().map(Mounted::root)).collect()
+    }
+
     /// What is added to the vendor's instructions: the profile's, and the role that the worker was created for.
     pub(crate) fn instructions(&self) -> Option<String> {
         let role = match &self.intent {
@@ -266,7 +296,25 @@ impl WorkerSpec {
             }
             Intent::Task { .. } => None,
         };
-        let parts: Vec<_> = self.profile.instructions.clone().into_iter().chain(role).collect();
+        let parts: Vec<_> =
+            self.profile.instructions.clone().into_iter().chain(role).chain(self.directories()).collect();
         (!parts.is_empty()).then(|| parts.join("\n\n"))
     }
+
+    /// What a worker that has several directories is told of them.
+    fn directories(&self) -> Option<String> {
+        let further = self.workspaces.iter().zip(&self.workplaces).skip(1);
+        let further = further.map(|(shown, workplace)| line(&shown.name, &workplace.directory, ""));
+        let mounts = self.mounts.iter().map(|Mounted { shown, directory }| {
+            line(&shown.name, directory, if shown.writable { "" } else { " (read-only)" })
+        });
+        let lines: String = further.chain(mounts).collect();
+        (!lines.is_empty()).then(|| {
+            format!("Besides your working directory you have these, by their absolute paths:\n{lines}")
+        })
+    }
+}
+
+fn line(name: &str, directory: &Path, access: &str) -> String {
+    format!("- {name}: {}{access}\n", directory.display())
 }

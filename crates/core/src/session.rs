@@ -18,7 +18,7 @@ use crate::{
     setup::{Prepared, Setup},
     temporary,
     tools::Tools,
-    workspace::Workplace,
+    workspace::is_as_it_was,
 };
 
 /// How long processes that a backend left behind may resist before they count as survivors.
@@ -58,13 +58,14 @@ pub(crate) enum News {
 }
 
 impl Session {
-    /// Starts a session; the equipment is for a backend that calls our tools.
+    /// Starts a session; the equipment is for a backend that calls our tools, and the directories have to be there as they
+    /// were.
     pub(crate) fn start(
         backend: Arc<dyn Backend>,
         launch: Launch,
         marker: Marker,
         equipment: Option<Equipment>,
-        workplaces: Vec<Workplace>,
+        directories: Vec<PathBuf>,
         setups: Result<Vec<Setup>, BackendError>,
         redaction: Redaction,
     ) -> Self {
@@ -73,7 +74,7 @@ impl Session {
         let mut run = JoinSet::new();
         let (canceled, mut cancellation) = Cancellation::pair();
         run.spawn(async move {
-            require(workplaces).await?;
+            require(directories).await?;
             for setup in setups? {
                 match setup.run(&launch, &link, cancellation.clone()).await? {
                     Prepared::Ready => {}
@@ -168,8 +169,8 @@ impl Session {
 }
 
 /// Requires that the worker's directories are those that it was created with.
-async fn require(workplaces: Vec<Workplace>) -> Result<(), BackendError> {
-    let are_there = move || workplaces.iter().all(Workplace::is_there);
+async fn require(directories: Vec<PathBuf>) -> Result<(), BackendError> {
+    let are_there = move || directories.iter().all(|directory| is_as_it_was(directory));
     if tokio::task::spawn_blocking(are_there).await.unwrap_or(false) {
         return Ok(());
     }
@@ -188,6 +189,7 @@ async fn equip(
         marker: launch.marker.clone(),
         working_dir: launch.working_dir.clone(),
         temporary: launch.temporary.clone(),
+        roots: launch.roots.clone(),
         writable: launch.writable.clone(),
         pass_env: launch.pass_env.clone(),
         capabilities: launch.capabilities.clone(),

@@ -138,6 +138,7 @@ mod tests {
             marker: "m/wrk_1".to_owned(),
             working_dir: "/".into(),
             temporary: None,
+            roots: Vec::new(),
             writable: Vec::new(),
             capabilities: capabilities.iter().map(|name| name.parse().unwrap()).collect(),
             sandbox: Sandbox::Auto,

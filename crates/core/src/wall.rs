@@ -64,6 +64,8 @@ walls! {
     ControlCharacters = "control_characters",
     /// Links in a workspace that lead out of it.
     Link = "link",
+    /// Mounts that a worker could change although they are read-only.
+    ReadOnlyMount = "read_only_mount",
     /// Secrets in what a worker says.
     Redaction = "redaction",
     /// The server's variables in a child's environment.

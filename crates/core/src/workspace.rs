@@ -89,9 +89,13 @@ pub(crate) struct Workplace {
 impl Workplace {
     /// Whether the directory is the one that it was when its worker was created, as far as its path tells. Blocks.
     pub(crate) fn is_there(&self) -> bool {
-        !self.is_child
-            || self.directory.canonicalize().is_ok_and(|path| path == self.directory && path.is_dir())
+        !self.is_child || is_as_it_was(&self.directory)
     }
+}
+
+/// Whether a directory, by a path without links, is still there without any. Blocks.
+pub(crate) fn is_as_it_was(directory: &Path) -> bool {
+    directory.canonicalize().is_ok_and(|path| path == directory && path.is_dir())
 }
 
 /// Why a worker cannot have a workspace.
@@ -313,6 +317,7 @@ impl Desk {
         let directory = place.join(top.file_name().unwrap_or("worktree".as_ref()));
         let record = Record {
             worker_id: worker.clone(),
+            n,
             reference,
             repository: repository.common.clone(),
             base_commit,

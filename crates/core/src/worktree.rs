@@ -48,6 +48,9 @@ const NOTHING: [&str; 2] = [
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) worker_id: WorkerId,
+    /// Its number among the worker's worktrees, from 0.
+    #[serde(default)]
+    pub(crate) n: usize,
     /// The server's name for the workspace.
     pub(crate) reference: String,
     /// The part of the repository that all its worktrees share.
@@ -66,24 +69,32 @@ pub(crate) struct Worktree {
 }
 
 impl Record {
+    /// What it is called in the repository, where a worker may have several.
+    fn name(&self) -> String {
+        match self.n {
+            0 => self.worker_id.to_string(),
+            n => format!("{}-{}", self.worker_id, n + 1),
+        }
+    }
+
     /// The branch, by its short name.
     pub(crate) fn branch(&self) -> String {
-        format!("musher/{}", self.worker_id)
+        format!("musher/{}", self.name())
     }
 
     fn full_branch(&self) -> String {
-        format!("{BRANCHES}/{}", self.worker_id)
+        format!("{BRANCHES}/{}", self.name())
     }
 
     /// What the repository keeps of the worktree.
     fn entry(&self) -> PathBuf {
-        self.repository.join("worktrees").join(self.worker_id.as_str())
+        self.repository.join("worktrees").join(self.name())
     }
 
     /// The parts of the repository that a worker's git writes to: objects, its branch, and what is of the worktree alone;
     /// neither hooks nor config. Those of them that are links are left out, for nobody knows whose they are. Blocks.
     pub(crate) fn shared_parts(&self) -> Vec<PathBuf> {
-        let entry = format!("worktrees/{}", self.worker_id);
+        let entry = format!("worktrees/{}", self.name());
         let ways = ["objects", BRANCHES, &format!("logs/{BRANCHES}"), &entry];
         let parts = ways.into_iter().filter_map(|way| match ensure_plain(&self.repository, way) {
             Ok(part) => Some(part),
@@ -241,7 +252,7 @@ impl Worktree {
         // Refused while others have theirs in it.
         let _in_use = fs::remove_dir(record.repository.join("worktrees"));
         let branch = Head::Branch(record.full_branch());
-        Repository::is_checked_out(&record.repository, &branch, record.worker_id.as_str())
+        Repository::is_checked_out(&record.repository, &branch, &record.name())
     }
 }
 

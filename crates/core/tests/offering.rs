@@ -46,7 +46,7 @@ impl Backend for Idle {
     }
 
     fn missing(&self, wanted: &Wanted<'_>) -> Vec<String> {
-        let Wanted { model, cost_limit } = *wanted;
+        let Wanted { model, cost_limit, .. } = *wanted;
         let is_unknown = cost_limit && model != Some("dear");
         is_unknown.then(|| format!("a price of {model:?}")).into_iter().collect()
     }

@@ -60,7 +60,10 @@ impl Backend for GeminiApi {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use musher_turn_loop::ApiKey;
+    use serde_json::Map;
 
     use super::*;
 
@@ -70,7 +73,8 @@ mod tests {
             let key = ApiKey::new("GEMINI_API_KEY", "key".to_owned().into());
             let model = default.map(str::to_owned);
             let backend = GeminiApi::new(GeminiOptions { model, ..GeminiOptions::new(key) }).unwrap();
-            backend.missing(&Wanted { model: None, cost_limit: true })
+            let (capabilities, options) = (BTreeSet::new(), Map::new());
+            backend.missing(&Wanted { cost_limit: true, ..Wanted::new(&capabilities, &options) })
         };
         assert_eq!(missing(Some("gemini-2.5-flash")), Vec::<String>::new());
         let no_price = "a price of the model `gemini-x`, without which a limit of `cost_usd` cannot hold";

@@ -160,7 +160,7 @@ mod tests {
                 br#"{"intent":{"kind":"assistant"},"bogus":1}"#,
                 Some("/bogus"),
                 "`/bogus`: unknown field `bogus`, expected one of `intent`, `profile`, `config_bundle`, \
-                 `requested_capabilities`, `workspace_refs`, `initial_input`, `limits`, `on_idle`, `resume`, `labels`, \
+                 `requested_capabilities`, `workspace_refs`, `mount_refs`, `initial_input`, `limits`, `on_idle`, `resume`, `labels`, \
                  `display_name` at line 1 column 38",
             ),
             (

@@ -11,6 +11,8 @@ pub const MAX_INPUT_BYTES: usize = 2 << 20;
 pub const MAX_WORDS_BYTES: usize = 8 << 10;
 /// Labels of a worker: as many as a dashboard could filter by.
 pub const MAX_LABELS: usize = 64;
+/// Workspaces of a worker, and its mounts: each may be a checkout of its own, and the worker is told them all.
+pub const MAX_DIRECTORIES: usize = 16;
 /// Workers in one list: some hundred bytes each.
 pub const MAX_LISTED: u64 = 1000;
 /// Seconds that a request waits: under the two minutes after which common proxies give a silent request up.

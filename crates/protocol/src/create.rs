@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConfigBundleRef, InputId, InputKind, SessionId, WorkerLimits,
-    bounds::{LINE, LINE_OR_NOTHING, MAX_INPUT_BYTES, MAX_LABELS, MAX_LINE_BYTES, WORDS},
+    bounds::{LINE, LINE_OR_NOTHING, MAX_DIRECTORIES, MAX_INPUT_BYTES, MAX_LABELS, MAX_LINE_BYTES, WORDS},
 };
 
 /// A request for a new worker. What cannot be honored is refused, so an unknown field is an error.
@@ -28,8 +28,12 @@ pub struct CreateWorker {
     /// Directories that the server's config declares; the first is the working directory. None: a private
     /// scratch directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1))]
+    #[schemars(length(max = MAX_DIRECTORIES))]
     pub workspace_refs: Vec<WorkspaceRef>,
+    /// Further directories that the server's config declares, read-only unless it says otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_DIRECTORIES))]
+    pub mount_refs: Vec<MountRef>,
     /// What to say first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_input: Option<InitialInput>,
@@ -66,6 +70,7 @@ impl CreateWorker {
             config_bundle: None,
             requested_capabilities: None,
             workspace_refs: Vec::new(),
+            mount_refs: Vec::new(),
             initial_input: None,
             limits: None,
             on_idle: OnIdle::Wait,
@@ -184,6 +189,17 @@ impl Default for ProfileSelector {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceRef {
+    /// The request's name for it.
+    #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
+    pub name: String,
+    /// The server's name for it.
+    pub reference: String,
+}
+
+/// A mount that the server's config declares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MountRef {
     /// The request's name for it.
     #[schemars(length(min = 1, max = MAX_LINE_BYTES), regex(pattern = LINE))]
     pub name: String,

@@ -60,7 +60,7 @@ pub use self::{
     },
     capability::{Capability, CapabilityError},
     create::{
-        CapabilityRequest, CreateWorker, InitialInput, Intent, IntentKind, OnIdle, ProfileSelector,
+        CapabilityRequest, CreateWorker, InitialInput, Intent, IntentKind, MountRef, OnIdle, ProfileSelector,
         ResumeRequest, WorkspaceRef,
     },
     cursor::{Cursor, CursorError},
@@ -100,7 +100,7 @@ pub use self::{
     usage::{CostSource, Usage},
     worker::{
         Connection, EventsReply, Execution, Isolation, LastResult, Operation, Outcome, RunState, TurnError,
-        TurnOutcome, WorkerDetail, WorkerListReply, WorkerRef, WorkerReply, WorkerStatus, WorkerSummary,
-        WorkerWorkspace,
+        TurnOutcome, WorkerDetail, WorkerListReply, WorkerMount, WorkerRef, WorkerReply, WorkerStatus,
+        WorkerSummary, WorkerWorkspace,
     },
 };

@@ -265,6 +265,9 @@ pub struct WorkerDetail {
     pub limits: WorkerLimits,
     /// Its directories.
     pub workspaces: Vec<WorkerWorkspace>,
+    /// Directories that it has besides.
+    #[serde(default)]
+    pub mounts: Vec<WorkerMount>,
     /// Whether it takes inputs.
     pub status: WorkerStatus,
     /// What it does right now.
@@ -307,6 +310,17 @@ pub struct WorkerWorkspace {
     /// The commit that was checked out there when the worker was created, where the directory is in a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_commit: Option<String>,
+}
+
+/// A directory that a worker has besides its workspaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerMount {
+    /// The request's name for it.
+    pub name: String,
+    /// The server's name for it.
+    pub reference: String,
+    /// Whether the worker may change what is in it.
+    pub writable: bool,
 }
 
 /// How a worker's directory is kept apart from others.

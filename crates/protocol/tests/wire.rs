@@ -344,6 +344,7 @@ fn detail() -> WorkerDetail {
             branch: Some("musher/wrk_1".into()),
             base_commit: Some("5a02c169ab3944ffb4f12d7e85edbd1db8369d10".into()),
         }],
+        mounts: vec![WorkerMount { name: "docs".into(), reference: "handbook".into(), writable: false }],
         status: WorkerStatus::Running,
         execution: execution(),
         session_id: Some(id("s-1")),
@@ -562,6 +563,7 @@ fn requests() {
             reason: Some("to read the ticket".into()),
         }]),
         workspace_refs: vec![WorkspaceRef { name: "main".into(), reference: "shop".into() }],
+        mount_refs: vec![MountRef { name: "docs".into(), reference: "handbook".into() }],
         initial_input: Some(InitialInput {
             kind: InputKind::System,
             content: "be quick".into(),
@@ -616,10 +618,7 @@ fn requests_refuse_what_they_do_not_know() {
         let error = serde_json::from_value::<T>(value).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
-    refuses::<CreateWorker>(
-        json!({"intent": {"kind": "assistant"}, "mount_refs": []}),
-        "unknown field `mount_refs`",
-    );
+    refuses::<CreateWorker>(json!({"intent": {"kind": "assistant"}, "mounts": []}), "unknown field `mounts`");
     refuses::<CreateWorker>(
         json!({"intent": {"kind": "task", "objective": "x", "more": 1}}),
         "unknown field `more`",

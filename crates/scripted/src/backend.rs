@@ -17,7 +17,14 @@ impl Backend for Scripted {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { steer: false, resume: false, history: false, tools: false, tool_limit: None }
+        Capabilities {
+            steer: false,
+            resume: false,
+            history: false,
+            tools: false,
+            roots: true,
+            tool_limit: None,
+        }
     }
 
     async fn availability(&self) -> Availability {

@@ -41,6 +41,7 @@
 //!     marker: "4f1c/wrk_1".to_owned(),
 //!     working_dir: directory.path().to_owned(),
 //!     temporary: None,
+//!     roots: vec![],
 //!     writable: vec![],
 //!     pass_env: vec![],
 //!     capabilities: [Capability::Read, Capability::Write].into(),

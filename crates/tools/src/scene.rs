@@ -86,6 +86,7 @@ impl Scene {
             marker: marker.to_string(),
             working_dir: outside.path().join("workspace"),
             temporary,
+            roots: Vec::new(),
             writable,
             pass_env: pass_env.iter().map(|name| (*name).to_owned()).collect(),
             capabilities: capabilities

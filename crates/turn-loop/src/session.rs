@@ -35,8 +35,14 @@ pub struct Setup {
 }
 
 /// What every backend with this loop can do.
-pub const CAPABILITIES: Capabilities =
-    Capabilities { steer: true, resume: true, history: true, tools: true, tool_limit: Some(TOOL_LIMIT) };
+pub const CAPABILITIES: Capabilities = Capabilities {
+    steer: true,
+    resume: true,
+    history: true,
+    tools: true,
+    roots: true,
+    tool_limit: Some(TOOL_LIMIT),
+};
 
 /// The model of a session: the launch's, or the default of the backend of this name.
 ///
@@ -190,7 +196,10 @@ fn is_of(session_id: &SessionId, worker_id: &WorkerId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use musher_backend::Resume;
+    use serde_json::Map;
 
     use super::*;
 
@@ -207,7 +216,9 @@ mod tests {
             (None, None, false, &no_model),
             (None, None, true, &no_model),
         ] {
-            let found = missing(&Wanted { model, cost_limit }, default, "local");
+            let (capabilities, options) = (BTreeSet::new(), Map::new());
+            let wanted = Wanted { model, cost_limit, ..Wanted::new(&capabilities, &options) };
+            let found = missing(&wanted, default, "local");
             assert_eq!(found, expected, "{model:?} {default:?} {cost_limit}");
         }
     }

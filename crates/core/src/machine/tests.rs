@@ -41,6 +41,7 @@ impl Bench {
             labels: BTreeMap::new(),
             workspaces: Vec::new(),
             workplaces: Vec::new(),
+            mounts: Vec::new(),
             working_dir: "/".into(),
             on_idle,
             resume: None,

@@ -4,7 +4,7 @@ use musher_protocol::{
     ConfigBundleAvailability, ConfigBundleReadiness, ConfigBundleRef, ConfigBundleSummary,
 };
 
-use super::{Runtime, offering};
+use super::{Runtime, offering::Asked};
 use crate::{
     bundle::{Bundle, BundleError, MAX_BUNDLES},
     error::Error,
@@ -94,12 +94,12 @@ impl Runtime {
             .filter_map(|selector| Some((selector, bundle.profile(catalog, selector)?)))
             .collect();
         let can_be_had = profiles.iter().filter_map(|(_, profile)| profile.as_ref().ok());
-        let needed = can_be_had.flat_map(|profile| offering::needs(catalog, profile, &profile.capabilities));
+        let needed = can_be_had.flat_map(|profile| Asked::of(profile).needs(catalog));
         let found = self.0.looks.look(catalog, needed.collect()).await;
         let unresolved = bundle.unresolved(catalog);
         let profiles = profiles.into_iter().map(|(selector, profile)| {
             let of_profile = match profile {
-                Ok(profile) => offering::missing(catalog, &profile, &profile.capabilities, &found),
+                Ok(profile) => Asked::of(&profile).missing(catalog, &found),
                 Err(missing) => vec![missing],
             };
             let missing = [unresolved.clone(), of_profile].concat();

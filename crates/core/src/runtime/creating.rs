@@ -1,10 +1,10 @@
 //! How workers are created.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use musher_backend::Backend;
 use musher_protocol::{Actor, CreateWorker, WorkerDetail, WorkerId};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task};
 
 use super::{
     Runtime, check_actor,
@@ -19,6 +19,7 @@ use crate::{
     fold::Fold,
     idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome},
     machine::{Input, NewInput},
+    mount,
     profile::WorkerSpec,
     store::{Commit, Head, StoreError},
     task::{Place, now},
@@ -81,7 +82,7 @@ impl Runtime {
         };
         let resolved = resolve(&self.0.catalog, request.clone(), bundle.as_ref(), &worker)?;
         let first = first_inputs(&request, &worker, &by)?;
-        let backend = self.available(&resolved.spec, bundle.as_ref()).await?;
+        let backend = self.available(&resolved, bundle.as_ref()).await?;
         let creation = Creation {
             worker: worker.clone(),
             resolved,
@@ -115,11 +116,16 @@ impl Runtime {
     }
 
     /// The backend of a worker, when it can run here with all that the worker needs.
-    async fn available(&self, spec: &WorkerSpec, bundle: Option<&Bundle>) -> Result<Arc<dyn Backend>, Error> {
+    async fn available(
+        &self,
+        resolved: &Resolved,
+        bundle: Option<&Bundle>,
+    ) -> Result<Arc<dyn Backend>, Error> {
+        let spec = &resolved.spec;
         let name = &spec.profile.backend;
         let backend =
             self.0.catalog.backends.get(name).expect("the builder checked every profile's backend").clone();
-        let missing = self.missing(spec).await;
+        let missing = self.missing(resolved).await;
         let Some(bundle) = bundle else {
             return if missing.is_empty() {
                 Ok(backend)
@@ -208,6 +214,9 @@ impl Runtime {
         }
         if let Some(first) = spec.workplaces.first() {
             spec.working_dir.clone_from(&first.directory);
+        }
+        self.mount(worker, spec).await?;
+        if !spec.workplaces.is_empty() {
             return Ok(());
         }
         make_scratch(&spec.working_dir).map_err(|source| {
@@ -215,6 +224,23 @@ impl Runtime {
             let missing = vec!["a scratch directory that can be made".to_owned()];
             Error::Unavailable { backend: spec.profile.backend.clone(), missing }
         })
+    }
+
+    /// Gets the worker its mounts.
+    async fn mount(&self, worker: &WorkerId, spec: &mut WorkerSpec) -> Result<(), Error> {
+        let wanted = mem::take(&mut spec.mounts);
+        let working: Vec<_> = spec.workplaces.iter().map(|workplace| workplace.directory.clone()).collect();
+        let had = task::spawn_blocking(move || mount::get(wanted, &working)).await;
+        let (mount, error) = match had {
+            Ok(Ok(mounts)) => {
+                spec.mounts = mounts;
+                return Ok(());
+            }
+            Ok(Err(refused)) => refused,
+            Err(error) => (String::new(), mount::NotHad::Io(error.into())),
+        };
+        tracing::error!(%worker, mount, error = &error as &dyn std::error::Error, "a mount cannot be had");
+        Err(Error::MountUnavailable { mount, missing: error.missing().to_owned() })
     }
 }
 

@@ -8,13 +8,81 @@ use musher_protocol::{BackendCapabilities, BackendSummary, Capability, ProfileSu
 use super::Runtime;
 use crate::{
     builder::Catalog,
+    create::Resolved,
     looks::{Missing, Subject},
-    profile::{Profile, WorkerSpec},
+    mount,
+    profile::Profile,
     tools::out_of_reach,
 };
 
 /// What is missing for a profile that demands a sandbox for tools that are not ours.
 const NOT_HELD: &str = "a sandbox `landlock` for the tools that the backend brings itself: only tools of the runtime can be held";
+
+/// What is missing where nothing keeps commands of a worker from changing what is read-only.
+const NOT_KEPT: &str =
+    "a sandbox for `shell`, for some mounts are read-only: the profile's is `none`, which holds nothing";
+/// What is missing where a backend knows of one directory only.
+const ONE_DIRECTORY: &str = "a backend that gives its workers further directories: this one knows of one";
+
+/// What a worker is to have, or any worker of a profile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    profile: &'a Profile,
+    capabilities: &'a BTreeSet<Capability>,
+    /// Whether it has directories besides its working directory.
+    has_roots: bool,
+    /// Whether some of those are read-only.
+    read_only: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// A worker that may do all that its profile allows, in one directory.
+    pub(super) fn of(profile: &'a Profile) -> Self {
+        Self { profile, capabilities: &profile.capabilities, has_roots: false, read_only: false }
+    }
+
+    fn worker(Resolved { spec, wanted }: &'a Resolved) -> Self {
+        Self {
+            profile: &spec.profile,
+            capabilities: &spec.capabilities,
+            has_roots: wanted.len() > 1 || !spec.mounts.is_empty(),
+            read_only: spec.has_read_only_mounts(),
+        }
+    }
+
+    /// What has to be looked for before there can be such a worker.
+    pub(super) fn needs(self, catalog: &Catalog) -> impl Iterator<Item = Subject> + use<'a> {
+        let takes_tools = backend(catalog, self.profile).capabilities().tools;
+        let sandbox = mount::sandbox(self.profile.sandbox, self.read_only);
+        let tools = self.capabilities.iter().filter(move |_| takes_tools);
+        let tools = tools.map(move |capability| Subject::Tools(capability.clone(), sandbox));
+        [Subject::Backend(self.profile.backend.clone())].into_iter().chain(tools)
+    }
+
+    /// What is missing, by name, when this was found.
+    pub(super) fn missing(self, catalog: &Catalog, found: &Missing) -> Vec<String> {
+        let Self { profile, capabilities, has_roots, read_only } = self;
+        let backend = backend(catalog, profile);
+        let can = backend.capabilities();
+        let looked_for = self.needs(catalog).flat_map(|subject| found[&subject].clone());
+        let wanted = Wanted {
+            model: profile.model.as_deref(),
+            cost_limit: profile.limits.cost_usd.is_some(),
+            capabilities,
+            options: &profile.options,
+            read_only,
+        };
+        let holds_nothing = profile.sandbox == Sandbox::None && capabilities.contains(&Capability::Shell);
+        let lacks = [
+            (!can.tools && profile.sandbox == Sandbox::Landlock).then_some(NOT_HELD),
+            (!can.tools && has_roots && !can.roots).then_some(ONE_DIRECTORY),
+            (can.tools && read_only && holds_nothing).then_some(NOT_KEPT),
+        ];
+        let lacks = lacks.into_iter().flatten().map(str::to_owned);
+        let out_of_reach = capabilities.iter().filter(|_| !can.tools).filter_map(out_of_reach);
+        looked_for.chain(backend.missing(&wanted)).chain(lacks).chain(out_of_reach).collect()
+    }
+}
 
 impl Runtime {
     /// The backends, by name, and what is missing where one cannot run here.
@@ -26,7 +94,8 @@ impl Runtime {
         let found = self.0.looks.look(catalog, subjects).await;
         let backends = catalog.backends.iter().map(|(name, backend)| {
             let missing = found[&Subject::Backend(name.clone())].clone();
-            let Capabilities { steer, resume, tools, history: _, tool_limit: _ } = backend.capabilities();
+            let Capabilities { steer, resume, tools, history: _, roots: _, tool_limit: _ } =
+                backend.capabilities();
             BackendSummary {
                 name: name.clone(),
                 kind: backend.kind().to_owned(),
@@ -44,11 +113,10 @@ impl Runtime {
     /// It is looked for as for [`Runtime::list_backends`].
     pub async fn list_profiles(&self) -> Vec<ProfileSummary> {
         let catalog = &self.0.catalog;
-        let needed =
-            catalog.profiles.values().flat_map(|profile| needs(catalog, profile, &profile.capabilities));
+        let needed = catalog.profiles.values().flat_map(|profile| Asked::of(profile).needs(catalog));
         let found = self.0.looks.look(catalog, needed.collect()).await;
         let profiles = catalog.profiles.iter().map(|(name, profile)| {
-            let missing = missing(catalog, profile, &profile.capabilities, &found);
+            let missing = Asked::of(profile).missing(catalog, &found);
             ProfileSummary {
                 name: name.clone(),
                 backend: profile.backend.clone(),
@@ -66,46 +134,15 @@ impl Runtime {
     }
 
     /// What is missing for a worker, by name.
-    pub(super) async fn missing(&self, spec: &WorkerSpec) -> Vec<String> {
-        let catalog = &self.0.catalog;
-        let WorkerSpec { profile, capabilities, .. } = spec;
-        let found = self.0.looks.look(catalog, needs(catalog, profile, capabilities).collect()).await;
-        missing(catalog, profile, capabilities, &found)
+    pub(super) async fn missing(&self, resolved: &Resolved) -> Vec<String> {
+        let (catalog, asked) = (&self.0.catalog, Asked::worker(resolved));
+        let found = self.0.looks.look(catalog, asked.needs(catalog).collect()).await;
+        asked.missing(catalog, &found)
     }
 }
 
 fn backend<'a>(catalog: &'a Catalog, profile: &Profile) -> &'a Arc<dyn Backend> {
     catalog.backends.get(&profile.backend).expect("the builder checked every profile's backend")
-}
-
-/// What has to be looked for before a worker of this profile can be created that may do this.
-pub(super) fn needs<'a>(
-    catalog: &Catalog,
-    profile: &'a Profile,
-    capabilities: &'a BTreeSet<Capability>,
-) -> impl Iterator<Item = Subject> + use<'a> {
-    let takes_tools = backend(catalog, profile).capabilities().tools;
-    let tools = capabilities.iter().filter(move |_| takes_tools);
-    let tools = tools.map(|capability| Subject::Tools(capability.clone(), profile.sandbox));
-    [Subject::Backend(profile.backend.clone())].into_iter().chain(tools)
-}
-
-/// What is missing, by name, when this was found.
-pub(super) fn missing(
-    catalog: &Catalog,
-    profile: &Profile,
-    capabilities: &BTreeSet<Capability>,
-    found: &Missing,
-) -> Vec<String> {
-    let backend = backend(catalog, profile);
-    let wanted = Wanted { model: profile.model.as_deref(), cost_limit: profile.limits.cost_usd.is_some() };
-    let brings_tools = !backend.capabilities().tools;
-    let looked_for = needs(catalog, profile, capabilities).flat_map(|subject| found[&subject].clone());
-    let is_not_held = brings_tools && profile.sandbox == Sandbox::Landlock;
-    let not_held = is_not_held.then(|| NOT_HELD.to_owned());
-    let capabilities = capabilities.iter().filter(|_| brings_tools);
-    let out_of_reach = capabilities.filter_map(out_of_reach);
-    looked_for.chain(backend.missing(&wanted)).chain(not_held).chain(out_of_reach).collect()
 }
 
 fn shown(sandbox: Sandbox) -> SandboxMode {

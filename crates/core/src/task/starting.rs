@@ -80,6 +80,7 @@ impl Task {
             worker_id: worker.clone(),
             marker: marker.to_string(),
             working_dir: spec.working_dir.clone(),
+            roots: spec.roots(),
             writable,
             pass_env,
             temporary,
@@ -97,15 +98,14 @@ impl Task {
         };
         let equipment = capabilities
             .tools
-            .then(|| Equipment { tools: self.parts.tools.clone(), sandbox: spec.profile.sandbox });
-        let workplaces = spec.workplaces.clone();
+            .then(|| Equipment { tools: self.parts.tools.clone(), sandbox: spec.sandbox() });
         let redaction = Redaction::new(Arc::clone(&self.parts.vault));
         self.session = Some(Session::start(
             backend.clone(),
             launch,
             marker.clone(),
             equipment,
-            workplaces,
+            spec.foreign_directories(),
             setups,
             redaction,
         ));

@@ -51,7 +51,7 @@ impl Worktree {
 
 impl Record {
     async fn look(&self, view: &View, is_there: bool) -> Result<Option<Unsaved>, GitError> {
-        let (repository, worktree) = (self.repository.clone(), self.worker_id.to_string());
+        let (repository, worktree) = (self.repository.clone(), self.name());
         let head = tokio::task::spawn_blocking(move || Repository::head_of(&repository, &worktree)).await;
         let head =
             head.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io("look for unsaved work"))?;

@@ -38,6 +38,11 @@ impl From<Error> for Fault {
                 fault.0.missing = vec![missing];
                 fault
             }
+            Error::MountUnavailable { missing, .. } => {
+                let mut fault = plain(ErrorCode::WorkerExecutionUnavailable).at("/mount_refs");
+                fault.0.missing = vec![missing];
+                fault
+            }
             Error::NoWorkspace { .. } => plain(ErrorCode::InvalidQuery),
             Error::NotVersioned { missing, .. } => {
                 let mut fault = plain(ErrorCode::WorkspaceNotVersioned);
@@ -309,6 +314,17 @@ mod tests {
                     ..parts(
                         ErrorCode::WorkerExecutionUnavailable,
                         "workspace `shop` cannot be had; missing: program `git`",
+                    )
+                },
+            ),
+            (
+                Error::MountUnavailable { mount: "handbook".into(), missing: "its directory".into() },
+                Parts {
+                    field: Some("/mount_refs".into()),
+                    missing: vec!["its directory".into()],
+                    ..parts(
+                        ErrorCode::WorkerExecutionUnavailable,
+                        "mount `handbook` cannot be had; missing: its directory",
                     )
                 },
             ),

@@ -80,7 +80,7 @@ proptest! {
         prompted in any::<bool>(),
     ) {
         let on_idle = if stops { OnIdle::Stop } else { OnIdle::Wait };
-        let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, history: false, tools: false, tool_limit: None });
+        let mut bench = Bench::new(mode, on_idle, Capabilities { steer, resume: true, history: false, tools: false, roots: false, tool_limit: None });
         if waits {
             bench = bench.that_waits_after_a_restart();
         }
