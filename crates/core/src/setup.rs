@@ -1,7 +1,8 @@
 //! The command that prepares a new worktree, before its worker's first session.
 //!
 //! It runs until it has succeeded once, whatever cut it off before. Its processes are the worker's: they carry its marker,
-//! and where the kernel has Landlock they write only below the worktree and to a directory for temporary files.
+//! and they are held as the profile's sandbox says: they write only below the worktree and to a directory for temporary
+//! files.
 
 use std::{
     io,
@@ -10,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::{BackendError, Cancellation, Event, Launch, Link};
+use musher_backend::{BackendError, Cancellation, Event, Launch, Link, Sandbox};
 use musher_process::{
     Child, Confinement, Ended, Ends, Environment, Error, Exit, Ladder, Marker, Overheard, PipeCommand,
     Program, hear,
@@ -45,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) command: String,
     /// Variables of the host's that it gets, too.
     pub(crate) pass_env: Vec<String>,
+    /// What holds its processes.
+    pub(crate) sandbox: Sandbox,
     pub(crate) worktree: Worktree,
     /// Where it runs.
     pub(crate) directory: PathBuf,
@@ -153,12 +156,22 @@ impl Setup {
             environment,
             directory: self.directory.clone(),
             marker: marker.part(Uuid::new_v4().simple().to_string())?,
-            confinement: Confinement::is_available().then_some(Confinement { writable }),
+            confinement: is_held(self.sandbox, Confinement::is_available())
+                .then_some(Confinement { writable }),
         };
         let Overheard { mut child, output } = command.overhear().await?;
         let mut ends = Ends::new(HEAD, TAIL);
         let (over, ended) = hear(ends.listen(output), attend(&mut child, link, cancellation)).await;
         Ok((over, ended?, text(ends)))
+    }
+}
+
+/// Whether it is held to where it may write. One that has to be, on a kernel that cannot, does not start.
+fn is_held(sandbox: Sandbox, available: bool) -> bool {
+    match sandbox {
+        Sandbox::Auto => available,
+        Sandbox::Landlock => true,
+        Sandbox::None => false,
     }
 }
 

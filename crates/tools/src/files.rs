@@ -1,4 +1,4 @@
-//! Tools on files of the workspace: what they have in common.
+//! Tools on files of a worker's directories: what they have in common.
 
 mod edit;
 mod listing;
@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::{task, time};
 
-use crate::{arguments, refusal::Refusal, workspace::Workspace};
+use crate::{arguments, directories::Directories, refusal::Refusal};
 
 /// Local files take milliseconds; a large tree that is searched the first time takes seconds. What takes longer
 /// hangs, e.g. on a network that is gone.
@@ -35,33 +35,33 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// A tool whose work blocks.
 struct FileTool<A> {
     spec: ToolSpec,
-    workspace: Arc<Workspace>,
-    work: fn(&Workspace, A, &Stop) -> Result<ToolOutput, Refusal>,
+    directories: Arc<Directories>,
+    work: fn(&Directories, A, &Stop) -> Result<ToolOutput, Refusal>,
 }
 
 /// The tools that only look.
-pub(crate) fn readers(workspace: &Arc<Workspace>) -> Vec<Arc<dyn Tool>> {
+pub(crate) fn readers(directories: &Arc<Directories>) -> Vec<Arc<dyn Tool>> {
     vec![
-        tool(workspace, "read_file", read::DESCRIPTION, Capability::Read, read::work),
-        tool(workspace, "list_directory", listing::DESCRIPTION, Capability::Read, listing::work),
-        tool(workspace, "search", search::DESCRIPTION, Capability::Read, search::work),
+        tool(directories, "read_file", read::DESCRIPTION, Capability::Read, read::work),
+        tool(directories, "list_directory", listing::DESCRIPTION, Capability::Read, listing::work),
+        tool(directories, "search", search::DESCRIPTION, Capability::Read, search::work),
     ]
 }
 
 /// The tools that change files.
-pub(crate) fn writers(workspace: &Arc<Workspace>) -> Vec<Arc<dyn Tool>> {
+pub(crate) fn writers(directories: &Arc<Directories>) -> Vec<Arc<dyn Tool>> {
     vec![
-        tool(workspace, "write_file", write::DESCRIPTION, Capability::Write, write::work),
-        tool(workspace, "edit_file", edit::DESCRIPTION, Capability::Write, edit::work),
+        tool(directories, "write_file", write::DESCRIPTION, Capability::Write, write::work),
+        tool(directories, "edit_file", edit::DESCRIPTION, Capability::Write, edit::work),
     ]
 }
 
 fn tool<A: DeserializeOwned + JsonSchema + 'static>(
-    workspace: &Arc<Workspace>,
+    directories: &Arc<Directories>,
     name: &str,
     description: &str,
     capability: Capability,
-    work: fn(&Workspace, A, &Stop) -> Result<ToolOutput, Refusal>,
+    work: fn(&Directories, A, &Stop) -> Result<ToolOutput, Refusal>,
 ) -> Arc<dyn Tool> {
     let spec = ToolSpec {
         name: name.to_owned(),
@@ -71,7 +71,7 @@ fn tool<A: DeserializeOwned + JsonSchema + 'static>(
         capability,
         limit: LIMIT + STOP_GRACE,
     };
-    Arc::new(FileTool { spec, workspace: workspace.clone(), work })
+    Arc::new(FileTool { spec, directories: directories.clone(), work })
 }
 
 #[async_trait]
@@ -84,9 +84,9 @@ impl<A: DeserializeOwned + 'static> Tool for FileTool<A> {
         let ToolCall { input, mut cancellation, .. } = call;
         // Dropped with this future, it stops the work.
         let stopping = Stopping(Stop::default());
-        let (stop, workspace, work) = (stopping.0.clone(), self.workspace.clone(), self.work);
+        let (stop, directories, work) = (stopping.0.clone(), self.directories.clone(), self.work);
         let mut working = task::spawn_blocking(move || {
-            arguments::parse(input).and_then(|arguments| work(&workspace, arguments, &stop))
+            arguments::parse(input).and_then(|arguments| work(&directories, arguments, &stop))
         });
         let reason = tokio::select! {
             done = &mut working => return told(done, ""),

@@ -96,6 +96,7 @@ mod shell;
 
 mod arguments;
 mod bound;
+mod directories;
 mod refusal;
 mod remains;
 mod scratch;

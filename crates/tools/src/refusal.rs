@@ -13,9 +13,11 @@ pub(crate) enum Refusal {
         source: serde_json::Error,
     },
     #[error(
-        "`{path}` is not in the workspace; paths are relative to it and cannot lead out, also not through links"
+        "`{path}` is not in the workspace; paths are relative to it, or absolute in a further directory, and cannot lead out, also not through links"
     )]
     Outside { path: String },
+    #[error("`{path}` is in a directory that is read-only")]
+    ReadOnly { path: String },
     #[error("`{path}` does not exist; paths are relative to the workspace")]
     Missing { path: String },
     #[error("`{path}` is a directory; list_directory shows what is in it")]

@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use musher_backend::{Cancellation, Sandbox, Tool, ToolCall, ToolOutput, Toolbox, Toolkit, Workbench};
+use musher_backend::{
+    Access, Cancellation, Root, Sandbox, Tool, ToolCall, ToolOutput, Toolbox, Toolkit, Workbench,
+};
 use musher_process::{Marker, Owner};
 use musher_protocol::Capability;
 use serde_json::Value;
@@ -48,7 +50,7 @@ impl Scene {
 
     /// A session whose workspace declares variables.
     pub(crate) async fn passing(pass_env: &[&str]) -> Self {
-        Self::open(ToolSet::workspace(), &["shell"], &[], None, Sandbox::Auto, pass_env).await
+        Self::open(ToolSet::workspace(), &["shell"], &[], None, Sandbox::Auto, pass_env, &[]).await
     }
 
     /// One with a directory for temporary files, which is there.
@@ -58,12 +60,18 @@ impl Scene {
         writable: &[&str],
         temporary: Option<PathBuf>,
     ) -> Self {
-        Self::open(set, capabilities, writable, temporary, Sandbox::Auto, &[]).await
+        Self::open(set, capabilities, writable, temporary, Sandbox::Auto, &[], &[]).await
     }
 
     /// A session with a shell in this sandbox.
     pub(crate) async fn held_by(sandbox: Sandbox) -> Self {
-        Self::open(ToolSet::workspace(), &["shell"], &[], None, sandbox, &[]).await
+        Self::open(ToolSet::workspace(), &["shell"], &[], None, sandbox, &[], &[]).await
+    }
+
+    /// A session that has directories besides its workspace, which are beside it, too.
+    pub(crate) async fn among(roots: &[(&str, Access)]) -> Self {
+        let capabilities = &["read", "write", "shell"];
+        Self::open(ToolSet::workspace(), capabilities, &[], None, Sandbox::Landlock, &[], roots).await
     }
 
     async fn open(
@@ -73,6 +81,7 @@ impl Scene {
         temporary: Option<PathBuf>,
         sandbox: Sandbox,
         pass_env: &[&str],
+        roots: &[(&str, Access)],
     ) -> Self {
         let outside = tempfile::tempdir().unwrap();
         fs::create_dir(outside.path().join("workspace")).unwrap();
@@ -80,13 +89,19 @@ impl Scene {
         for directory in &writable {
             fs::create_dir(directory).unwrap();
         }
+        let roots = roots.iter().map(|(name, access)| {
+            let path = outside.path().join(name);
+            fs::create_dir_all(&path).unwrap();
+            Root { path: path.canonicalize().unwrap(), access: *access }
+        });
+        let roots = roots.collect();
         let marker = Marker::new(owner(), "worker").unwrap();
         let bench = Workbench {
             worker_id: "wrk_1".parse().unwrap(),
             marker: marker.to_string(),
             working_dir: outside.path().join("workspace"),
             temporary,
-            roots: Vec::new(),
+            roots,
             writable,
             pass_env: pass_env.iter().map(|name| (*name).to_owned()).collect(),
             capabilities: capabilities

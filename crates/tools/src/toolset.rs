@@ -10,19 +10,21 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use musher_backend::{Sandbox, Tool, ToolDiagnostic, Toolbox, ToolboxError, Toolkit, Workbench, async_trait};
+use musher_backend::{
+    Access, Sandbox, Tool, ToolDiagnostic, Toolbox, ToolboxError, Toolkit, Workbench, async_trait,
+};
 use musher_process::{Environment, Marker};
 use musher_protocol::Capability;
 use rmcp::ServerHandler;
 use tokio::task;
 
 use crate::{
+    directories::Directories,
     files,
     mcp::{self, Got, McpServer, Source},
     sandbox::Level,
     scratch::Scratch,
     shell::Shell,
-    workspace::Workspace,
 };
 
 /// A toolbox: files of the workspace, a shell, and what is added to it.
@@ -99,6 +101,8 @@ impl ToolSet {
         let own = [bench.working_dir.clone(), scratch.path().to_owned()];
         let own = blocking(move || own.iter().map(fs::canonicalize).collect::<io::Result<Vec<_>>>()).await;
         let mut writable = own.map_err(failed("set up the shell"))?;
+        let changed = bench.roots.iter().filter(|root| root.access == Access::ReadWrite);
+        writable.extend(changed.map(|root| root.path.clone()));
         writable.extend(bench.writable.iter().cloned());
         let level = Level::of(bench.sandbox, writable).map_err(failed("set up the shell"))?;
         let given = bench.writable.clone();
@@ -130,14 +134,14 @@ impl Toolbox for ToolSet {
     async fn tools(&self, bench: Workbench) -> Result<Toolkit, ToolboxError> {
         let allows = |capability| bench.capabilities.contains(&capability);
         let mut kit = Toolkit::default();
-        let root = bench.working_dir.clone();
-        let workspace = blocking(move || Workspace::open(&root)).await;
-        let workspace = Arc::new(workspace.map_err(failed("open the working directory"))?);
+        let (working_dir, roots) = (bench.working_dir.clone(), bench.roots.clone());
+        let directories = blocking(move || Directories::open(&working_dir, &roots)).await;
+        let directories = Arc::new(directories.map_err(failed("open the worker's directories"))?);
         if allows(Capability::Read) {
-            kit.tools.extend(files::readers(&workspace));
+            kit.tools.extend(files::readers(&directories));
         }
         if allows(Capability::Write) {
-            kit.tools.extend(files::writers(&workspace));
+            kit.tools.extend(files::writers(&directories));
         }
         if allows(Capability::Shell) {
             let shell = self.shell(&bench).await?;

@@ -1,9 +1,8 @@
-//! The directory that a worker works in, held open.
+//! A directory of a worker's, held open.
 
 use std::{
     io::{self, Read},
     path::{Component, Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use cap_std::{
@@ -24,12 +23,11 @@ pub(crate) struct Workspace {
     directory: Dir,
     /// Where it was when it was opened, for the absolute paths that models like to write.
     root: PathBuf,
-    /// Held while a file is replaced: two edits of one file at the same time must not lose one. Protects the files
-    /// and nothing in memory.
-    writing: Mutex<()>,
+    /// What stands before a path in it, in what a model is told: nothing where relative paths mean this directory.
+    prefix: PathBuf,
 }
 
-/// A path in the workspace, relative and without `..` at its beginning, and how it was named.
+/// A path in a directory, relative and without `..` at its beginning, and how it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
@@ -38,25 +36,30 @@ pub(crate) struct Place {
 
 impl Workspace {
     /// Opens the directory. What becomes of its name later does not matter.
-    pub(crate) fn open(root: &Path) -> io::Result<Self> {
-        let directory = Dir::open_ambient_dir(root, ambient_authority())?;
-        Ok(Self { directory, root: root.to_owned(), writing: Mutex::new(()) })
+    pub(crate) fn open(root: PathBuf, prefix: PathBuf) -> io::Result<Self> {
+        let directory = Dir::open_ambient_dir(&root, ambient_authority())?;
+        Ok(Self { directory, root, prefix })
     }
 
     pub(crate) fn directory(&self) -> &Dir {
         &self.directory
     }
 
-    /// What a model's path means. Whether it leads out is found when it is opened.
-    pub(crate) fn place(&self, text: &str) -> Result<Place, Refusal> {
-        let named = Path::new(text);
-        let relative = named.strip_prefix(&self.root).unwrap_or(named);
-        if text.contains('\0') || relative.is_absolute() {
-            return Err(Refusal::Outside { path: text.to_owned() });
-        }
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What a relative path means. Whether it leads out is found when it is opened.
+    pub(crate) fn place(&self, relative: &Path) -> Place {
         let path: PathBuf = relative.components().filter(|part| *part != Component::CurDir).collect();
+        let name = self.name(&path);
         let path = if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
-        Ok(Place { name: path.display().to_string(), path })
+        Place { name: if name.is_empty() { ".".to_owned() } else { name }, path }
+    }
+
+    /// How a path in it is told.
+    pub(crate) fn name(&self, path: &Path) -> String {
+        self.prefix.join(path).display().to_string()
     }
 
     /// Opens a directory.
@@ -87,11 +90,6 @@ impl Workspace {
             return Err(Refusal::TooLarge { path: place.name.clone(), bytes, limit });
         }
         Ok((bytes, metadata))
-    }
-
-    /// Waits until no other call replaces a file. A call that panicked left files as they were, or replaced.
-    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
-use musher_backend::{BackendError, Launch, Resume};
+use musher_backend::{BackendError, Launch, Resume, Sandbox};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
 use serde_json::json;
 use tokio::task;
@@ -132,12 +132,12 @@ impl Grounds {
         }
         let unread = |error| BackendError::new("workspace_gone", "read what is known of a worktree", error);
         let worktrees = desk.worktrees_of(worker).await.map_err(unread)?;
-        let workplaces = spec.workplaces.clone();
-        let looked = task::spawn_blocking(move || Self::in_worktrees(&worktrees, &workplaces)).await;
+        let (workplaces, sandbox) = (spec.workplaces.clone(), spec.sandbox());
+        let looked = task::spawn_blocking(move || Self::in_worktrees(&worktrees, &workplaces, sandbox)).await;
         looked.unwrap_or_else(|error| Err(error.into())).map_err(unread)
     }
 
-    fn in_worktrees(worktrees: &[Worktree], workplaces: &[Workplace]) -> io::Result<Self> {
+    fn in_worktrees(worktrees: &[Worktree], workplaces: &[Workplace], sandbox: Sandbox) -> io::Result<Self> {
         let writable = worktrees.iter().flat_map(|worktree| worktree.record.shared_parts()).collect();
         let mut setups = Vec::new();
         for workplace in workplaces {
@@ -146,7 +146,7 @@ impl Grounds {
                 worktrees.iter().find(|found| found.is_number(n)).ok_or(io::ErrorKind::NotFound)?;
             if let Some(command) = workplace.setup.clone().filter(|_| !worktree.is_set_up()) {
                 let (pass_env, directory) = (workplace.pass_env.clone(), workplace.directory.clone());
-                setups.push(Setup { command, pass_env, worktree: worktree.clone(), directory });
+                setups.push(Setup { command, pass_env, sandbox, worktree: worktree.clone(), directory });
             }
         }
         Ok(Self { writable, setups })

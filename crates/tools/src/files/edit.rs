@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     bound,
+    directories::Directories,
     refusal::{EditRefusal, Near, Refusal},
-    workspace::{Workspace, is_binary},
+    workspace::is_binary,
 };
 
 pub(super) const DESCRIPTION: &str = "Replaces a text in a file by another. `old` must be in the file exactly as it is \
@@ -50,12 +51,16 @@ pub(super) struct Arguments {
     replace_all: bool,
 }
 
-pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> Result<ToolOutput, Refusal> {
+pub(super) fn work(
+    directories: &Directories,
+    arguments: Arguments,
+    stop: &Stop,
+) -> Result<ToolOutput, Refusal> {
     let Arguments { path, old, new, replace_all } = arguments;
-    let place = workspace.place(&path)?;
-    let _writing = workspace.writing();
+    let (directory, place) = directories.find_to_change(&path)?;
+    let _writing = directories.writing();
     stop.check()?;
-    let (bytes, metadata) = workspace.read(&place, EDIT_LIMIT)?;
+    let (bytes, metadata) = directory.read(&place, EDIT_LIMIT)?;
     if is_binary(&bytes) {
         return Err(Refusal::Binary { path: place.name, bytes: metadata.len() });
     }
@@ -64,7 +69,7 @@ pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> 
     stop.check()?;
     let times = if n_replaced == 1 { "once" } else { &format!("{n_replaced} times") };
     let done = format!("replaced {times} in {}", place.name);
-    replace::replace(workspace, &place, Some(&Old { bytes, metadata }), &edited, done)
+    replace::replace(directory, &place, Some(&Old { bytes, metadata }), &edited, done)
 }
 
 /// How often a text may be replaced.

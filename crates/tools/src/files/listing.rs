@@ -6,11 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Stop;
-use crate::{
-    bound,
-    refusal::Refusal,
-    workspace::{Place, Workspace},
-};
+use crate::{bound, directories::Directories, refusal::Refusal, workspace::Place};
 
 pub(super) const DESCRIPTION: &str =
     "Lists a directory: one name a line, directories with a `/` at the end, files with their size.";
@@ -21,7 +17,8 @@ const ENTRIES_LIMIT: usize = 10_000;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The directory, relative to the workspace; `.` is the workspace.
+    /// The directory, relative to the workspace; `.` is the workspace. Or the absolute path of a further directory, or of
+    /// one in it.
     #[serde(default = "workspace")]
     path: String,
 }
@@ -30,9 +27,13 @@ fn workspace() -> String {
     ".".to_owned()
 }
 
-pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> Result<ToolOutput, Refusal> {
-    let place = workspace.place(&arguments.path)?;
-    let directory = workspace.open_directory(&place)?;
+pub(super) fn work(
+    directories: &Directories,
+    arguments: Arguments,
+    stop: &Stop,
+) -> Result<ToolOutput, Refusal> {
+    let (directory, place) = directories.find(&arguments.path)?;
+    let directory = directory.open_directory(&place)?;
     let failed = |error| Refusal::io("list", &place.name, error);
     let mut lines = Vec::new();
     let mut is_cut = false;

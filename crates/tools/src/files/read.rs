@@ -9,8 +9,9 @@ use serde::Deserialize;
 use super::Stop;
 use crate::{
     bound::{self, CONTENT_LIMIT, WHOLE_LIMIT},
+    directories::Directories,
     refusal::Refusal,
-    workspace::{Place, Workspace, is_binary},
+    workspace::{Place, is_binary},
 };
 
 pub(super) const DESCRIPTION: &str = "Reads a text file. The answer is its text as it stands, without line numbers. A \
@@ -22,7 +23,7 @@ const BUFFER: usize = 128 * 1024;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The file, relative to the workspace.
+    /// The file, relative to the workspace; or its absolute path in a further directory.
     path: String,
     /// The first line to read, counted from 1; the first of the file when left out.
     #[serde(default)]
@@ -32,9 +33,13 @@ pub(super) struct Arguments {
     limit: Option<u64>,
 }
 
-pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> Result<ToolOutput, Refusal> {
-    let place = workspace.place(&arguments.path)?;
-    let (file, metadata) = workspace.open_file(&place)?;
+pub(super) fn work(
+    directories: &Directories,
+    arguments: Arguments,
+    stop: &Stop,
+) -> Result<ToolOutput, Refusal> {
+    let (directory, place) = directories.find(&arguments.path)?;
+    let (file, metadata) = directory.open_file(&place)?;
     // A file that grows while it is read ends where it ended at first.
     let mut reader = BufReader::with_capacity(BUFFER, file.take(metadata.len()));
     let beginning = reader.fill_buf().map_err(|error| Refusal::io("read", &place.name, error))?;

@@ -38,7 +38,7 @@ pub(super) struct Old {
 }
 
 /// Writes a file beside the old one and gives it its name: whoever reads it sees all of the old text or all of the
-/// new one. Mode and owner stay. Returns the output with its diff; the caller holds [`Workspace::writing`].
+/// new one. Mode and owner stay. Returns the output with its diff; the caller holds [`crate::directories::Directories::writing`].
 pub(super) fn replace(
     workspace: &Workspace,
     place: &Place,
@@ -188,6 +188,8 @@ fn diff(name: &str, old: Option<&[u8]>, new: &[u8]) -> Option<String> {
     if old.is_some_and(is_binary) || is_binary(new) {
         return None;
     }
+    // As git has it for a file by its absolute path.
+    let name = name.trim_start_matches('/');
     let before = old.map_or("/dev/null".to_owned(), |_| format!("a/{name}"));
     let (old, new) = (String::from_utf8_lossy(old.unwrap_or_default()), String::from_utf8_lossy(new));
     let diff = TextDiff::configure().deadline(Instant::now() + DIFF_TIME).diff_lines(&*old, &*new);

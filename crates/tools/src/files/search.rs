@@ -20,6 +20,7 @@ use serde::Deserialize;
 use super::{Stop, listing::shown};
 use crate::{
     bound,
+    directories::Directories,
     refusal::Refusal,
     workspace::{Place, Workspace, for_reading},
 };
@@ -55,7 +56,8 @@ const ROOT: &str = "/workspace";
 pub(super) struct Arguments {
     /// A regular expression, as in ripgrep.
     pattern: String,
-    /// The directory or file to search, relative to the workspace; all of it when left out.
+    /// The directory or file to search, relative to the workspace; all of it when left out. Or an absolute path in a
+    /// further directory.
     #[serde(default)]
     path: Option<String>,
     /// Only files whose path matches, e.g. `*.rs` or `src/**/*.ts`.
@@ -63,8 +65,12 @@ pub(super) struct Arguments {
     glob: Option<String>,
 }
 
-pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> Result<ToolOutput, Refusal> {
-    let place = workspace.place(arguments.path.as_deref().unwrap_or("."))?;
+pub(super) fn work(
+    directories: &Directories,
+    arguments: Arguments,
+    stop: &Stop,
+) -> Result<ToolOutput, Refusal> {
+    let (directory, place) = directories.find(arguments.path.as_deref().unwrap_or("."))?;
     let matcher = matcher(&arguments.pattern)?;
     let glob = arguments.glob.as_deref().map(Glob::new).transpose()?;
     let searcher = SearcherBuilder::new()
@@ -72,14 +78,14 @@ pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> 
         .heap_limit(Some(LINE_LIMIT))
         .binary_detection(BinaryDetection::quit(0))
         .build();
-    let mut search = Search { matcher, glob, searcher, stop, found: Found::default(), n_unreadable: 0 };
+    let mut search =
+        Search { root: directory, matcher, glob, searcher, stop, found: Found::default(), n_unreadable: 0 };
     let failed = |error| Refusal::io("search", &place.name, error);
-    let searched = if workspace.directory().metadata(&place.path).map_err(failed)?.is_dir() {
-        let directory = workspace.open_directory(&place)?;
-        let ignored = above(workspace, &place)?;
-        search.directory(&directory, &place.path, &ignored, 0)
+    let searched = if directory.directory().metadata(&place.path).map_err(failed)?.is_dir() {
+        let ignored = above(directory, &place)?;
+        search.directory(&directory.open_directory(&place)?, &place.path, &ignored, 0)
     } else {
-        let (file, _) = workspace.open_file(&place)?;
+        let (file, _) = directory.open_file(&place)?;
         search.file(file, &place.path)
     };
     told(search.found.lines, search.n_unreadable, searched)
@@ -166,6 +172,8 @@ fn above(workspace: &Workspace, place: &Place) -> Result<Ignored, Refusal> {
 }
 
 struct Search<'a> {
+    /// What all paths are in.
+    root: &'a Workspace,
     matcher: RegexMatcher,
     glob: Option<Glob>,
     searcher: Searcher,
@@ -238,7 +246,7 @@ impl Search<'_> {
         };
         let before = self.found.lines.len();
         let reader = Stoppable { file: file.take(length), stop: self.stop };
-        let path = shown(&path.to_string_lossy());
+        let path = shown(&self.root.name(path));
         let mut sink = Lines { path, found: &mut self.found, is_binary: false };
         let searched = self.searcher.search_reader(&self.matcher, reader, &mut sink);
         let is_binary = sink.is_binary;

@@ -5,6 +5,7 @@ use std::{
         fs::{MetadataExt, PermissionsExt, symlink},
         net::UnixListener,
     },
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments,
     bound::{CONTENT_LIMIT, WHOLE_LIMIT},
+    directories::Directories,
     refusal::Refusal,
     scene::{Scene, call, eventually, soon},
     workspace::Workspace,
@@ -375,7 +377,7 @@ async fn nothing_leads_out_of_the_workspace() {
         ] {
             let told = scene.refused(tool, input).await;
             let outside = format!(
-                "`{path}` is not in the workspace; paths are relative to it and cannot lead out, also not through links"
+                "`{path}` is not in the workspace; paths are relative to it, or absolute in a further directory, and cannot lead out, also not through links"
             );
             assert_eq!(told, outside, "{tool} {path}");
         }
@@ -522,8 +524,8 @@ async fn a_file_that_grows_has_an_end() {
 async fn a_file_that_changes_while_it_is_written_is_left_alone() {
     let scene = Scene::new().await;
     scene.write("a", "one");
-    let workspace = Workspace::open(&scene.path("")).unwrap();
-    let place = workspace.place("a").unwrap();
+    let workspace = Workspace::open(scene.path(""), PathBuf::new()).unwrap();
+    let place = workspace.place("a".as_ref());
     let (bytes, metadata) = workspace.read(&place, 100).unwrap();
     scene.write("a", "two, by somebody else");
     let old = super::replace::Old { bytes, metadata };
@@ -542,7 +544,7 @@ async fn a_file_that_changes_while_it_is_written_is_left_alone() {
 async fn work_that_is_no_longer_wanted_ends_before_its_next_step() {
     let scene = Scene::new().await;
     scene.write("a", "x");
-    let workspace = Workspace::open(&scene.path("")).unwrap();
+    let directories = Directories::open(&scene.path(""), &[]).unwrap();
     let stop = super::Stop::default();
     stop.stop();
     for (work, input) in [
@@ -552,18 +554,18 @@ async fn work_that_is_no_longer_wanted_ends_before_its_next_step() {
         (stopped(super::write::work), json!({"path": "a", "content": "y"})),
         (stopped(super::edit::work), json!({"path": "a", "old": "x", "new": "y"})),
     ] {
-        let told = work(&workspace, input, &stop).unwrap_err();
+        let told = work(&directories, input, &stop).unwrap_err();
         assert!(matches!(told, Refusal::Stopped), "{told}");
     }
     assert_eq!(scene.read("a"), "x");
 }
 
-type Work = Box<dyn Fn(&Workspace, Value, &super::Stop) -> Result<ToolOutput, Refusal>>;
+type Work = Box<dyn Fn(&Directories, Value, &super::Stop) -> Result<ToolOutput, Refusal>>;
 
 fn stopped<A: DeserializeOwned + 'static>(
-    work: fn(&Workspace, A, &super::Stop) -> Result<ToolOutput, Refusal>,
+    work: fn(&Directories, A, &super::Stop) -> Result<ToolOutput, Refusal>,
 ) -> Work {
-    Box::new(move |workspace, input, stop| work(workspace, arguments::parse(input)?, stop))
+    Box::new(move |directories, input, stop| work(directories, arguments::parse(input)?, stop))
 }
 
 #[test]
@@ -578,20 +580,20 @@ async fn a_call_whose_caller_has_gone_ends_soon() {
     let scene = Scene::new().await;
     let (unwanted, cancellation) = Cancellation::pair();
     // Somebody else replaces a file, so this one has to wait, and does not wait for long.
-    let workspace = Arc::new(Workspace::open(&scene.path("")).unwrap());
+    let directories = Arc::new(Directories::open(&scene.path(""), &[]).unwrap());
     let (held, holding) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let somebody = thread::spawn({
-        let workspace = workspace.clone();
+        let directories = directories.clone();
         move || {
-            let _writing = workspace.writing();
+            let _writing = directories.writing();
             held.send(()).unwrap();
             // Released by being dropped.
             assert!(released.recv().is_err());
         }
     });
     holding.recv().unwrap();
-    let [write, _edit]: [Arc<dyn Tool>; 2] = super::writers(&workspace).try_into().expect("two");
+    let [write, _edit]: [Arc<dyn Tool>; 2] = super::writers(&directories).try_into().expect("two");
     drop(unwanted);
     let output = soon(write.call(call(json!({"path": "a", "content": "x"}), cancellation))).await;
     assert_eq!(
@@ -601,6 +603,6 @@ async fn a_call_whose_caller_has_gone_ends_soon() {
     drop(release);
     somebody.join().unwrap();
     // Whoever gets the right to write next comes after the call that was left behind, or before it.
-    eventually("the call that was left behind has gone", || Arc::strong_count(&workspace) == 3).await;
+    eventually("the call that was left behind has gone", || Arc::strong_count(&directories) == 3).await;
     assert_eq!(scene.files(), Vec::<String>::new(), "stopped as soon as it could go on");
 }

@@ -11,10 +11,7 @@ use super::{
     edit::{self, EDIT_LIMIT},
     replace::{self, Old},
 };
-use crate::{
-    refusal::Refusal,
-    workspace::{Workspace, require_file},
-};
+use crate::{directories::Directories, refusal::Refusal, workspace::require_file};
 
 pub(super) const DESCRIPTION: &str = "Writes a file: a new one, with the directories that lead to it, or in place of all \
     that was in it.";
@@ -28,19 +25,23 @@ pub(super) struct Arguments {
     content: String,
 }
 
-pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> Result<ToolOutput, Refusal> {
+pub(super) fn work(
+    directories: &Directories,
+    arguments: Arguments,
+    stop: &Stop,
+) -> Result<ToolOutput, Refusal> {
     let Arguments { path, content } = arguments;
-    let place = workspace.place(&path)?;
-    let _writing = workspace.writing();
+    let (directory, place) = directories.find_to_change(&path)?;
+    let _writing = directories.writing();
     stop.check()?;
-    let old = match workspace.directory().metadata(&place.path) {
+    let old = match directory.directory().metadata(&place.path) {
         Ok(metadata) => {
             require_file(&place, &metadata)?;
-            let (bytes, metadata) = workspace.read(&place, EDIT_LIMIT)?;
+            let (bytes, metadata) = directory.read(&place, EDIT_LIMIT)?;
             Some(Old { bytes, metadata })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if workspace.directory().symlink_metadata(&place.path).is_ok() {
+            if directory.directory().symlink_metadata(&place.path).is_ok() {
                 return Err(Refusal::NotFile { path: place.name, kind: "a link that leads nowhere" });
             }
             None
@@ -54,5 +55,5 @@ pub(super) fn work(workspace: &Workspace, arguments: Arguments, stop: &Stop) -> 
     stop.check()?;
     let verb = if old.is_some() { "replaced" } else { "created" };
     let done = format!("{verb} {} ({} bytes)", place.name, new.len());
-    replace::replace(workspace, &place, old.as_ref(), new.as_bytes(), done)
+    replace::replace(directory, &place, old.as_ref(), new.as_bytes(), done)
 }
