@@ -1012,6 +1012,8 @@ class CreateWorker(TypedDict):
     labels: NotRequired[dict[str, str]]
     # Limits below the profile's.
     limits: NotRequired[WorkerLimits | None]
+    # Further directories that the server's config declares, read-only unless it says otherwise.
+    mount_refs: NotRequired[list[MountRef]]
     # What happens when a turn has ended and nothing waits.
     on_idle: NotRequired[OnIdle]
     # What runs.
@@ -1391,6 +1393,15 @@ class McpServer(TypedDict):
     name: str
     # Its state, e.g. `connected`.
     state: str
+
+
+class MountRef(TypedDict):
+    """A mount that the server's config declares."""
+
+    # The request's name for it.
+    name: str
+    # The server's name for it.
+    reference: str
 
 
 class ObserveQuery(TypedDict):
@@ -2259,6 +2270,8 @@ class WorkerDetail(TypedDict):
     last_event_id: EventId
     # What ends its turns, or keeps it from beginning another.
     limits: WorkerLimits
+    # Directories that it has besides.
+    mounts: list[WorkerMount]
     # Approvals that wait for a decision.
     open_approvals: int
     # How its last turn ended.
@@ -2324,6 +2337,17 @@ class WorkerListReply(TypedDict):
     next: str | None
     # The page.
     workers: list[WorkerSummary]
+
+
+class WorkerMount(TypedDict):
+    """A directory that a worker has besides its workspaces."""
+
+    # The request's name for it.
+    name: str
+    # The server's name for it.
+    reference: str
+    # Whether the worker may change what is in it.
+    writable: bool
 
 
 class WorkerQuery(TypedDict):

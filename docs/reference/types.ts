@@ -438,6 +438,8 @@ export interface CreateWorker {
   labels?: { [key: string]: string };
   /** Limits below the profile's. */
   limits?: WorkerLimits | null;
+  /** Further directories that the server's config declares, read-only unless it says otherwise. */
+  mount_refs?: Array<MountRef>;
   /** What happens when a turn has ended and nothing waits. */
   on_idle?: OnIdle;
   /** What runs. */
@@ -1155,6 +1157,14 @@ export interface McpServer {
   name: string;
   /** Its state, e.g. `connected`. */
   state: string;
+}
+
+/** A mount that the server's config declares. */
+export interface MountRef {
+  /** The request's name for it. */
+  name: string;
+  /** The server's name for it. */
+  reference: string;
 }
 
 /** Query of a worker's observation socket. */
@@ -2195,6 +2205,8 @@ export interface WorkerDetail {
   last_event_id: EventId;
   /** What ends its turns, or keeps it from beginning another. */
   limits: WorkerLimits;
+  /** Directories that it has besides. */
+  mounts: Array<WorkerMount>;
   /** Approvals that wait for a decision. */
   open_approvals: number;
   /** How its last turn ended. */
@@ -2259,6 +2271,16 @@ export interface WorkerListReply {
   next: string | null;
   /** The page. */
   workers: Array<WorkerSummary>;
+}
+
+/** A directory that a worker has besides its workspaces. */
+export interface WorkerMount {
+  /** The request's name for it. */
+  name: string;
+  /** The server's name for it. */
+  reference: string;
+  /** Whether the worker may change what is in it. */
+  writable: boolean;
 }
 
 /** Query of a worker's detail. */

@@ -359,6 +359,23 @@ async fn a_new_worktree_is_set_up_once() {
 }
 
 #[tokio::test]
+async fn a_setup_is_held_as_the_profile_says() {
+    for (sandbox, is_held) in [("landlock", true), ("none", false)] {
+        let (api, repository) = (obedient().await, Repository::new());
+        let workspace = "isolation = \"worktree\"\nsetup = \"echo x > ../outside || true\"";
+        let text = config(api.url(), &repository.path(), workspace);
+        let profile = format!("model = \"qwen\"\nsandbox = \"{sandbox}\"");
+        let home = Home::new(&text.replace("model = \"qwen\"", &profile)).env("LOCAL_KEY", KEY);
+        let server = home.start().await;
+        let client = server.client();
+        let worker = client.create(&request()).await;
+        turn(&client, &worker, "true").await;
+        let outside = directory(&home, &worker).with_file_name("outside");
+        assert_eq!(outside.exists(), !is_held, "{sandbox}");
+    }
+}
+
+#[tokio::test]
 async fn a_setup_that_fails_fails_the_turn_and_is_tried_again() {
     let (api, repository) = (obedient().await, Repository::new());
     let fixed = repository.path().join("fixed");

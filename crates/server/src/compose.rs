@@ -96,6 +96,9 @@ pub(crate) async fn compose_in(
     for (name, workspace) in &config.workspaces {
         builder = builder.workspace(name.as_str(), workspace.clone());
     }
+    for (name, mount) in &config.mounts {
+        builder = builder.mount(name.as_str(), mount.clone());
+    }
     for (name, path) in workspaces {
         builder = builder.workspace(name, path);
     }

@@ -3,6 +3,7 @@
 mod backend;
 mod bundle;
 mod mcp;
+mod mount;
 mod profile;
 mod workspace;
 
@@ -11,7 +12,7 @@ mod variables;
 
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
-use musher_core::{Profile, Retention, Workspace};
+use musher_core::{Mount, Profile, Retention, Workspace};
 use musher_protocol::{ProfileSpec, RuntimeLimits};
 use musher_tools::McpServer;
 use serde::Deserialize;
@@ -83,6 +84,7 @@ pub(crate) struct Config {
     pub(crate) backends: BTreeMap<String, BackendOptions>,
     pub(crate) mcp: BTreeMap<String, McpServer>,
     pub(crate) workspaces: BTreeMap<String, Workspace>,
+    pub(crate) mounts: BTreeMap<String, Mount>,
     pub(crate) tokens: Vec<TokenTable>,
 }
 
@@ -103,6 +105,8 @@ struct File {
     mcp: BTreeMap<String, mcp::McpTable>,
     #[serde(default)]
     workspaces: BTreeMap<String, workspace::WorkspaceTable>,
+    #[serde(default)]
+    mounts: BTreeMap<String, mount::MountTable>,
     #[serde(default)]
     retention: RetentionTable,
     #[serde(default)]
@@ -221,6 +225,12 @@ impl Config {
                 resolved.map_err(|(key, message)| wrong(&["workspaces", &workspace, key], message))?;
             workspaces.insert(workspace, resolved);
         }
+        let mut mounts = BTreeMap::new();
+        for (mount, table) in file.mounts {
+            let resolved = table.resolve(directory);
+            let resolved = resolved.map_err(|(key, message)| wrong(&["mounts", &mount, key], message))?;
+            mounts.insert(mount, resolved);
+        }
         for token in &file.tokens {
             token.check().map_err(|error| wrong(&["tokens"], error.to_string()))?;
         }
@@ -236,6 +246,7 @@ impl Config {
             backends,
             mcp: servers,
             workspaces,
+            mounts,
             tokens: file.tokens,
         })
     }
@@ -351,6 +362,11 @@ mod tests {
             children = true
             setup = "npm ci"
             pass_env = ["NPM_TOKEN"]
+            [mounts.handbook]
+            path = "."
+            [mounts.cache]
+            path = "."
+            writable = true
             [[tokens]]
             name = "ci"
             sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -414,6 +430,12 @@ mod tests {
         );
         assert_eq!(config.profiles["gem"].options["thinking_level"], "LOW");
         assert_eq!(config.profiles["local"].capabilities, [Capability::Mcp("tickets".to_owned())].into());
+        let path = config.workspaces["here"].path.clone();
+        let expected = [
+            ("cache".to_owned(), Mount { path: path.clone(), writable: true }),
+            ("handbook".to_owned(), path.into()),
+        ];
+        assert_eq!(config.mounts, BTreeMap::from(expected));
         let here = &config.workspaces["here"];
         let setup = Some("npm ci".to_owned());
         let expected = Workspace {
@@ -587,6 +609,10 @@ mod tests {
             (
                 "[workspaces.w]\npath = \"nowhere\"\n",
                 "config DIR/musher.toml: line 2: workspaces.w.path: no directory DIR/nowhere",
+            ),
+            (
+                "[mounts.m]\npath = \"nowhere\"\n",
+                "config DIR/musher.toml: line 2: mounts.m.path: no directory DIR/nowhere",
             ),
             (
                 "[workspaces.w]\npath = \".\"\nsetup = \"make\"\n",

@@ -53,6 +53,7 @@ pub(super) const CLASSES: &[Class] = &[
     class!("header smuggling", smuggling::smuggling),
     class!("traversal in names", names::traversal),
     class!("links out of a workspace", names::links),
+    class!("mounts that are not declared, or not kept", names::mounts),
     class!("programs and paths in requests", names::programs),
     class!("bundle digest forgeries", bundles::digests),
     class!("programs and paths in bundles", bundles::contents),

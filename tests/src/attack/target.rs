@@ -29,6 +29,10 @@ backend = "scripted"
 [workspaces.tree]
 path = "tree"
 children = true
+[mounts.handbook]
+path = "handbook"
+[mounts.part]
+path = "tree/child"
 [workspaces.repo]
 path = "repo"
 isolation = "worktree"
@@ -139,6 +143,7 @@ fn prepare(home: &Path) {
     ], "otherwise": "echo"});
     fs::write(home.join("asks.json"), script.to_string()).unwrap();
     fs::create_dir_all(home.join("tree/child")).unwrap();
+    fs::create_dir(home.join("handbook")).unwrap();
     std::os::unix::fs::symlink("/etc", home.join("tree/link")).unwrap();
     std::os::unix::fs::symlink("..", home.join("tree/up")).unwrap();
     hostile(home);

@@ -33,6 +33,7 @@ const WALLS: &[(&str, &str)] = &[
     ("cursor", "cursors of others"),
     ("control_characters", "escape sequences in names"),
     ("link", "links out of a workspace"),
+    ("read_only_mount", "mounts that are not declared, or not kept"),
     ("redaction", "secrets in logs and replies"),
     ("environment", "secrets in a child's environment"),
     ("bind", "unsafe starts"),

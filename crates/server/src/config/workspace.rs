@@ -57,7 +57,7 @@ impl WorkspaceTable {
 }
 
 /// A directory that is there, by its absolute path.
-fn existing(directory: &Path, path: &Path) -> Result<PathBuf, (&'static str, String)> {
+pub(super) fn existing(directory: &Path, path: &Path) -> Result<PathBuf, (&'static str, String)> {
     let path = directory.join(path);
     let absolute = path.canonicalize().ok().filter(|path| path.is_dir());
     absolute.ok_or_else(|| ("path", format!("no directory {}", path.display())))

@@ -81,6 +81,25 @@ pub(super) async fn links(target: &Target, tally: &mut Tally) {
     }
 }
 
+/// Mounts by what is no name of one, and one that would not stay read-only.
+pub(super) async fn mounts(target: &Target, tally: &mut Tally) {
+    for name in [
+        "/etc",
+        "../handbook",
+        "handbook/..",
+        "handbook/",
+        "./handbook",
+        "tree",
+        "tree/child",
+        "",
+        "handbook\0",
+    ] {
+        tally.case(name, create(target, &mount("repo", name)).await);
+    }
+    // It is in the workspace, where the worker may change what it likes.
+    tally.case("a part of the workspace", create(target, &mount("tree", "part")).await);
+}
+
 /// What only the server's config may say.
 pub(super) async fn programs(target: &Target, tally: &mut Tally) {
     for field in [
@@ -116,6 +135,16 @@ fn workspace(name: &str) -> String {
         "intent": {"kind": "assistant"},
         "profile": {"kind": "named", "value": "brief"},
         "workspace_refs": [{"name": "main", "reference": name}],
+    });
+    body.to_string()
+}
+
+fn mount(workspace: &str, name: &str) -> String {
+    let body = serde_json::json!({
+        "intent": {"kind": "assistant"},
+        "profile": {"kind": "named", "value": "brief"},
+        "workspace_refs": [{"name": "main", "reference": workspace}],
+        "mount_refs": [{"name": "docs", "reference": name}],
     });
     body.to_string()
 }
