@@ -6,10 +6,11 @@ use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
 use musher_process::Program;
+use musher_protocol::Capability;
 use tokio::task;
 
 use crate::{
-    ClaudeOptions, invocation,
+    ClaudeOptions, ClaudeProfile, invocation,
     invocation::Invocation,
     recording::Recording,
     session::{self, Limits},
@@ -20,6 +21,11 @@ use crate::{
 const TOOL_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// What a command that is out of time needs to come to its end.
 const TOOL_MARGIN: Duration = Duration::from_secs(60);
+
+const NOT_HELD: &str = "a sandbox for `shell`, for some mounts are read-only and nothing holds the commands of Claude \
+    Code: ask for no `shell`, or declare the mounts `writable = true`";
+const HAS_HOOKS: &str = "a profile without `settings_sources`, for some mounts are read-only and nothing holds the hooks \
+    of settings: load none, or declare the mounts `writable = true`";
 
 /// The backend `claude-pty`.
 #[derive(Clone, Debug)]
@@ -48,7 +54,7 @@ impl Backend for ClaudePty {
             resume: true,
             history: false,
             tools: false,
-            roots: false,
+            roots: true,
             tool_limit: Some(self.options.tool_limit.unwrap_or(TOOL_LIMIT) + TOOL_MARGIN),
         }
     }
@@ -70,9 +76,8 @@ impl Backend for ClaudePty {
         )])
     }
 
-    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
-        // The program has a model of its own, and says itself what it costs.
-        Vec::new()
+    fn missing(&self, wanted: &Wanted<'_>) -> Vec<String> {
+        missing(wanted)
     }
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
@@ -88,11 +93,43 @@ impl Backend for ClaudePty {
     }
 }
 
+/// The program has a model of its own, and says itself what it costs. What changes files behind its back cannot be kept
+/// from what is read-only.
+fn missing(Wanted { model: _, cost_limit: _, capabilities, options, read_only }: &Wanted<'_>) -> Vec<String> {
+    // Keys that cannot be read are refused where the profile is, and when a session starts.
+    let has_settings =
+        ClaudeProfile::from_options(options).is_ok_and(|profile| !profile.settings_sources.is_empty());
+    let lacks = [
+        (*read_only && capabilities.contains(&Capability::Shell)).then_some(NOT_HELD),
+        (*read_only && has_settings).then_some(HAS_HOOKS),
+    ];
+    lacks.into_iter().flatten().map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::{Map, Value, json};
 
     use super::*;
+
+    #[test]
+    fn nothing_is_read_only_beside_what_runs_commands() {
+        let check = |read_only: bool, capabilities: &[&str], options: Value, expected: &[&str]| {
+            let capabilities: BTreeSet<_> = capabilities.iter().map(|name| name.parse().unwrap()).collect();
+            let options: Map<_, _> = options.as_object().unwrap().clone();
+            let wanted = Wanted { read_only, ..Wanted::new(&capabilities, &options) };
+            assert_eq!(missing(&wanted), expected, "{wanted:?}");
+        };
+        let settings = || json!({ "settings_sources": ["user"] });
+        let none = || json!({ "settings_sources": [] });
+        check(false, &["read", "write", "shell", "network"], settings(), &[]);
+        check(true, &["read", "write", "network"], none(), &[]);
+        check(true, &["read", "shell"], json!({}), &[NOT_HELD]);
+        check(true, &["read"], settings(), &[HAS_HOOKS]);
+        check(true, &["shell"], settings(), &[NOT_HELD, HAS_HOOKS]);
+    }
 
     #[tokio::test]
     async fn availability_names_what_is_missing() {

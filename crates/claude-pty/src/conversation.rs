@@ -13,6 +13,7 @@ mod turn;
 use jiff::Timestamp;
 use musher_backend::{ApprovalRequest, Event, Input, TurnEnd, Verdict};
 use musher_protocol::{McpServer, SessionEnvironment};
+use serde_json::Value;
 use uuid::Uuid;
 
 use self::{
@@ -182,6 +183,29 @@ impl Conversation {
     /// Answers a question; nothing when it has lapsed.
     pub(crate) fn decide(&mut self, request_id: &str, verdict: Verdict) -> Option<Output> {
         self.asking.answer(request_id, verdict).map(Output::Say)
+    }
+
+    /// What a decision would let run, and with which input; none when it lets nothing run.
+    pub(crate) fn would_run<'a>(
+        &'a self,
+        request_id: &str,
+        verdict: &'a Verdict,
+    ) -> Option<(&'a str, &'a Value)> {
+        let request = self.asking.request(request_id)?;
+        match verdict {
+            Verdict::Allow { updated_input, answers: _ } => {
+                Some((&request.tool, updated_input.as_ref().unwrap_or(&request.input)))
+            }
+            Verdict::Deny { .. } => None,
+        }
+    }
+
+    /// Refuses what a question is about, whoever would allow it: the answer, and what there is to tell; none when the
+    /// question has lapsed.
+    pub(crate) fn refuse(&mut self, request_id: &str, why: &str) -> Option<(Said, Event)> {
+        let remark = remarks::kept_from(&self.asking.request(request_id)?.tool, why);
+        let said = self.asking.answer(request_id, Verdict::deny(why))?;
+        Some((said, remark))
     }
 
     /// A line that the program wrote.

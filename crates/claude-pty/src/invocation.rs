@@ -7,7 +7,7 @@ use musher_process::{Environment, Error, Marker, Program, PtyCommand};
 use musher_protocol::SessionId;
 use uuid::Uuid;
 
-use crate::{ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, tools};
+use crate::{ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, roots::Roots, tools};
 
 /// What keeps the program to what it was asked: no updates and no reports.
 const QUIET: [(&str, &str); 4] = [
@@ -44,6 +44,7 @@ pub(crate) struct Invocation {
     pub(crate) command: PtyCommand,
     pub(crate) session_id: SessionId,
     pub(crate) opening: Opening,
+    pub(crate) roots: Roots,
 }
 
 impl Invocation {
@@ -51,14 +52,18 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// When the program is missing, an option cannot be used, or the session to continue is not one of the
-    /// program's.
+    /// When the program is missing, an option or the path of a directory cannot be used, or the session to continue
+    /// is not one of the program's.
     pub(crate) fn new(options: &ClaudeOptions, launch: &Launch) -> Result<Self, BackendError> {
         let invalid = |error| BackendError::new("options_invalid", "read the options of claude-pty", error);
         let mut environment =
             environment(options, launch.temporary.as_deref(), &launch.pass_env).map_err(invalid)?;
         if !launch.background {
             environment.set(NO_BACKGROUND, "1").map_err(invalid)?;
+        }
+        let roots = Roots::of(launch)?;
+        for (name, value) in roots.variables() {
+            environment.set(name, *value).map_err(invalid)?;
         }
         let profile = ClaudeProfile::from_options(&launch.options)
             .map_err(|error| BackendError::new("options_invalid", "read the profile", error))?;
@@ -73,6 +78,7 @@ impl Invocation {
         let settings: Vec<_> = profile.settings_sources.iter().map(SettingsSource::to_string).collect();
         args.push(format!("--setting-sources={}", settings.join(",")).into());
         args.extend(tools::arguments(&launch.capabilities).into_iter().map(OsString::from));
+        args.extend(roots.arguments().into_iter().map(OsString::from));
         args.push(session.into());
         // One word each, so that no value can pass for an option.
         args.extend(launch.model.iter().map(|model| format!("--model={model}").into()));
@@ -89,6 +95,7 @@ impl Invocation {
             command: PtyCommand { program, args, environment, directory, marker },
             session_id,
             opening,
+            roots,
         })
     }
 }

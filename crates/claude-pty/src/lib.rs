@@ -19,6 +19,15 @@
 //!   about reading and about commands that it knows to change nothing.
 //! * A worker has the tools of its capabilities (`--tools`). One that runs commands can do with them whatever its user
 //!   can: without `write` it has no tool to edit with, and still a shell.
+//! * The directories of a launch ([`Launch::roots`]) are given to the program (`--add-dir`), which reads in them without
+//!   asking. While one of them is read-only, files are changed in the working directory and in those that are not
+//!   read-only, and nowhere else: the program has a rule against each that is, and whatever it asks about is looked at
+//!   here before anybody is asked, and again as it was decided. Nobody can allow it, and the answer says why. Files of
+//!   git's own cannot be changed either, and git runs no hooks for the program: they name commands. A shell and the
+//!   hooks of settings cannot be held, so there are none beside what is read-only (`Backend::missing`).
+//!   Not kept: a link that another process makes between the look and the change, a second name (a hard link) that a
+//!   file has in a directory that may be changed, and a filter that the repository's `.git/config` had named before,
+//!   for the oldest version has git look at the files.
 //! * No settings file is read, neither the repository's nor the person's (`--setting-sources=`), unless the profile
 //!   says so ([`ClaudeProfile::settings_sources`]), and no MCP server
 //!   is started but those that were asked for (`--strict-mcp-config`): hooks and helpers of a repository would run
@@ -65,6 +74,7 @@
 //! [`Event::InputTaken`]: musher_backend::Event::InputTaken
 //! [`Event::TurnStarted`]: musher_backend::Event::TurnStarted
 //! [`Launch::background`]: musher_backend::Launch::background
+//! [`Launch::roots`]: musher_backend::Launch::roots
 
 mod backend;
 mod options;
@@ -72,6 +82,7 @@ mod profile;
 
 mod invocation;
 mod recording;
+mod roots;
 mod session;
 mod tenancy;
 mod tools;

@@ -26,6 +26,7 @@ use crate::{
     framing::LineTooLong,
     invocation::{self, Invocation},
     recording::{self, Recorder, Recording, Tap},
+    roots::Roots,
 };
 
 /// A program that ended has written all it will; only what it left running may hold its pipes open.
@@ -50,7 +51,7 @@ pub(crate) async fn run(
     link: Link,
     limits: Limits,
 ) -> Result<SessionOutcome, BackendError> {
-    let Invocation { command, session_id, opening } = invocation;
+    let Invocation { command, session_id, opening, roots } = invocation;
     let continuing = invocation::continuing(&command, &session_id);
     // Nothing was started: there is nobody to tell and nothing to clean up.
     let Ok(()) = link.session_started(session_id, opening.is_resumed).await else {
@@ -60,7 +61,7 @@ pub(crate) async fn run(
     let spawned = command.spawn().await.map_err(start)?;
     let recorder = recording.map(Recorder::start);
     let (mut child, mut session) =
-        Session::begin(link, recorder, Conversation::new(opening), limits, spawned);
+        Session::begin(link, recorder, Conversation::new(opening), roots, limits, spawned);
     let mut ended = session.live(&mut child).await;
     // The program has this session already: an earlier start got further than anybody knows. So it is continued.
     if let (Ok(exit), Some(command)) = (&ended, continuing)
@@ -73,9 +74,9 @@ pub(crate) async fn run(
                 return Err(start(error));
             }
         };
-        let Session { link, recorder, mut conversation, .. } = session;
+        let Session { link, recorder, mut conversation, roots, .. } = session;
         conversation.continues_a_session();
-        (child, session) = Session::begin(link, recorder, conversation, limits, spawned);
+        (child, session) = Session::begin(link, recorder, conversation, roots, limits, spawned);
         ended = session.live(&mut child).await;
     }
     match ended {
@@ -95,6 +96,7 @@ struct Session {
     stdin: Stdin,
     pipes: Pipes,
     conversation: Conversation,
+    roots: Roots,
     /// The program's ids of the questions that are open.
     approvals: BTreeMap<ApprovalId, String>,
     /// How the program ended, once it has.
@@ -151,6 +153,7 @@ impl Session {
         link: Link,
         recorder: Option<Recorder>,
         conversation: Conversation,
+        roots: Roots,
         limits: Limits,
         spawned: Spawned,
     ) -> (Child, Self) {
@@ -162,6 +165,7 @@ impl Session {
             stdin: Stdin::new(stdin, tap.clone()),
             pipes: Pipes::new(stdout, stderr, tap),
             conversation,
+            roots,
             approvals: BTreeMap::new(),
             exit: None,
             ending: None,
@@ -264,8 +268,16 @@ impl Session {
                 self.perform(outputs).await
             }
             Command::Decision(DecisionGiven { approval_id, verdict }) => {
-                let asked = self.approvals.remove(&approval_id);
-                let answer = asked.and_then(|request_id| self.conversation.decide(&request_id, verdict));
+                let Some(request_id) = self.approvals.remove(&approval_id) else { return Ok(()) };
+                // What was asked was looked at; a person may have changed it, and others the files, since.
+                let refusal = match self.conversation.would_run(&request_id, &verdict) {
+                    Some((tool, input)) => self.roots.refusal(tool, input).await,
+                    None => None,
+                };
+                if let Some(why) = refusal {
+                    return self.refuse(&request_id, &why).await;
+                }
+                let answer = self.conversation.decide(&request_id, verdict);
                 self.perform(answer).await
             }
             Command::End { grace } => {
@@ -326,6 +338,10 @@ impl Session {
             match output {
                 Output::Event(event) => self.link.emit(event).await?,
                 Output::Ask { request_id, request } => {
+                    if let Some(why) = self.roots.refusal(&request.tool, &request.input).await {
+                        self.refuse(&request_id, &why).await?;
+                        continue;
+                    }
                     let approval_id = self.link.request_approval(request).await?;
                     self.approvals.insert(approval_id, request_id);
                 }
@@ -339,6 +355,15 @@ impl Session {
                 Output::Say(line) => self.stdin.push(line),
                 Output::Refused(refusal) => return Err(Failure::Refused(refusal)),
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses what the program asks about, whoever would allow it.
+    async fn refuse(&mut self, request_id: &str, why: &str) -> Result<(), Failure> {
+        if let Some((said, remark)) = self.conversation.refuse(request_id, why) {
+            self.stdin.push(said);
+            self.link.emit(remark).await?;
         }
         Ok(())
     }

@@ -37,6 +37,11 @@ const NETWORK: &[&str] = &["WebFetch", "WebSearch"];
 /// They run git and leave the directory, so they take both.
 const WORKTREES: &[&str] = &["EnterWorktree", "ExitWorktree"];
 
+/// Whether a tool changes files, or can.
+pub(crate) fn changes_files(tool: &str) -> bool {
+    [WRITE, SHELL, WORKTREES].iter().any(|group| group.contains(&tool))
+}
+
 /// The arguments that say which tools there are.
 pub(crate) fn arguments(capabilities: &BTreeSet<Capability>) -> Vec<String> {
     let has = |capability: Capability| capabilities.contains(&capability);

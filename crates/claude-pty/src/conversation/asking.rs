@@ -61,6 +61,11 @@ impl Asking {
         request
     }
 
+    /// What an open question asks.
+    pub(super) fn request(&self, request_id: &str) -> Option<&ApprovalRequest> {
+        self.open.get(request_id).map(|open| &open.request)
+    }
+
     /// The line that answers; none when the question has lapsed.
     pub(super) fn answer(&mut self, request_id: &str, verdict: Verdict) -> Option<Said> {
         let Open { request, .. } = self.open.remove(request_id)?;

@@ -107,6 +107,12 @@ pub(super) fn denied(denial: Denial) -> Event {
     diagnostic("claude.permission_denied", format!("Claude Code refused `{tool}` by a rule of its own{why}"))
 }
 
+/// A tool was refused by us, whatever anybody has decided.
+pub(super) fn kept_from(tool: &str, why: &str) -> Event {
+    let (tool, why) = (bounded(tool, EXCERPT), bounded(why, EXCERPT));
+    diagnostic("claude.permission_denied", format!("`{tool}` was refused: {why}"))
+}
+
 fn diagnostic(code: &str, message: String) -> Event {
     Event::Diagnostic { code: code.to_owned(), message }
 }

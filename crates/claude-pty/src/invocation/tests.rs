@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use musher_backend::Resume;
+use musher_backend::{Access, Resume, Root};
 use musher_protocol::WorkerId;
 
 use super::*;
@@ -40,6 +40,28 @@ fn no_value_can_pass_for_an_option_and_no_instruction_is_an_argument() {
 }
 
 #[test]
+fn further_directories_are_given_and_the_options_do_not_undo_what_keeps_them() {
+    let with = |access| {
+        let roots = vec![Root { path: "/srv/hand book".into(), access }];
+        Launch { roots, working_dir: "/work".into(), ..launch() }
+    };
+    let given = format!("{COMMON} --add-dir=/srv/hand book");
+    assert_eq!(arguments(&with(Access::ReadWrite)), format!("{given} --session-id=ID"));
+    let rule = r#"--settings={"permissions":{"deny":["Edit(//srv/hand book/**)"]}}"#;
+    assert_eq!(arguments(&with(Access::ReadOnly)), format!("{given} {rule} --session-id=ID"));
+    let count = |access| {
+        let env = [("GIT_CONFIG_COUNT".to_owned(), "0".to_owned())].into();
+        let invocation = Invocation::new(&ClaudeOptions { env, ..options() }, &with(access)).unwrap();
+        let environment = invocation.command.environment;
+        environment.get("GIT_CONFIG_COUNT").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        [Access::ReadWrite, Access::ReadOnly].map(count),
+        [Some("0".to_owned()), Some("3".to_owned())]
+    );
+}
+
+#[test]
 fn a_session_that_is_not_the_programs_is_refused_before_anything_starts() {
     for id in ["scripted-1", "--help", "my-title"] {
         let resume = Some(Resume { session_id: id.parse().unwrap() });
@@ -54,6 +76,8 @@ fn what_cannot_be_used_is_named() {
     assert_eq!(Invocation::new(&missing, &launch()).unwrap_err().code, "program_missing");
     let unmarked = Launch { marker: "none".to_owned(), ..launch() };
     assert_eq!(Invocation::new(&options(), &unmarked).unwrap_err().code, "launch_invalid");
+    let unnamed = Launch { roots: vec![Root { path: "/a*".into(), access: Access::ReadOnly }], ..launch() };
+    assert_eq!(Invocation::new(&options(), &unnamed).unwrap_err().code, "launch_invalid");
     let env = [("A=B".to_owned(), String::new())].into();
     let invalid = ClaudeOptions { env, ..options() };
     assert_eq!(Invocation::new(&invalid, &launch()).unwrap_err().code, "options_invalid");
