@@ -10,7 +10,7 @@ use musher_backend::{
     ApprovalRequest, BackendError, Command, Event, Launch, Link, LinkClosed, SessionOutcome, TurnEnd, Vault,
     Verdict, async_trait,
 };
-use musher_core::{ApprovalMode, Error, From, MemoryStore, Profile, Runtime};
+use musher_core::{Answered, ApprovalMode, CommandOptions, Error, From, MemoryStore, Profile, Runtime};
 use musher_protocol::{
     Actor, Approval, ApprovalKind, ApprovalState, CreateWorker, Decision, Intent, Question, QuestionOption,
     WorkerId,
@@ -116,6 +116,48 @@ async fn what_is_asked_in_a_turn_that_is_being_ended_is_open_and_can_only_be_den
     }
     runtime.cancel_worker(&worker, None, me()).await.unwrap();
     interrupts.join_next().await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_token_without_keys_left_can_end_everything_under_one() {
+    let mut profile = Profile::of("stubborn");
+    profile.approval.mode = ApprovalMode::Ask;
+    let runtime = Runtime::builder(MemoryStore::new())
+        .backend("stubborn", Acting(Stubborn))
+        .profile("p", profile)
+        .max_keys_per_token(0)
+        .start()
+        .await
+        .unwrap();
+    let task = CreateWorker::new(Intent::Task { objective: "go".to_owned() });
+    let worker = runtime.create_worker(task, me()).await.unwrap().worker_id;
+    logged(&runtime, &worker, "approval_requested").await;
+    let open = runtime.approvals(&worker).await.unwrap().remove(0);
+    let under = |key: &str| CommandOptions { by: me(), idempotency_key: Some(key.parse().unwrap()) };
+    let decide = |body, key| {
+        let request = serde_json::from_value(body).unwrap();
+        runtime.decide_with(&worker, &open.approval_id, request, under(key))
+    };
+    let none_left =
+        |result: Result<(), Error>| assert!(matches!(result, Err(Error::ManyKeys { limit: 0, .. })));
+
+    none_left(decide(json!({"decision": "allow"}), "a").await.map(drop));
+    let denied = decide(json!({"decision": "deny"}), "a").await.unwrap();
+    let again = Answered { is_replayed: true, ..denied };
+    assert_eq!(decide(json!({"decision": "deny"}), "a").await.unwrap(), again);
+    none_left(decide(json!({"decision": "deny"}), "b").await.map(drop));
+
+    let mut interrupts = JoinSet::new();
+    let (interrupting, interrupted, first) = (runtime.clone(), worker.clone(), under("a"));
+    interrupts.spawn(async move { interrupting.interrupt_worker_with(&interrupted, None, first).await });
+    logged(&runtime, &worker, "interrupt_requested").await;
+    none_left(runtime.interrupt_worker_with(&worker, None, under("b")).await.map(drop));
+    let cancelled = runtime.cancel_worker_with(&worker, None, under("a")).await.unwrap();
+    let interrupted = interrupts.join_next().await.unwrap().unwrap().unwrap();
+    assert!(!cancelled.is_replayed && !interrupted.is_replayed);
+    none_left(runtime.cancel_worker_with(&worker, None, under("b")).await.map(drop));
+    let again = Answered { is_replayed: true, ..cancelled };
+    assert_eq!(runtime.cancel_worker_with(&worker, None, under("a")).await.unwrap(), again);
 }
 
 const KEY: &str = "sk-canary-0123456789";
