@@ -66,7 +66,8 @@ pub struct Root {
 /// What a worker may do in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Look: nothing in it is changed by tools or commands of the worker.
+    /// Look: no tool and no command of the worker writes, adds, renames or removes a file in it. Modes, owners and times of
+    /// files that belong to its user are another matter, for which Landlock has no word.
     ReadOnly,
     /// What it may do in its working directory.
     ReadWrite,

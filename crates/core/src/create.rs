@@ -109,7 +109,7 @@ fn of_bundle(
 /// The workspaces that are meant.
 fn wanted(catalog: &Catalog, refs: Vec<WorkspaceRef>) -> Result<Vec<Wanted>, Error> {
     const FIELD: &str = "/workspace_refs";
-    check_names(FIELD, refs.iter().map(|wanted| wanted.name.as_str()))?;
+    check_names(FIELD, refs.iter().map(|wanted| (&*wanted.name, &*wanted.reference)))?;
     let wanted = refs.into_iter().map(|wanted| {
         let meant = workspace::wanted(|name| catalog.workspaces.get(name), wanted);
         meant.map_err(|message| Error::InvalidRequest { field: FIELD, message })
@@ -120,7 +120,7 @@ fn wanted(catalog: &Catalog, refs: Vec<WorkspaceRef>) -> Result<Vec<Wanted>, Err
 /// The mounts that are meant, where they are declared to be.
 fn mounts(catalog: &Catalog, refs: Vec<MountRef>) -> Result<Vec<Mounted>, Error> {
     const FIELD: &str = "/mount_refs";
-    check_names(FIELD, refs.iter().map(|wanted| wanted.name.as_str()))?;
+    check_names(FIELD, refs.iter().map(|wanted| (&*wanted.name, &*wanted.reference)))?;
     let mounts = refs.into_iter().map(|wanted| {
         let meant = mount::wanted(|name| catalog.mounts.get(name), wanted);
         meant.map_err(|message| Error::InvalidRequest { field: FIELD, message })
@@ -128,13 +128,18 @@ fn mounts(catalog: &Catalog, refs: Vec<MountRef>) -> Result<Vec<Mounted>, Error>
     mounts.collect()
 }
 
-/// Checks the names that a request gives to directories: by them it is told which is which.
-fn check_names<'a>(field: &'static str, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
-    let mut taken = BTreeSet::new();
-    for name in names {
+/// Checks the names that a request and the server have for directories: by either it is told which is which.
+fn check_names<'a>(
+    field: &'static str,
+    names: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), Error> {
+    let (mut taken, mut meant) = (BTreeSet::new(), BTreeSet::new());
+    for (name, reference) in names {
         check_line(field, name)?;
         let message = if !taken.insert(name) {
             format!("two of them are called `{name}`")
+        } else if !meant.insert(reference) {
+            format!("two of them are `{reference}`")
         } else if taken.len() > MAX_DIRECTORIES {
             format!("at most {MAX_DIRECTORIES} of them")
         } else {

@@ -77,8 +77,8 @@ impl NotHad {
     }
 }
 
-/// Finds the directories of the mounts that a worker wants. It works in others, by paths without links, and none of those may hold a mount that is
-/// read-only: what lets a worker change a directory lets it change all that is below. Blocks.
+/// Finds the directories of the mounts that a worker wants. It works in others itself, and none of those may hold a mount
+/// that is read-only: what lets a worker change a directory lets it change all that is below. Blocks.
 ///
 /// # Errors
 ///
@@ -91,14 +91,17 @@ pub(crate) fn get(wanted: Vec<Mounted>, working: &[PathBuf]) -> Result<Vec<Mount
     });
     let mounts = found.collect::<Result<Vec<_>, _>>()?;
     let changed = mounts.iter().filter(|mount| mount.shown.writable).map(|mount| mount.directory.clone());
-    let changed: Vec<_> = working.iter().cloned().chain(changed).collect();
+    // One that is not there is refused as a workspace.
+    let working = working.iter().filter_map(|path| path.canonicalize().ok());
+    let changed: Vec<_> = working.chain(changed).collect();
     match mounts.iter().find(|mount| !mount.shown.writable && is_inside(&mount.directory, &changed)) {
         Some(mount) if stands(Wall::ReadOnlyMount) => Err((mount.shown.reference.clone(), NotHad::Inside)),
         Some(_) | None => Ok(mounts),
     }
 }
 
-/// What holds the commands of a worker that has read-only mounts, or none: there is no doing without then.
+/// What holds commands of a worker, and of its setups, beside mounts that are read-only: there is no doing without then. A
+/// worker that would have none is not created.
 pub(crate) fn sandbox(asked: Sandbox, read_only: bool) -> Sandbox {
     match asked {
         Sandbox::Auto if read_only => Sandbox::Landlock,

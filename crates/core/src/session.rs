@@ -18,7 +18,7 @@ use crate::{
     setup::{Prepared, Setup},
     temporary,
     tools::Tools,
-    workspace::is_as_it_was,
+    workspace::{is_as_it_was, look},
 };
 
 /// How long processes that a backend left behind may resist before they count as survivors.
@@ -171,7 +171,8 @@ impl Session {
 /// Requires that the worker's directories are those that it was created with.
 async fn require(directories: Vec<PathBuf>) -> Result<(), BackendError> {
     let are_there = move || directories.iter().all(|directory| is_as_it_was(directory));
-    if tokio::task::spawn_blocking(are_there).await.unwrap_or(false) {
+    // One that does not answer is as good as gone.
+    if look(are_there).await.unwrap_or(false) {
         return Ok(());
     }
     let message = "a directory of the worker is gone, or has become a link".to_owned();

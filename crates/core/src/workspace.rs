@@ -4,6 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use musher_process::Owner;
@@ -93,6 +94,17 @@ impl Workplace {
     }
 }
 
+/// A local disk answers in milliseconds. A share that is away may never, and whoever waits for it should hear of that.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Looks at the file system, for a bounded time. A look that hangs keeps its thread until the system lets it go.
+pub(crate) async fn look<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    match tokio::time::timeout(LOOK_LIMIT, tokio::task::spawn_blocking(look)).await {
+        Ok(looked) => looked.map_err(io::Error::other),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
 /// Whether a directory, by a path without links, is still there without any. Blocks.
 pub(crate) fn is_as_it_was(directory: &Path) -> bool {
     directory.canonicalize().is_ok_and(|path| path == directory && path.is_dir())
@@ -115,6 +127,24 @@ pub(crate) enum NotHad {
         #[source]
         source: io::Error,
     },
+}
+
+impl Wanted {
+    /// The directory, by the path that is declared, where the worker works in it itself.
+    pub(crate) fn direct(&self) -> Option<PathBuf> {
+        match self.isolation {
+            WorkspaceIsolation::Direct => Some(match &self.child {
+                Some(child) => self.root.join(child),
+                None => self.root.clone(),
+            }),
+            WorkspaceIsolation::Worktree { .. } => None,
+        }
+    }
+
+    /// Whether something is to be done in a new worktree first.
+    pub(crate) fn has_setup(&self) -> bool {
+        matches!(self.isolation, WorkspaceIsolation::Worktree { setup: Some(_) })
+    }
 }
 
 impl NotHad {
@@ -217,9 +247,8 @@ impl Desk {
     pub(crate) async fn get(&self, worker: &WorkerId, n: usize, wanted: Wanted) -> Result<Had, NotHad> {
         let Wanted { name, reference, root, child, isolation, pass_env } = wanted;
         let is_child = child.is_some();
-        let found = tokio::task::spawn_blocking(move || find(&root, child)).await;
-        let (path, repository) =
-            found.unwrap_or_else(|error| Err(NotHad::io("find a workspace")(error.into())))?;
+        let found = look(move || find(&root, child)).await;
+        let (path, repository) = found.unwrap_or_else(|error| Err(NotHad::io("find a workspace")(error)))?;
         match isolation {
             WorkspaceIsolation::Direct => {
                 let base_commit = self.base(worker, repository.as_ref()).await.unwrap_or_else(|error| {

@@ -239,7 +239,8 @@ async fn a_worker_of_one_directory_is_told_nothing() {
 async fn what_makes_no_sense_is_refused_by_name() {
     let world = World::new();
     let runtime = world.runtime().await;
-    let many = vec!["cache"; 17];
+    let many: Vec<_> = (0..17).map(|n| format!("cache{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
     let two = CreateWorker {
         mount_refs: ["handbook", "cache"]
             .map(|name| MountRef { name: "m".into(), reference: name.into() })
@@ -255,7 +256,9 @@ async fn what_makes_no_sense_is_refused_by_name() {
         (request(&[], &["shop"]), "/mount_refs", "no mount `shop` in the server's config"),
         (request(&["handbook"], &[]), "/workspace_refs", "no workspace `handbook` in the server's config"),
         (request(&[], &many), "/mount_refs", "at most 16 of them"),
-        (request(&["shop"; 17], &[]), "/workspace_refs", "at most 16 of them"),
+        (request(&many, &[]), "/workspace_refs", "at most 16 of them"),
+        (request(&["shop", "api", "shop"], &[]), "/workspace_refs", "two of them are `shop`"),
+        (request(&[], &["cache", "cache"]), "/mount_refs", "two of them are `cache`"),
         (two, "/mount_refs", "two of them are called `m`"),
         (unnamed, "/mount_refs", "the text must not hold control characters"),
     ] {
@@ -289,8 +292,9 @@ async fn what_makes_no_sense_is_refused_by_name() {
     }
     let listed = runtime.list_workers(&WorkerFilter::default(), Order::Asc, None, 10).await.unwrap();
     assert_eq!(listed.workers, []);
-    let left = fs::read_dir(world.path("scratch")).unwrap().map(|entry| entry.unwrap().file_name());
-    assert_eq!(left.filter(|name| name != "tmp").collect::<Vec<_>>(), Vec::<std::ffi::OsString>::new());
+    let left = fs::read_dir(world.path("scratch")).into_iter().flatten();
+    let left = left.map(|entry| entry.unwrap().file_name()).filter(|name| name != "tmp");
+    assert_eq!(left.count(), 0, "no directory of a worker that is not there");
     // The same directory is fine for who works elsewhere.
     create(&runtime, &["api"], &["docs"]).await.unwrap();
 }
@@ -326,6 +330,65 @@ async fn what_cannot_be_kept_read_only_is_refused() {
         let found = missing(&world, mounts).await;
         assert_eq!(found, expected, "{can:?} {cannot_keep} {has_landlock} {sandbox:?} {mounts:?}");
     }
+}
+
+#[tokio::test]
+async fn a_setup_beside_a_read_only_mount_is_held_or_there_is_no_worker() {
+    const NONE: &str = "a sandbox for the workspace's setup, for some mounts are read-only: the profile's is `none`, which holds nothing";
+    let (repository, scratch) = (Repository::new(), tempfile::tempdir().unwrap());
+    for (sandbox, mounts, expected) in [
+        (Sandbox::None, &["handbook"][..], &[NONE][..]),
+        (Sandbox::None, &[], &[]),
+        (Sandbox::Auto, &["handbook"], &[]),
+    ] {
+        let setup = Some("true".to_owned());
+        let world = World { sandbox, ..World::new() };
+        let noting = Noting { can: world.can, cannot_keep: false, launches: world.launches.clone() };
+        let runtime = Runtime::builder(MemoryStore::new())
+            .backend("noting", noting)
+            .profile("coder", Profile { sandbox, ..Profile::of("noting") })
+            .workspace(
+                "shop",
+                Workspace { isolation: WorkspaceIsolation::Worktree { setup }, ..repository.path().into() },
+            )
+            .mount("handbook", world.path("handbook"))
+            .scratch(scratch.path().join("scratch"))
+            .worktrees(scratch.path().join("worktrees"))
+            .start()
+            .await
+            .unwrap();
+        let missing = match create(&runtime, &["shop"], mounts).await {
+            Ok(_) => Vec::new(),
+            Err(Error::Unavailable { missing, .. }) => missing,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(missing, expected, "{sandbox:?} {mounts:?}");
+    }
+}
+
+#[tokio::test]
+async fn worktrees_below_a_link_of_the_hosts_are_told_without_it() {
+    let (repository, world) = (Repository::new(), World::new());
+    fs::create_dir(world.path("disk")).unwrap();
+    symlink(world.path("disk"), world.path("data")).unwrap();
+    let noting = Noting { can: world.can, cannot_keep: false, launches: world.launches.clone() };
+    let shop =
+        Workspace { isolation: WorkspaceIsolation::Worktree { setup: None }, ..repository.path().into() };
+    let runtime = Runtime::builder(MemoryStore::new())
+        .backend("noting", noting)
+        .profile("coder", Profile::of("noting"))
+        .workspace("shop", shop)
+        .workspace("api", world.path("api"))
+        .scratch(world.path("scratch"))
+        .worktrees(world.path("data/worktrees"))
+        .start()
+        .await
+        .unwrap();
+    let worker = create(&runtime, &["api", "shop"], &[]).await.unwrap();
+    say(&runtime, &worker.worker_id).await;
+    let place = world.path("disk/worktrees").join(worker.worker_id.as_str());
+    let expected = Root { path: place.join("1/shop"), access: Access::ReadWrite };
+    assert_eq!(world.launch().roots, [expected]);
 }
 
 #[tokio::test]

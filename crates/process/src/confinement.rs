@@ -21,7 +21,9 @@ const WISHED: ABI = ABI::V5;
 /// Terminals are not among them: those of others could be written to, too.
 const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
 
-/// The directories below which a program, and everything that it starts, may write. It reads everywhere.
+/// The directories below which a program, and everything that it starts, may write. It reads everywhere. Modes, owners,
+/// times and extended attributes are held by the files' owner alone: Landlock has no right for them (kernel, up to its
+/// ABI 7, tried).
 ///
 /// It lasts for the life of these processes and cannot be left: they gain no privileges by `setuid` programs, mount
 /// nothing, make no device files and, where the kernel can tell, signal nobody outside.

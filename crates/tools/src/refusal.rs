@@ -18,7 +18,9 @@ pub(crate) enum Refusal {
     Outside { path: String },
     #[error("`{path}` is in a directory that is read-only")]
     ReadOnly { path: String },
-    #[error("`{path}` does not exist; paths are relative to the workspace")]
+    #[error(
+        "`{path}` does not exist; paths are relative to the workspace, or absolute in a further directory"
+    )]
     Missing { path: String },
     #[error("`{path}` is a directory; list_directory shows what is in it")]
     IsDirectory { path: String },

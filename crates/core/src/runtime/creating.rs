@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use musher_backend::Backend;
 use musher_protocol::{Actor, CreateWorker, WorkerDetail, WorkerId};
-use tokio::{sync::oneshot, task};
+use tokio::sync::oneshot;
 
 use super::{
     Runtime, check_actor,
@@ -24,7 +24,7 @@ use crate::{
     store::{Commit, Head, StoreError},
     task::{Place, now},
     view,
-    workspace::{NotHad, Wanted},
+    workspace::{NotHad, Wanted, look},
 };
 
 /// A worker that is about to be.
@@ -205,6 +205,8 @@ impl Runtime {
         spec: &mut WorkerSpec,
         wanted: Vec<Wanted>,
     ) -> Result<(), Error> {
+        // Before worktrees are made, which nothing that is declared can be in.
+        self.mount(worker, spec, &wanted).await?;
         for (n, wanted) in wanted.into_iter().enumerate() {
             let workspace = wanted.reference.clone();
             let had = self.0.desk.get(worker, n, wanted).await;
@@ -214,9 +216,6 @@ impl Runtime {
         }
         if let Some(first) = spec.workplaces.first() {
             spec.working_dir.clone_from(&first.directory);
-        }
-        self.mount(worker, spec).await?;
-        if !spec.workplaces.is_empty() {
             return Ok(());
         }
         make_scratch(&spec.working_dir).map_err(|source| {
@@ -227,19 +226,25 @@ impl Runtime {
     }
 
     /// Gets the worker its mounts.
-    async fn mount(&self, worker: &WorkerId, spec: &mut WorkerSpec) -> Result<(), Error> {
+    async fn mount(
+        &self,
+        worker: &WorkerId,
+        spec: &mut WorkerSpec,
+        workspaces: &[Wanted],
+    ) -> Result<(), Error> {
+        let Some(first) = spec.mounts.first() else { return Ok(()) };
+        let first = first.shown.reference.clone();
         let wanted = mem::take(&mut spec.mounts);
-        let working: Vec<_> = spec.workplaces.iter().map(|workplace| workplace.directory.clone()).collect();
-        let had = task::spawn_blocking(move || mount::get(wanted, &working)).await;
-        let (mount, error) = match had {
+        let working: Vec<_> = workspaces.iter().filter_map(Wanted::direct).collect();
+        let (mount, error) = match look(move || mount::get(wanted, &working)).await {
             Ok(Ok(mounts)) => {
                 spec.mounts = mounts;
                 return Ok(());
             }
             Ok(Err(refused)) => refused,
-            Err(error) => (String::new(), mount::NotHad::Io(error.into())),
+            Err(error) => (first, mount::NotHad::Io(error)),
         };
-        tracing::error!(%worker, mount, error = &error as &dyn std::error::Error, "a mount cannot be had");
+        tracing::warn!(%worker, mount, error = &error as &dyn std::error::Error, "a mount cannot be had");
         Err(Error::MountUnavailable { mount, missing: error.missing().to_owned() })
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use musher_backend::{Backend, Capabilities, Sandbox, Wanted};
+use musher_backend::{Backend, Capabilities, Sandbox};
+use musher_process::Confinement;
 use musher_protocol::{BackendCapabilities, BackendSummary, Capability, ProfileSummary, SandboxMode};
 
 use super::Runtime;
@@ -13,6 +14,7 @@ use crate::{
     mount,
     profile::Profile,
     tools::out_of_reach,
+    workspace::Wanted,
 };
 
 /// What is missing for a profile that demands a sandbox for tools that are not ours.
@@ -21,6 +23,11 @@ const NOT_HELD: &str = "a sandbox `landlock` for the tools that the backend brin
 /// What is missing where nothing keeps commands of a worker from changing what is read-only.
 const NOT_KEPT: &str =
     "a sandbox for `shell`, for some mounts are read-only: the profile's is `none`, which holds nothing";
+/// The same for the setups of its workspaces.
+const SETUP_NOT_KEPT: &str = "a sandbox for the workspace's setup, for some mounts are read-only: the profile's is `none`, which holds nothing";
+/// What is missing where a setup has to be held, and cannot.
+const SETUP_NOT_HELD: &str =
+    "Landlock (Linux 6.2 or later, switched on) for the workspace's setup, which the sandbox holds";
 /// What is missing where a backend knows of one directory only.
 const ONE_DIRECTORY: &str = "a backend that gives its workers further directories: this one knows of one";
 
@@ -33,12 +40,20 @@ pub(super) struct Asked<'a> {
     has_roots: bool,
     /// Whether some of those are read-only.
     read_only: bool,
+    /// Whether a command prepares a worktree of its.
+    has_setup: bool,
 }
 
 impl<'a> Asked<'a> {
     /// A worker that may do all that its profile allows, in one directory.
     pub(super) fn of(profile: &'a Profile) -> Self {
-        Self { profile, capabilities: &profile.capabilities, has_roots: false, read_only: false }
+        Self {
+            profile,
+            capabilities: &profile.capabilities,
+            has_roots: false,
+            read_only: false,
+            has_setup: false,
+        }
     }
 
     fn worker(Resolved { spec, wanted }: &'a Resolved) -> Self {
@@ -47,6 +62,7 @@ impl<'a> Asked<'a> {
             capabilities: &spec.capabilities,
             has_roots: wanted.len() > 1 || !spec.mounts.is_empty(),
             read_only: spec.has_read_only_mounts(),
+            has_setup: wanted.iter().any(Wanted::has_setup),
         }
     }
 
@@ -61,22 +77,26 @@ impl<'a> Asked<'a> {
 
     /// What is missing, by name, when this was found.
     pub(super) fn missing(self, catalog: &Catalog, found: &Missing) -> Vec<String> {
-        let Self { profile, capabilities, has_roots, read_only } = self;
+        let Self { profile, capabilities, has_roots, read_only, has_setup } = self;
         let backend = backend(catalog, profile);
         let can = backend.capabilities();
         let looked_for = self.needs(catalog).flat_map(|subject| found[&subject].clone());
-        let wanted = Wanted {
+        let wanted = musher_backend::Wanted {
             model: profile.model.as_deref(),
             cost_limit: profile.limits.cost_usd.is_some(),
             capabilities,
             options: &profile.options,
             read_only,
         };
-        let holds_nothing = profile.sandbox == Sandbox::None && capabilities.contains(&Capability::Shell);
+        let holds_nothing = profile.sandbox == Sandbox::None;
+        let has_shell = capabilities.contains(&Capability::Shell);
+        let demands = mount::sandbox(profile.sandbox, read_only) == Sandbox::Landlock;
         let lacks = [
             (!can.tools && profile.sandbox == Sandbox::Landlock).then_some(NOT_HELD),
             (!can.tools && has_roots && !can.roots).then_some(ONE_DIRECTORY),
-            (can.tools && read_only && holds_nothing).then_some(NOT_KEPT),
+            (can.tools && read_only && has_shell && holds_nothing).then_some(NOT_KEPT),
+            (has_setup && read_only && holds_nothing).then_some(SETUP_NOT_KEPT),
+            (has_setup && demands && !Confinement::is_available()).then_some(SETUP_NOT_HELD),
         ];
         let lacks = lacks.into_iter().flatten().map(str::to_owned);
         let out_of_reach = capabilities.iter().filter(|_| !can.tools).filter_map(out_of_reach);

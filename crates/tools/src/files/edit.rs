@@ -40,7 +40,7 @@ const LINES_COMPARED: usize = 5000;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The file, relative to the workspace.
+    /// The file, relative to the workspace; or its absolute path in a further directory.
     path: String,
     /// The text to replace.
     old: String,

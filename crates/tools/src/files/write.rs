@@ -19,7 +19,7 @@ pub(super) const DESCRIPTION: &str = "Writes a file: a new one, with the directo
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The file, relative to the workspace.
+    /// The file, relative to the workspace; or its absolute path in a further directory.
     path: String,
     /// All that is to be in it.
     content: String,
