@@ -383,19 +383,26 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+    async fn put_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+        key: Option<KeyRecord>,
+    ) -> Result<BundlePut, StoreError> {
         let mut logs = self.logs();
         let ConfigBundleSummary { id, revision, digest, .. } = &bundle.summary;
         let place = (id.clone(), revision.clone());
-        Ok(match logs.bundles.get(&place).map(|found| found.summary.digest) {
+        let put = match logs.bundles.get(&place).map(|found| found.summary.digest) {
             Some(found) if found == *digest => BundlePut::WasThere,
-            Some(found) => BundlePut::OtherContent(found),
-            None if logs.bundles.len() >= most => BundlePut::TooMany,
+            Some(found) => return Ok(BundlePut::OtherContent(found)),
+            None if logs.bundles.len() >= most => return Ok(BundlePut::TooMany),
             None => {
                 logs.bundles.insert(place, bundle);
                 BundlePut::Stored
             }
-        })
+        };
+        logs.remember(key.into_iter().collect());
+        Ok(put)
     }
 
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {

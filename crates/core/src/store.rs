@@ -229,12 +229,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be written.
     async fn delete(&self, worker: &WorkerId) -> Result<bool, StoreError>;
 
-    /// Stores a revision of a config bundle, unless it is there or `most` others are, and returns when that is durable.
+    /// Stores a revision of a config bundle, unless it is there or `most` others are, and in the same commit what the
+    /// request under a key came to, where the revision is stored or was there. Returns when that is durable.
     ///
     /// # Errors
     ///
-    /// When the store cannot be written, or what it has of the revision is damaged.
-    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError>;
+    /// When the store cannot be written, or what it has of the revision is damaged. After [`StoreError::Full`] nothing was
+    /// written, neither the bundle nor the key.
+    async fn put_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+        key: Option<KeyRecord>,
+    ) -> Result<BundlePut, StoreError>;
 
     /// A revision of a config bundle; `None` when there is no such one.
     ///

@@ -17,6 +17,7 @@ use musher_protocol::{
     Ack, Actor, CreateWorker, Delivery, InputKind, InputRequest, Intent, Until, WorkerDetail, WorkerId,
     WorkerLimits, WorkerStatus,
 };
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use self::acting::{Act, Acting};
@@ -276,6 +277,34 @@ async fn a_token_with_all_its_keys_in_use_only_ends_something_under_a_new_one() 
     assert_eq!(runtime.stop_worker_with(&worker, None, None, under("ci", "k3")).await.unwrap(), again);
     full(runtime.stop_worker_with(&worker, None, None, under("ci", "k4")).await.map(drop));
     assert_eq!(store.keys_of("ci").await.unwrap().count, 3);
+}
+
+#[tokio::test]
+async fn a_bundle_counts_among_the_keys_of_its_token() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let runtime = builder(&store, &scratch).max_keys_per_token(1).start().await.unwrap();
+    let post = |revision: &str, token, key| {
+        let bundle = json!({
+            "metadata": {
+                "id": "team", "revision": revision, "workspace_id": "w",
+                "created_at": "2026-11-20T10:00:00Z", "provenance": {"source": "git"},
+            },
+            "profiles": [{"selector": "deaf"}],
+            "declarations": [],
+        });
+        let (runtime, options) = (runtime.clone(), under(token, key));
+        async move { runtime.store_config_bundle_with(&bundle.to_string(), options).await }
+    };
+    let first = post("1", "ci", "k1").await.unwrap();
+    let refused = post("2", "ci", "k2").await;
+    assert!(matches!(refused, Err(Error::ManyKeys { limit: 1, .. })), "{refused:?}");
+    assert_eq!(runtime.list_config_bundles().await.unwrap(), std::slice::from_ref(&first.reply));
+    let again = Answered { is_replayed: true, ..first };
+    assert_eq!(post("1", "ci", "k1").await.unwrap(), again);
+    // One that is there takes a key too.
+    assert_eq!(post("1", "ops", "k1").await.unwrap(), Answered { is_replayed: false, ..again });
+    let counts = [store.keys_of("ci").await.unwrap().count, store.keys_of("ops").await.unwrap().count];
+    assert_eq!(counts, [1, 1]);
 }
 
 /// Remembers so many keys of somebody that are older than they are kept, and one that is not.

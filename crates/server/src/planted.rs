@@ -206,8 +206,13 @@ impl Store for Planted {
         self.store.delete(worker).await
     }
 
-    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
-        self.store.put_bundle(bundle, most).await
+    async fn put_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+        key: Option<KeyRecord>,
+    ) -> Result<BundlePut, StoreError> {
+        self.store.put_bundle(bundle, most, key).await
     }
 
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {

@@ -299,8 +299,14 @@ impl Store for SqliteStore {
         Ok(self.found(worker, was_there.then_some(()))?.is_some())
     }
 
-    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
-        self.put(PutBundle { bundle, most }).await
+    async fn put_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+        key: Option<KeyRecord>,
+    ) -> Result<BundlePut, StoreError> {
+        let keys = Remember::new(key.into_iter().collect())?;
+        self.put(PutBundle { bundle, most, keys }).await
     }
 
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {

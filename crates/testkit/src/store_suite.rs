@@ -67,7 +67,8 @@ pub use self::{
     },
     bodies::{a_body_belongs_to_its_worker, a_body_may_come_again},
     bundling::{
-        a_bundle_is_deleted_alone, a_bundle_is_found_by_its_id_and_digest,
+        a_bundle_brings_its_key, a_bundle_is_deleted_alone, a_bundle_is_found_by_its_id_and_digest,
+        a_bundle_is_seen_with_its_key, a_refused_bundle_brings_no_key,
         a_revision_is_stored_once_and_for_good, bundles_are_listed_by_id_and_revision,
         bundles_are_there_again, no_more_bundles_are_stored_than_may_be,
     },
@@ -214,6 +215,9 @@ macro_rules! store_suite {
             bundles_are_listed_by_id_and_revision
             no_more_bundles_are_stored_than_may_be
             a_bundle_is_deleted_alone
+            a_bundle_brings_its_key
+            a_refused_bundle_brings_no_key
+            a_bundle_is_seen_with_its_key
             a_large_commit_is_taken
             large_records_are_kept
         }

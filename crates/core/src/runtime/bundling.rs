@@ -3,6 +3,7 @@
 use musher_protocol::{
     ConfigBundleAvailability, ConfigBundleReadiness, ConfigBundleRef, ConfigBundleSummary,
 };
+use tokio::sync::oneshot;
 
 use super::{Runtime, offering::Asked};
 use crate::{
@@ -23,7 +24,7 @@ impl Runtime {
     /// revision is stored with another content, or when the store fails.
     pub async fn store_config_bundle(&self, json: &str) -> Result<ConfigBundleSummary, Error> {
         self.check_running()?;
-        self.put_bundle(&Bundle::read(json)?).await
+        self.put_bundle(&Bundle::read(json)?, None).await
     }
 
     /// As [`Runtime::store_config_bundle`], under a key where one is given: a repeat stores nothing and is answered as the
@@ -40,24 +41,36 @@ impl Runtime {
         self.check_running()?;
         let bundle = Bundle::read(json)?;
         let Some(keyed) = Keyed::of(&options, &["store_config_bundle"], &bundle.canonical()) else {
-            return Ok(Answered::first(self.put_bundle(&bundle).await?));
+            return Ok(Answered::first(self.put_bundle(&bundle, None).await?));
         };
-        let _claim = Claim::take(&self.0, &keyed)?;
+        let claim = Claim::take(&self.0, &keyed)?;
         if let Some(Outcome::Bundle(summary)) = keyed.look_up(&*self.0.store, now()).await? {
             return Ok(Answered::again(summary));
         }
         self.check_room(&keyed).await?;
-        let summary = self.put_bundle(&bundle).await?;
-        // Cut off before this, a repeat finds the bundle there and is answered alike.
-        self.0.store.remember(vec![keyed.record(&Outcome::Bundle(summary.clone()), now())]).await?;
-        Ok(Answered::first(summary))
+        Ok(Answered::first(self.put_bundle(&bundle, Some((keyed, claim))).await?))
     }
 
-    async fn put_bundle(&self, bundle: &Bundle) -> Result<ConfigBundleSummary, Error> {
+    /// Stores a bundle, and with it that the request under its key was answered so.
+    async fn put_bundle(
+        &self,
+        bundle: &Bundle,
+        under: Option<(Keyed, Claim)>,
+    ) -> Result<ConfigBundleSummary, Error> {
         self.check_space()?;
         bundle.check_specs(&self.0.catalog)?;
         let summary = bundle.summary.clone();
-        match self.0.store.put_bundle(bundle.to_store(), MAX_BUNDLES).await? {
+        let key = under.as_ref().map(|(keyed, _)| keyed.record(&Outcome::Bundle(summary.clone()), now()));
+        let (store, bundle) = (self.0.store.clone(), bundle.to_store());
+        // In a task of its own: what is handed to the store is written also when the caller goes away, and until then its
+        // key is in use.
+        let (reply, put) = oneshot::channel();
+        self.0.spawn(async move {
+            let put = store.put_bundle(bundle, MAX_BUNDLES, key).await;
+            drop(under);
+            drop(reply.send(put));
+        })?;
+        match put.await.map_err(|_cut_off| Error::Stopped)?? {
             BundlePut::Stored | BundlePut::WasThere => Ok(summary),
             BundlePut::OtherContent(digest) => {
                 let ConfigBundleSummary { id, revision, .. } = summary;

@@ -25,9 +25,9 @@ impl StoredBundle {
 /// What became of a bundle that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundlePut {
-    /// It is stored, and durable.
+    /// It is stored, and durable, with the key that came with it.
     Stored,
-    /// It was there already, with this very digest.
+    /// It was there already, with this very digest; the key that came is written.
     WasThere,
     /// Its revision is there, with this digest; nothing was written.
     OtherContent(Digest),

@@ -23,6 +23,13 @@ fn post(bundle: &Value) -> Ask {
     Ask::post("/v1/config-bundles", json!({ "bundle": bundle }).to_string())
 }
 
+/// The bundle itself, as this revision.
+pub(crate) fn revision(revision: &str) -> String {
+    let mut bundle = bundle();
+    bundle["metadata"]["revision"] = revision.into();
+    bundle.to_string()
+}
+
 /// A request that stores a bundle.
 pub(crate) fn good() -> Ask {
     post(&bundle())

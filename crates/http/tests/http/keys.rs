@@ -1,13 +1,15 @@
 //! Requests under an `Idempotency-Key`.
 
-use musher_core::MemoryStore;
-use musher_protocol::{ErrorCode, WorkerId, WorkerListReply};
+use musher_core::{CommandOptions, Error, MemoryStore};
+use musher_protocol::{Actor, ErrorCode, WorkerId, WorkerListReply};
 use serde_json::json;
+use tokio::task::{JoinSet, yield_now};
 
 use crate::{
+    bundles,
     client::{Ask, Client, Reply, receive},
     store::Fragile,
-    world::{DRIVES, World, builder, options, runtime},
+    world::{DRIVES, World, builder, options, runtime, within},
 };
 
 const REPLAYED: &str = "idempotency-replayed";
@@ -75,8 +77,10 @@ async fn a_request_whose_first_is_not_answered_yet_is_in_flight() {
     let worker = world.worker_id().await;
     let stopped = world.worker_id().await;
     client.ask(Ask::post(format!("/v1/workers/{stopped}/stop"), "")).await.ok();
+    let bundle = format!(r#"{{"bundle":{}}}"#, bundles::revision("1"));
     for (target, body) in [
         ("/v1/workers".to_owned(), r#"{"intent":{"kind":"assistant"}}"#),
+        ("/v1/config-bundles".to_owned(), bundle.as_str()),
         (format!("/v1/workers/{worker}/interrupt"), ""),
         (format!("/v1/workers/{worker}/stop"), ""),
         (format!("/v1/workers/{stopped}/stop"), ""),
@@ -90,6 +94,55 @@ async fn a_request_whose_first_is_not_answered_yet_is_in_flight() {
         let first = receive(&mut first).await.ok();
         assert_eq!(client.ask(under("k", &target, body)).await.ok().body, first.body);
     }
+}
+
+#[tokio::test]
+async fn a_bundle_whose_caller_has_gone_keeps_its_key_in_use_until_it_is_stored() {
+    let (store, faults) = Fragile::new();
+    let runtime = runtime(store).await;
+    let options =
+        CommandOptions { by: Actor::rule("test"), idempotency_key: Some("k".parse().expect("a key")) };
+    let post = |revision: &str| {
+        let (runtime, options, bundle) = (runtime.clone(), options.clone(), bundles::revision(revision));
+        async move { runtime.store_config_bundle_with(&bundle, options).await }
+    };
+    let held = faults.hold().await;
+    let mut gone = JoinSet::new();
+    gone.spawn(post("1"));
+    faults.is_held().await;
+    gone.shutdown().await;
+    let meanwhile = post("2").await;
+    assert!(matches!(meanwhile, Err(Error::KeyInFlight(_))), "{meanwhile:?}");
+    drop(held);
+    let other = within(async {
+        loop {
+            match post("2").await {
+                Err(Error::KeyInFlight(_)) => yield_now().await,
+                answer => return answer,
+            }
+        }
+    });
+    let other = other.await;
+    assert!(matches!(other, Err(Error::KeyReused(_))), "{other:?}");
+    let stored = post("1").await.expect("the first answer");
+    assert!(stored.is_replayed);
+    assert_eq!(runtime.list_config_bundles().await.expect("a list"), [stored.reply]);
+}
+
+#[tokio::test]
+async fn a_bundle_is_never_stored_without_its_key() {
+    let (store, faults) = Fragile::new();
+    let world = World::over(runtime(store).await, options()).await;
+    let client = world.client();
+    let post = |revision| {
+        let body = format!(r#"{{"bundle":{}}}"#, bundles::revision(revision));
+        under("k", "/v1/config-bundles", body)
+    };
+    // What is written beside a commit finds no space.
+    faults.exhaust();
+    check_repeats(&client, post("1")).await;
+    assert_eq!(client.ask(post("2")).await.error(), ErrorCode::IdempotencyMismatch);
+    world.end().await;
 }
 
 #[tokio::test]
@@ -109,6 +162,8 @@ async fn on_a_full_disk_only_what_ends_something_is_done_under_a_key() {
         faults.fill();
         worker
     };
+    let bundle = bundles::good().with("idempotency-key", "k");
+    assert_eq!(client.ask(bundle.clone()).await.error(), ErrorCode::StoreFull);
     // Nothing is ended by these: not to do them under the key would be to forget it.
     let nothing = [at(&third, "interrupt"), stop, cancel];
     for target in &nothing {
@@ -119,6 +174,7 @@ async fn on_a_full_disk_only_what_ends_something_is_done_under_a_key() {
     for target in &nothing {
         check_repeats(&client, under("k2", target, "")).await;
     }
+    check_repeats(&client, bundle).await;
     world.end().await;
 }
 

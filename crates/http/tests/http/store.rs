@@ -38,7 +38,7 @@ pub(crate) struct Faults {
     damaged: Arc<AtomicBool>,
     exhausted: Arc<AtomicBool>,
     health: watch::Sender<Health>,
-    /// Whoever has it holds every append and every key up, once it is durable and before it is acknowledged.
+    /// Whoever has it holds every append, key and bundle up, once it is durable and before it is acknowledged.
     pass: Arc<Semaphore>,
     held: Arc<Notify>,
 }
@@ -233,9 +233,16 @@ impl Store for Fragile {
         self.inner.delete(worker).await
     }
 
-    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
+    async fn put_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+        key: Option<KeyRecord>,
+    ) -> Result<BundlePut, StoreError> {
         self.check()?;
-        self.inner.put_bundle(bundle, most).await
+        let put = self.inner.put_bundle(bundle, most, key).await?;
+        self.pass().await;
+        Ok(put)
     }
 
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {

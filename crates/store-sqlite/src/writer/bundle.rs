@@ -4,7 +4,7 @@ use musher_core::{BundlePut, StoredBundle};
 use musher_protocol::{ConfigBundleRef, Digest, WorkerId};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::Desk;
+use super::{Desk, Remember};
 use crate::{
     failure::{Fault, is_damage},
     queue::Write,
@@ -12,11 +12,12 @@ use crate::{
     seal,
 };
 
-/// Stores a revision, unless it is there or there are so many others.
+/// Stores a revision, unless it is there or there are so many others, and what the request under a key came to.
 #[derive(Debug)]
 pub(crate) struct PutBundle {
     pub(crate) bundle: StoredBundle,
     pub(crate) most: usize,
+    pub(crate) keys: Remember,
 }
 
 impl Write for PutBundle {
@@ -27,7 +28,7 @@ impl Write for PutBundle {
     }
 
     fn weight(&self) -> usize {
-        self.bundle.canonical.len()
+        self.bundle.canonical.len() + self.keys.bytes()
     }
 
     fn apply(&self, desk: &mut Desk<'_>) -> Result<BundlePut, Fault> {
@@ -39,7 +40,10 @@ impl Write for PutBundle {
             .query_row([id, revision], |row| row.get(0))
             .optional();
         match found {
-            Ok(Some(digest)) if Digest(digest) == summary.digest => return Ok(BundlePut::WasThere),
+            Ok(Some(digest)) if Digest(digest) == summary.digest => {
+                self.keys.write(desk.connection)?;
+                return Ok(BundlePut::WasThere);
+            }
             Ok(Some(digest)) => return Ok(BundlePut::OtherContent(Digest(digest))),
             Ok(None) => {}
             Err(error) if is_damage(&error) => return Err(damaged_bundle(&summary.id).into()),
@@ -60,6 +64,7 @@ impl Write for PutBundle {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![id, revision, summary.digest.0, canonical, shown, seal::bundle(&shown)])?;
+        self.keys.write(desk.connection)?;
         Ok(BundlePut::Stored)
     }
 }

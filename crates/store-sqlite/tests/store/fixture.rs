@@ -136,7 +136,7 @@ impl Fixture {
         store.append(self.deleted).await.unwrap();
         store.delete(&deleted).await.unwrap();
         for bundle in self.bundles {
-            store.put_bundle(bundle, 1).await.unwrap();
+            store.put_bundle(bundle, 1, None).await.unwrap();
         }
     }
 
@@ -190,7 +190,7 @@ impl Fixture {
     }
 }
 
-fn bundle() -> StoredBundle {
+pub(crate) fn bundle() -> StoredBundle {
     let canonical = Bytes::from_static(br#"{"metadata":{"id":"team-a","revision":"1"},"profiles":[]}"#);
     let summary = ConfigBundleSummary {
         id: "team-a".parse().unwrap(),

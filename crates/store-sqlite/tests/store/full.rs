@@ -3,10 +3,10 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 use jiff::Timestamp;
-use musher_core::{Health, KeyRecord, Most, OwnedKeys, Store, StoreError};
+use musher_core::{BundlePut, Health, KeyRecord, Most, OwnedKeys, Store, StoreError};
 use musher_store_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::log::Log;
+use crate::{fixture::bundle, log::Log};
 
 /// Where the child's disk is; only it has this.
 const DISK: &str = "MUSHER_TEST_SMALL_DISK";
@@ -71,6 +71,10 @@ async fn fill(disk: PathBuf) {
         assert_eq!(store.remembered(scope, key).await.unwrap(), None);
     }
     assert_eq!(store.keys_of("ci").await.unwrap(), OwnedKeys::default());
+    // A bundle that would fit is not stored without its key, which does not.
+    let put = async || store.put_bundle(bundle(), 1, Some(record("bundle", 64 << 10))).await;
+    assert!(matches!(put().await, Err(StoreError::Full)));
+    assert_eq!(store.bundles().await.unwrap(), []);
     // Nothing of what was refused is there, and reads go on.
     let mut log = before_full;
     assert_eq!(store.extent(&log.worker).await.unwrap().unwrap().head.seq, log.head);
@@ -84,7 +88,8 @@ async fn fill(disk: PathBuf) {
         .unwrap();
     assert_eq!(fs::metadata(dir.join("reserve")).unwrap().len(), RESERVE);
     store.remember(keys.to_vec()).await.unwrap();
-    assert_eq!(store.keys_of("ci").await.unwrap().count, 2);
+    assert_eq!(put().await.unwrap(), BundlePut::Stored);
+    assert_eq!(store.keys_of("ci").await.unwrap().count, 3);
     for _ in 0..10 {
         store.append(log.next(10)).await.unwrap();
     }

@@ -5,7 +5,7 @@ use musher_core::{KeyRecord, OwnedKeys, Store};
 
 use super::{Place, pair::Pair, refusal::Refusal};
 
-fn record(scope: &str, key: &str, outcome: &str, second: i64) -> KeyRecord {
+pub(super) fn record(scope: &str, key: &str, outcome: &str, second: i64) -> KeyRecord {
     KeyRecord {
         owner: scope.to_lowercase(),
         scope: scope.to_owned(),
@@ -16,7 +16,7 @@ fn record(scope: &str, key: &str, outcome: &str, second: i64) -> KeyRecord {
     }
 }
 
-async fn remembered(store: &dyn Store, like: &KeyRecord) -> Option<KeyRecord> {
+pub(super) async fn remembered(store: &dyn Store, like: &KeyRecord) -> Option<KeyRecord> {
     store.remembered(&like.scope, &like.key).await.expect("a store that can be read")
 }
 

@@ -48,6 +48,7 @@ faults! {
     BundlesAreFoundByIds
     BundlesAreOverwritten
     BundlesAreReversed
+    BundlesComeBeforeTheirKeys
     BundlesGoWithTheirMates
     BundlesIgnoreTheLimit
     ClaimsAreGivenTwice
@@ -92,6 +93,9 @@ faults! {
     KeysGoAllAtOnce
     KeysGoWhateverTheirAge
     KeysGoWithWorkers
+    KeysOfBundlesAreLost
+    KeysOfKnownBundlesAreLost
+    KeysOfRefusedBundles
     KeysOfTheRefused
     KeysStayAsTheyWere
     ListsAreOneShort
@@ -115,6 +119,7 @@ faults! {
     ReopeningLosesCommits
     ReopeningLosesKept
     ReopeningLosesKeys
+    ReopeningLosesKeysOfBundles
     ReopeningLosesPrunes
     SlicesBeginAtTheBeginning
     SlicesForgetHeads

@@ -461,8 +461,13 @@ impl Store for Faulty {
         Ok(was_there || self.is(Fault::DeletesAlwaysSayYes))
     }
 
-    async fn put_bundle(&self, bundle: StoredBundle, most: usize) -> Result<BundlePut, StoreError> {
-        self.put_a_bundle(bundle, most).await
+    async fn put_bundle(
+        &self,
+        bundle: StoredBundle,
+        most: usize,
+        key: Option<KeyRecord>,
+    ) -> Result<BundlePut, StoreError> {
+        self.put_a_bundle(bundle, most, key).await
     }
 
     async fn bundle(&self, reference: &ConfigBundleRef) -> Result<Option<StoredBundle>, StoreError> {

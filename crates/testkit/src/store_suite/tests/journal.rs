@@ -19,7 +19,7 @@ pub(super) enum Act {
     Prune(Prune),
     Delete(WorkerId),
     Remember(Vec<KeyRecord>),
-    PutBundle(Box<StoredBundle>),
+    PutBundle(Box<StoredBundle>, Option<KeyRecord>),
     DeleteBundle(ConfigBundleRef),
 }
 
@@ -32,7 +32,7 @@ impl Act {
             | Self::Claim(_)
             | Self::Prune(_)
             | Self::Remember(_)
-            | Self::PutBundle(_)
+            | Self::PutBundle(..)
             | Self::DeleteBundle(_) => None,
         }
     }
@@ -45,7 +45,7 @@ impl Act {
             | Self::Claim(_)
             | Self::Delete(_)
             | Self::Remember(_)
-            | Self::PutBundle(_)
+            | Self::PutBundle(..)
             | Self::DeleteBundle(_) => {}
         }
     }
@@ -75,7 +75,7 @@ impl Journal {
         if fault == Fault::ReopeningForgetsOwners {
             acts.retain(|act| !matches!(act, Act::Begin(_)));
         } else if fault == Fault::ReopeningLosesBundles {
-            acts.retain(|act| !matches!(act, Act::PutBundle(_)));
+            acts.retain(|act| !matches!(act, Act::PutBundle(..)));
         } else if fault == Fault::ReopeningLosesPrunes {
             acts.retain(|act| !matches!(act, Act::Prune(_)));
         } else if fault == Fault::ReopeningFreesIds {
@@ -132,7 +132,7 @@ impl Place for FaultyPlace {
                 Act::Prune(prune) => store.prune(prune).await,
                 Act::Delete(worker) => store.delete(&worker).await.map(drop),
                 Act::Remember(keys) => store.remember(keys).await,
-                Act::PutBundle(bundle) => store.put_bundle(*bundle, usize::MAX).await.map(drop),
+                Act::PutBundle(bundle, key) => store.put_bundle(*bundle, usize::MAX, key).await.map(drop),
                 Act::DeleteBundle(reference) => store.delete_bundle(&reference).await.map(drop),
             };
             done.unwrap_or_else(|refusal| panic!("{refusal:?}: {what}"));

@@ -1,7 +1,8 @@
 //! What faults make of config bundles.
 
-use musher_core::{BundlePut, Store as _, StoreError, StoredBundle};
+use musher_core::{BundlePut, KeyRecord, Store as _, StoreError, StoredBundle};
 use musher_protocol::{ConfigBundleId, ConfigBundleRef, ConfigBundleSummary};
+use tokio::task::yield_now;
 
 use super::{Act, Fault, Faulty};
 
@@ -10,18 +11,49 @@ impl Faulty {
         &self,
         bundle: StoredBundle,
         most: usize,
+        key: Option<KeyRecord>,
     ) -> Result<BundlePut, StoreError> {
         let most = if self.is(Fault::BundlesIgnoreTheLimit) { usize::MAX } else { most };
-        let mut put = self.store.put_bundle(bundle.clone(), most).await?;
+        let mut key = self.spoil_bundle_key(&bundle, key).await?;
+        let with_it = key.clone().filter(|_| !self.is(Fault::BundlesComeBeforeTheirKeys));
+        let mut put = self.store.put_bundle(bundle.clone(), most, with_it).await?;
         if let (BundlePut::OtherContent(digest), true) = (put, self.is(Fault::BundlesAreOverwritten)) {
             let id = bundle.summary.id.clone();
             self.delete_a_bundle(&ConfigBundleRef { id, digest }).await?;
-            put = self.store.put_bundle(bundle.clone(), most).await?;
+            put = self.store.put_bundle(bundle.clone(), most, key.clone()).await?;
         }
-        if put == BundlePut::Stored {
-            self.journal.note(Act::PutBundle(Box::new(bundle)));
+        if self.is(Fault::BundlesComeBeforeTheirKeys) {
+            yield_now().await;
+            self.store.remember(key.clone().into_iter().collect()).await?;
+        }
+        match put {
+            BundlePut::Stored => {
+                if self.is(Fault::ReopeningLosesKeysOfBundles) {
+                    key = None;
+                }
+                self.journal.note(Act::PutBundle(Box::new(bundle), key));
+            }
+            BundlePut::WasThere => self.journal.note(Act::Remember(key.into_iter().collect())),
+            BundlePut::OtherContent(_) | BundlePut::TooMany if self.is(Fault::KeysOfRefusedBundles) => {
+                self.store.remember(key.into_iter().collect()).await?;
+            }
+            BundlePut::OtherContent(_) | BundlePut::TooMany => {}
         }
         Ok(put)
+    }
+
+    /// Makes of the key that comes with a bundle what a fault makes of it.
+    async fn spoil_bundle_key(
+        &self,
+        bundle: &StoredBundle,
+        key: Option<KeyRecord>,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let mut keys: Vec<_> = key.into_iter().collect();
+        self.spoil_keys(&mut keys).await?;
+        let is_lost = self.is(Fault::KeysOfBundlesAreLost)
+            || self.is(Fault::KeysOfKnownBundlesAreLost)
+                && self.store.bundles().await?.contains(&bundle.summary);
+        Ok(keys.pop().filter(|_| !is_lost))
     }
 
     pub(super) async fn read_a_bundle(
