@@ -2,8 +2,8 @@
 
 use musher_backend::Verdict;
 use musher_protocol::{
-    Actor, Answers, Approval, ApprovalId, ApprovalKind, BlobRef, Decision, DecisionRequest, Payload,
-    Permission, Remember, bounds::MAX_WORDS_BYTES,
+    Actor, Answers, Approval, ApprovalId, ApprovalKind, ApprovalState, BlobRef, Decision, DecisionRequest,
+    Payload, Permission, Remember, bounds::MAX_WORDS_BYTES,
 };
 use serde_json::Value;
 
@@ -156,6 +156,20 @@ impl Ruling {
             && said(&self.answers) == said(answers)
             && (self.interrupt, self.remember) == (*interrupt, *remember)
     }
+}
+
+/// Whether this event resolves an approval.
+pub(crate) fn resolves(event: &Payload, approval: &ApprovalId) -> bool {
+    matches!(event, Payload::ApprovalResolved { approval_id, .. } if approval_id == approval)
+}
+
+/// An approval as the event that resolves it leaves it.
+pub(crate) fn resolved(mut asked: Approval, event: &Payload) -> Approval {
+    if let Payload::ApprovalResolved { decision, message, by, .. } = event {
+        asked.state = ApprovalState::Resolved;
+        (asked.decision, asked.message, asked.by) = (Some(*decision), message.clone(), Some(by.clone()));
+    }
+    asked
 }
 
 fn refuse<T>(field: &'static str, message: impl Into<String>) -> Result<T, Error> {

@@ -6,7 +6,9 @@
 use std::{collections::HashSet, sync::PoisonError, time::Duration};
 
 use jiff::Timestamp;
-use musher_protocol::{Ack, Actor, ConfigBundleSummary, EventId, IdempotencyKey, WorkerDetail, WorkerId};
+use musher_protocol::{
+    Ack, Actor, ConfigBundleSummary, DecisionReply, EventId, IdempotencyKey, WorkerDetail, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -20,7 +22,7 @@ use crate::{
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// How many keys of one token are kept, unless the program says otherwise: a dozen requests a second the whole day long,
-/// in about one GiB of the store. What ends something comes on top: its event is in the log for longer than its key.
+/// in about one GiB of the store where the answers are short. What ends something comes on top: its event is in the log for longer than its key.
 pub(crate) const MOST: u64 = 1_000_000;
 
 /// How often keys are forgotten whose time is over: a token that has its most of them waits for that.
@@ -91,8 +93,11 @@ pub(crate) enum Outcome {
     Begun(EventId),
     /// It was answered with this.
     Ack(Ack),
-    /// It repeated a decision.
-    SameDecision,
+    /// It was answered with an approval as it was decided, which the log may forget earlier. At most some 150 kB, mostly
+    /// far less: 64 kB of input and as much of questions and suggestions, as in the event that asked, and the message. So
+    /// a decision takes at most what its own events take once more, for a day; and a token that repeats one under ever
+    /// new keys takes less with each than with an input, which may have 2 MiB.
+    Decision(Box<DecisionReply>),
     /// It was answered with a worker as it was then.
     Worker(Box<WorkerDetail>),
     /// It was answered with a config bundle.

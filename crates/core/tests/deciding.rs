@@ -10,10 +10,12 @@ use musher_backend::{
     ApprovalRequest, BackendError, Command, Event, Launch, Link, LinkClosed, SessionOutcome, TurnEnd, Vault,
     Verdict, async_trait,
 };
-use musher_core::{Answered, ApprovalMode, CommandOptions, Error, From, MemoryStore, Profile, Runtime};
+use musher_core::{
+    Answered, ApprovalMode, CommandOptions, Error, From, MemoryStore, Profile, Retention, Runtime, Store,
+};
 use musher_protocol::{
-    Actor, Approval, ApprovalKind, ApprovalState, CreateWorker, Decision, Intent, Question, QuestionOption,
-    WorkerId,
+    Actor, Approval, ApprovalKind, ApprovalState, CreateWorker, Decision, DecisionReply, Intent, Question,
+    QuestionOption, WorkerId,
 };
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -251,6 +253,76 @@ async fn decide(runtime: &Runtime, open: &Approval, body: &Value) -> Result<(), 
         Err(Error::InvalidRequest { field, .. }) => Err(field),
         Err(error) => panic!("{error}"),
     }
+}
+
+#[tokio::test]
+async fn a_decision_is_answered_again_when_the_log_has_forgotten_it() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let (told, mut verdicts) = mpsc::channel(2);
+    let requests = vec![call(&"x".repeat(70 << 10)), call("make")];
+    let mut profile = Profile::of("asking");
+    profile.approval.mode = ApprovalMode::Ask;
+    let builder = |told| {
+        Runtime::builder_on(store.clone())
+            .backend("asking", Acting(Asking { requests: requests.clone(), told }))
+            .profile("p", profile.clone())
+            .retention(Retention { max_events_per_worker: Some(1), ..Retention::default() })
+    };
+    let first = builder(told.clone()).start().await.unwrap();
+    let task = CreateWorker::new(Intent::Task { objective: "go".to_owned() });
+    let worker = first.create_worker(task, me()).await.unwrap().worker_id;
+    let decide = async |runtime: &Runtime, open: &Approval, body: &Value, key: Option<&str>| {
+        let options = CommandOptions { by: me(), idempotency_key: key.map(|key| key.parse().unwrap()) };
+        let request = serde_json::from_value(body.clone()).unwrap();
+        runtime.decide_with(&open.worker_id, &open.approval_id, request, options).await
+    };
+    let (allow, deny) = (json!({"decision": "allow"}), json!({"decision": "deny", "message": "no"}));
+
+    let large = open(&first, &worker).await;
+    assert!(large.blob.is_some(), "its input is beside the log");
+    let allowed = decide(&first, &large, &allow, Some("a")).await.unwrap();
+    assert_eq!(verdicts.recv().await, Some(Verdict::allow()));
+    let small = open(&first, &worker).await;
+    let denied = decide(&first, &small, &deny, Some("b")).await.unwrap();
+    let repeated = decide(&first, &small, &deny, Some("c")).await.unwrap();
+    let decided = |open: &Approval, decision, message: Option<&str>| Approval {
+        state: ApprovalState::Resolved,
+        decision: Some(decision),
+        message: message.map(str::to_owned),
+        by: Some(me()),
+        ..open.clone()
+    };
+    let reply =
+        |approval, duplicate| Answered { reply: DecisionReply { approval, duplicate }, is_replayed: false };
+    let (large_allowed, small_denied) =
+        (decided(&large, Decision::Allow, None), decided(&small, Decision::Deny, Some("no")));
+    let expected =
+        [reply(large_allowed.clone(), false), reply(small_denied.clone(), false), reply(small_denied, true)];
+    assert_eq!([&allowed, &denied, &repeated], expected.each_ref());
+    // The log says the same for as long as it has it.
+    assert_eq!(decide(&first, &large, &allow, None).await.unwrap(), reply(large_allowed, true));
+
+    first.cancel_worker(&worker, None, me()).await.unwrap();
+    let forgotten = async {
+        while decide(&first, &small, &deny, None).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, forgotten).await.unwrap();
+    let second = builder(told).start().await.unwrap();
+    for runtime in [&first, &second] {
+        for (open, body, key, expected) in
+            [(&large, &allow, "a", &allowed), (&small, &deny, "b", &denied), (&small, &deny, "c", &repeated)]
+        {
+            let unknown = decide(runtime, open, body, None).await;
+            assert!(matches!(unknown, Err(Error::ApprovalNotFound { .. })), "{unknown:?}");
+            let again = Answered { is_replayed: true, ..expected.clone() };
+            assert_eq!(decide(runtime, open, body, Some(key)).await.unwrap(), again);
+        }
+        let other = decide(runtime, &large, &deny, Some("a")).await;
+        assert!(matches!(other, Err(Error::KeyReused(_))), "{other:?}");
+    }
+    assert_eq!(store.keys_of(&me().token).await.unwrap().count, 3);
 }
 
 #[tokio::test]

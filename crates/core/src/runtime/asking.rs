@@ -88,9 +88,7 @@ impl Runtime {
                         let row = self.row(worker).await?;
                         self.answer_once(&keyed, self.ack(&row, event_id), true).await
                     }
-                    Some(Outcome::SameDecision | Outcome::Worker(_) | Outcome::Bundle(_)) | None => {
-                        Err(error)
-                    }
+                    Some(Outcome::Decision(_) | Outcome::Worker(_) | Outcome::Bundle(_)) | None => Err(error),
                 }
             }
             (answer, _) => answer,

@@ -109,7 +109,7 @@ impl Runtime {
     async fn created_under(&self, keyed: &Keyed) -> Result<Option<WorkerDetail>, Error> {
         match keyed.look_up(&*self.0.store, now()).await? {
             Some(Outcome::Worker(worker)) => Ok(Some(*worker)),
-            Some(Outcome::Begun(_) | Outcome::Ack(_) | Outcome::SameDecision | Outcome::Bundle(_)) | None => {
+            Some(Outcome::Begun(_) | Outcome::Ack(_) | Outcome::Decision(_) | Outcome::Bundle(_)) | None => {
                 Ok(None)
             }
         }

@@ -1,12 +1,10 @@
 //! Approvals: what is open, and how it is decided, once.
 
-use musher_protocol::{
-    Actor, Approval, ApprovalId, ApprovalState, DecisionReply, DecisionRequest, Payload, WorkerId,
-};
+use musher_protocol::{Actor, Approval, ApprovalId, DecisionReply, DecisionRequest, Payload, WorkerId};
 
 use super::{Runtime, check_actor};
 use crate::{
-    decision::Ruling,
+    decision::{Ruling, resolved, resolves},
     error::Error,
     idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome},
     load::read_payload,
@@ -56,7 +54,7 @@ impl Runtime {
     }
 
     /// As [`Runtime::decide`], under a key where one is given: a repeat under it is no duplicate, and is answered as the
-    /// first request was. The answer is made from the log.
+    /// first request was, also when the log has forgotten the approval since.
     ///
     /// # Errors
     ///
@@ -77,8 +75,14 @@ impl Runtime {
             let command = ruling.command(approval_id.clone(), options.by);
             match self.ask(worker, command, keyed.clone()).await {
                 Ok(answered) => {
-                    let approval = self.history(worker, approval_id).await?.shown();
-                    return Ok(answered.map(|_ack| DecisionReply { approval, duplicate: false }));
+                    let reply = match self.decided_under(keyed.as_ref()).await? {
+                        Some(reply) => reply,
+                        None => {
+                            let approval = self.history(worker, approval_id).await?.shown();
+                            DecisionReply { approval, duplicate: false }
+                        }
+                    };
+                    return Ok(answered.map(|_ack| reply));
                 }
                 // Somebody, the deadline, or the end of the turn or the worker was faster.
                 Err(Error::ApprovalNotFound { .. } | Error::NotRunning(_)) => {}
@@ -87,28 +91,36 @@ impl Runtime {
         }
         // The worker's task has nothing to do with what was decided before.
         let _claim = keyed.as_ref().map(|keyed| Claim::take(&self.0, keyed)).transpose()?;
-        let before = match &keyed {
-            Some(keyed) => keyed.look_up(&*self.0.store, now()).await?,
-            None => None,
-        };
+        if let Some(reply) = self.decided_under(keyed.as_ref()).await? {
+            return Ok(Answered::again(reply));
+        }
         let history = self.history(worker, approval_id).await?;
         let duplicate = history.resolved.as_ref().map(|resolved| ruling.is(resolved));
         let approval = history.shown();
-        if let Some(outcome) = before {
-            let duplicate = outcome == Outcome::SameDecision;
-            return Ok(Answered::again(DecisionReply { approval, duplicate }));
-        }
         match duplicate {
             Some(true) => {
+                let reply = DecisionReply { approval, duplicate: true };
                 if let Some(keyed) = keyed {
                     self.check_room(&keyed).await?;
-                    self.0.store.remember(vec![keyed.record(&Outcome::SameDecision, now())]).await?;
+                    let outcome = Outcome::Decision(Box::new(reply.clone()));
+                    self.0.store.remember(vec![keyed.record(&outcome, now())]).await?;
                 }
-                Ok(Answered::first(DecisionReply { approval, duplicate: true }))
+                Ok(Answered::first(reply))
             }
             Some(false) => Err(Error::ApprovalNotPending(Box::new(approval))),
             // What is open and was refused was an allowance that came while its turn was being ended.
             None => Err(Error::TurnEnding(Box::new(approval))),
+        }
+    }
+
+    /// What was answered to a decision under this key.
+    async fn decided_under(&self, keyed: Option<&Keyed>) -> Result<Option<DecisionReply>, Error> {
+        let Some(keyed) = keyed else { return Ok(None) };
+        match keyed.look_up(&*self.0.store, now()).await? {
+            Some(Outcome::Decision(reply)) => Ok(Some(*reply)),
+            Some(Outcome::Begun(_) | Outcome::Ack(_) | Outcome::Worker(_) | Outcome::Bundle(_)) | None => {
+                Ok(None)
+            }
         }
     }
 
@@ -129,12 +141,10 @@ impl Runtime {
 impl History {
     /// The approval as it is now.
     fn shown(self) -> Approval {
-        let Self { mut asked, resolved } = self;
-        if let Some(Payload::ApprovalResolved { decision, message, by, .. }) = resolved {
-            asked.state = ApprovalState::Resolved;
-            (asked.decision, asked.message, asked.by) = (Some(decision), message, Some(by));
+        match self.resolved {
+            Some(event) => resolved(self.asked, &event),
+            None => self.asked,
         }
-        asked
     }
 }
 
@@ -172,8 +182,7 @@ async fn find(
                     }
                     "approval_resolved" => {
                         let payload = read_payload(worker, event)?;
-                        if matches!(&payload, Payload::ApprovalResolved { approval_id: of, .. } if of == approval_id)
-                        {
+                        if resolves(&payload, approval_id) {
                             resolved = Some(payload);
                         }
                     }

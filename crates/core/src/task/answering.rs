@@ -1,6 +1,6 @@
 //! How whoever asked the task for something gets an answer.
 
-use musher_protocol::{Ack, ApprovalId, InputAck, WorkerRef, WorkerStatus};
+use musher_protocol::{Ack, Approval, ApprovalId, InputAck, WorkerRef, WorkerStatus};
 use tokio::sync::oneshot;
 
 use super::Task;
@@ -13,11 +13,13 @@ use crate::{
 };
 
 /// What is remembered as the answer to a request under a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Remembered {
     Ack,
     /// The worker as the request leaves it, which is what whoever asked is shown.
     Worker,
+    /// The decided approval; this is what was asked.
+    Decision(Box<Approval>),
 }
 
 /// Whom an answer goes to.
@@ -34,15 +36,10 @@ pub(super) enum Reply {
 }
 
 impl Reply {
-    /// The request, where it has a key.
-    pub(super) fn keyed(&self) -> Option<&Keyed> {
-        self.keyed_and(Remembered::Ack).or(self.keyed_and(Remembered::Worker))
-    }
-
-    /// The same, where this is to be remembered of it.
-    pub(super) fn keyed_and(&self, wanted: Remembered) -> Option<&Keyed> {
+    /// The request, where it has a key, and what is to be remembered of it.
+    pub(super) fn remembers(&self) -> Option<(&Keyed, &Remembered)> {
         match self {
-            Self::Ack { keyed, remembered, .. } => keyed.as_ref().filter(|_| *remembered == wanted),
+            Self::Ack { keyed, remembered, .. } => keyed.as_ref().map(|keyed| (keyed, remembered)),
             Self::Input(_) | Self::Approval(_) | Self::Recorded(_) => None,
         }
     }

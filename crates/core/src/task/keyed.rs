@@ -1,11 +1,13 @@
 //! Commands under idempotency keys: what was begun or answered is found again, and what is new leaves a record.
 
-use musher_protocol::{Ack, EventId, WorkerDetail};
+use musher_protocol::{Ack, DecisionReply, EventId, WorkerDetail};
 use tokio::sync::oneshot;
 
 use super::{Reply, Task, answering::Remembered, now};
 use crate::{
     batch::Sealed,
+    body::without_body,
+    decision::{resolved, resolves},
     error::Error,
     idempotency::{Answered, Keyed, Outcome},
     machine::{Answer, Command, Effect, Input},
@@ -31,16 +33,22 @@ impl Task {
                 return drop(reply.send(Ok(Answered::again(ack_of(*worker)))));
             }
             Ok(Some(Outcome::Begun(event_id))) => Some(event_id),
-            Ok(Some(Outcome::SameDecision | Outcome::Bundle(_)) | None) => None,
+            // What was decided is not open any more, and refused as that: whoever asked finds the answer itself.
+            Ok(Some(Outcome::Decision(_) | Outcome::Bundle(_)) | None) => None,
         };
         let is_replayed = begun.is_some();
         let remembered = match &command {
             Command::RaiseLimits { .. } => Remembered::Worker,
-            Command::Send { .. }
-            | Command::Interrupt(_)
-            | Command::Stop(..)
-            | Command::Cancel(_)
-            | Command::Decide { .. } => Remembered::Ack,
+            Command::Decide { approval_id, .. } => {
+                // Without a key nothing is remembered, and what is not open is refused.
+                let asked = keyed.as_ref().and_then(|_keyed| self.state.fold.approvals.get(approval_id));
+                asked.map_or(Remembered::Ack, |asked| {
+                    Remembered::Decision(Box::new(without_body(asked.clone())))
+                })
+            }
+            Command::Send { .. } | Command::Interrupt(_) | Command::Stop(..) | Command::Cancel(_) => {
+                Remembered::Ack
+            }
         };
         let token = self.token(Reply::Ack { reply, keyed: keyed.clone(), is_replayed, remembered });
         match (command, begun) {
@@ -62,7 +70,8 @@ impl Task {
     /// What came of the request before. A request that waits for its answer is in flight, and one that can be remembered
     /// nowhere is refused, unless it ends something: that must be possible always, and leaves an event beside its key.
     async fn outcome_before(&mut self, keyed: &Keyed, command: &Command) -> Result<Option<Outcome>, Error> {
-        let waits = |reply: &Reply| reply.keyed().is_some_and(|waiting| waiting.place == keyed.place);
+        let waits =
+            |reply: &Reply| reply.remembers().is_some_and(|(waiting, _)| waiting.place == keyed.place);
         if self.replies.values().any(waits) {
             return Err(keyed.in_flight());
         }
@@ -84,17 +93,32 @@ impl Task {
     pub(super) fn note_answers(&self, sealed: &mut Sealed) {
         for effect in &sealed.effects {
             if let Effect::Answer(token, Ok(Answer::Done { event_id })) = effect
-                && let Some(keyed) =
-                    self.replies.get(token).and_then(|reply| reply.keyed_and(Remembered::Ack))
+                && let Some((keyed, remembered)) = self.replies.get(token).and_then(Reply::remembers)
             {
-                let last = sealed.events.last().map(|event| &event.event_id).or(self.last_event_id.as_ref());
-                let ack = Ack {
-                    worker_ref: self.worker_ref.clone(),
-                    status: self.state.fold.status,
-                    event_id: event_id.as_ref().or(last).expect("a worker's log has its creation").clone(),
-                    cursor: sealed.head.cursor(&self.worker_ref.worker_id),
+                let outcome = match remembered {
+                    Remembered::Ack => {
+                        let last =
+                            sealed.events.last().map(|event| &event.event_id).or(self.last_event_id.as_ref());
+                        let event_id = event_id.as_ref().or(last).expect("a worker's log has its creation");
+                        Outcome::Ack(Ack {
+                            worker_ref: self.worker_ref.clone(),
+                            status: self.state.fold.status,
+                            event_id: event_id.clone(),
+                            cursor: sealed.head.cursor(&self.worker_ref.worker_id),
+                        })
+                    }
+                    Remembered::Decision(asked) => {
+                        let mut events = sealed.drafts.iter().map(|draft| &draft.payload);
+                        let decision = events
+                            .find(|event| resolves(event, &asked.approval_id))
+                            .expect("a decision is answered with the commit of its event");
+                        let approval = resolved((**asked).clone(), decision);
+                        Outcome::Decision(Box::new(DecisionReply { approval, duplicate: false }))
+                    }
+                    // Only the commit has the worker's row.
+                    Remembered::Worker => continue,
                 };
-                sealed.keys.push(keyed.record(&Outcome::Ack(ack), now()));
+                sealed.keys.push(keyed.record(&outcome, now()));
             }
         }
     }
@@ -103,7 +127,11 @@ impl Task {
     pub(super) fn asked_to_show(&self, sealed: &Sealed) -> impl Iterator<Item = &Keyed> {
         sealed.effects.iter().filter_map(|effect| match effect {
             Effect::Answer(token, Ok(Answer::Done { .. })) => {
-                self.replies.get(token).and_then(|reply| reply.keyed_and(Remembered::Worker))
+                let remembers = self.replies.get(token).and_then(Reply::remembers);
+                remembers.and_then(|(keyed, remembered)| match remembered {
+                    Remembered::Worker => Some(keyed),
+                    Remembered::Ack | Remembered::Decision(_) => None,
+                })
             }
             Effect::Answer(..)
             | Effect::Record(_)
@@ -122,7 +150,7 @@ impl Task {
     /// Answers those that wait for these records that the store has no space for them. A later answer finds nobody.
     pub(super) fn refuse_keyed(&mut self, records: &[KeyRecord]) {
         let waits = |reply: &Reply| {
-            reply.keyed().is_some_and(|keyed| records.iter().any(|record| keyed.is_of(record)))
+            reply.remembers().is_some_and(|(keyed, _)| records.iter().any(|record| keyed.is_of(record)))
         };
         for (_, reply) in self.replies.extract_if(|_, reply| waits(reply)) {
             match reply {
