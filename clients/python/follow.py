@@ -39,6 +39,10 @@ def main(objective: str) -> None:
             elif payload["type"] == "turn_finished":
                 print(f"\n{payload['outcome']}")
                 return
+            elif payload["type"] == "worker_stopped" or payload["type"] == "worker_cancelled":
+                # Before any turn of its: nothing comes behind this.
+                print(f"\n{payload['type'].removeprefix('worker_')}")
+                return
         after = "&" + urllib.parse.urlencode({"after": page["next"]})
 
 

@@ -6,6 +6,7 @@ asks the server whatever the document allows, and what it does not. Nothing is s
 than 0.
 """
 
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -62,22 +64,64 @@ def answered(url, token, path):
         return json.load(answer)
 
 
-def typed(url, token, token_file):
-    """Runs the example in Python, and holds what the server answers against the types."""
+def followed(url, token_file, objective):
+    """What the example in Python says of a worker; it ends with it."""
     variables = {"PATH": os.environ["PATH"], "MUSHER_URL": url, "MUSHER_TOKEN_FILE": str(token_file)}
     # The repository stays as it is.
     variables["PYTHONDONTWRITEBYTECODE"] = "1"
-    sys.dont_write_bytecode = True
-    said = subprocess.run(
-        [sys.executable, PYTHON / "follow.py", "one two three"],
+    return subprocess.run(
+        [sys.executable, PYTHON / "follow.py", objective],
         env=variables,
         stdout=subprocess.PIPE,
         timeout=PATIENCE_SECS,
         check=True,
         text=True,
     ).stdout
+
+
+class EndsEarly(http.server.BaseHTTPRequestHandler):
+    """A server whose workers end before any turn of theirs: `end` is the last event of their log."""
+
+    end = ""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer({"worker": {"worker_id": "wrk_1"}})
+
+    def do_GET(self):
+        last = {"payload": {"type": self.end, "by": {"token": "admin"}}}
+        # Behind its end a log has nothing, however often one asks.
+        self.answer({"events": [] if "after=" in self.path else [last], "next": "c1"})
+
+    def answer(self, reply):
+        body = json.dumps(reply).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        """What it was asked is nobody's affair."""
+
+
+def ends_early(token_file):
+    """Runs the example in Python with workers that end without a turn."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), EndsEarly) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for EndsEarly.end, expected in [("worker_stopped", "\nstopped\n"), ("worker_cancelled", "\ncancelled\n")]:
+            said = followed(f"http://127.0.0.1:{server.server_port}", token_file, "one")
+            if said != expected:
+                sys.exit(f"of {EndsEarly.end} the example in Python said {said!r}")
+        server.shutdown()
+
+
+def typed(url, token, token_file):
+    """Runs the example in Python, and holds what the server answers against the types."""
+    said = followed(url, token_file, "one two three")
     if said != "one two three\ncompleted\n":
         sys.exit(f"the example in Python said {said!r}")
+    ends_early(token_file)
+    sys.dont_write_bytecode = True
     sys.path.insert(0, str(PYTHON))
     import musher_types as types
 
