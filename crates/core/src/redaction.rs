@@ -91,7 +91,7 @@ impl Redaction {
         &self,
         outcome: Result<SessionOutcome, TurnError>,
     ) -> Result<SessionOutcome, TurnError> {
-        let secrets = self.vault.secrets();
+        let secrets = self.secrets();
         outcome
             .map(|mut outcome| {
                 outcome.stderr_tail = outcome.stderr_tail.map(|tail| text(tail, &secrets));
@@ -102,7 +102,7 @@ impl Redaction {
 
     /// What was left running, without secrets on its command line.
     pub(crate) fn survivors(&self, survivors: Vec<Survivor>) -> Vec<Survivor> {
-        let secrets = self.vault.secrets();
+        let secrets = self.secrets();
         let redacted = survivors
             .into_iter()
             .map(|survivor| Survivor { command: text(survivor.command, &secrets), ..survivor });
