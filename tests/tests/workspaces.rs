@@ -287,6 +287,47 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
     }
 }
 
+#[tokio::test]
+async fn a_diff_that_git_fails_at_says_whether_another_try_may_succeed() {
+    let repository = Repository::new();
+    let home = home("http://127.0.0.1:9", &repository.path(), "isolation = \"direct\"");
+    // A git that does first what a file says.
+    let (bin, first) = (home.path().join("bin"), home.path().join("first"));
+    fs::create_dir(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script = format!("#!/bin/sh\nPATH={path}\n. {}\nexec git \"$@\"\n", first.display());
+    fs::write(&first, "").unwrap();
+    fs::write(bin.join("git"), script).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = home.clone().env("PATH", format!("{}:{path}", bin.display())).start().await;
+    let client = server.client();
+    let worker = client.create(&request()).await;
+    repository.write("README", "changed\n");
+
+    let at = format!("/v1/workers/{worker}/diff");
+    let index = "echo \"fatal: sha1 file '/tmp/x/index.lock' write error. Out of diskspace\" >&2; exit 128";
+    let object = "echo 'fatal: unable to write loose object file: No space left on device' >&2; exit 128";
+    let repository_gone = "echo \"fatal: not a git repository: '/tmp/x'\" >&2; exit 128";
+    let unusable = json!(["a repository that git can use; the server's log says more"]);
+    let killed = "kill -9 $$";
+    for (step, fault, status, code, missing, is_retryable) in [
+        ("read-tree", index, 507, "store_full", Value::Null, true),
+        ("hash-object", object, 507, "store_full", Value::Null, true),
+        ("core.protectNTFS=false", index, 507, "store_full", Value::Null, true),
+        ("rev-parse", repository_gone, 409, "worker_execution_unavailable", unusable, false),
+        ("rev-parse", killed, 500, "internal", Value::Null, false),
+        ("read-tree", killed, 500, "internal", Value::Null, false),
+    ] {
+        fs::write(&first, format!("case \"$1 $2\" in *{step}*) {fault};; esac\n")).unwrap();
+        let refused = client.get(&at).await;
+        assert_eq!(refused.error(), (status, code), "{step}: {}", refused.body);
+        let error = &refused.body["error"];
+        assert_eq!((&error["missing"], &error["retryable"]), (&missing, &json!(is_retryable)), "{step}");
+    }
+    fs::write(&first, "").unwrap();
+    assert_eq!(client.get(&at).await.good()["diff"]["files"][0]["path"], "README");
+}
+
 /// Waits until a file is there: nobody is told of that.
 async fn is_there(path: &Path) {
     let looks = async {

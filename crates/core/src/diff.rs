@@ -90,16 +90,12 @@ impl Desk {
         base: &str,
     ) -> Result<Difference, NotHad> {
         let directory = top.join(prefix);
-        let place = directory.clone();
-        let is_there = blocking(move || match fs::metadata(place) {
-            Ok(metadata) => Ok(metadata.is_dir()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        });
-        if !is_there.await? {
+        if !is_there(directory.clone()).await? {
             return Err(NotHad::Gone);
+        }
+        // Through a view a repository that is gone for now looks like one that has no commit.
+        if !is_there(common.join("objects")).await? {
+            return Err(NotHad::NoRepository);
         }
         let view = self.view(worker, common).await?;
         if view.commit(base).await?.is_none() {
@@ -276,6 +272,18 @@ fn lines<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
 /// git said something else than it says.
 fn unheard() -> NotHad {
     NotHad::Io { attempt: ATTEMPT, source: io::ErrorKind::InvalidData.into() }
+}
+
+/// Whether a directory is there.
+async fn is_there(directory: PathBuf) -> Result<bool, NotHad> {
+    let looked = blocking(move || match fs::metadata(directory) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    });
+    looked.await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -65,6 +65,13 @@ pub(crate) enum GitError {
     Time { attempt: &'static str, limit: Duration },
     #[error("git could not {attempt} ({exit}): {said}")]
     Failed { attempt: &'static str, exit: Exit, said: String },
+    /// Somebody ended it, or the system did: that says nothing about the repository.
+    #[error("git was ended before it could {attempt} ({exit})")]
+    Killed { attempt: &'static str, exit: Exit },
+    #[error("git had no space left to {attempt}: {said}")]
+    Space { attempt: &'static str, said: String },
+    #[error("git's answer is longer than {most} bytes: {attempt}")]
+    Long { attempt: &'static str, most: usize },
     #[error("{attempt}")]
     Io {
         attempt: &'static str,
@@ -99,6 +106,36 @@ pub(crate) struct Said {
     /// How it ended; a run whose output was cut was ended by that.
     pub(crate) exit: Exit,
     stderr: String,
+}
+
+impl Said {
+    /// Whether git said that something failed, which its exit does not always show.
+    pub(crate) fn has_error(&self) -> bool {
+        self.stderr.lines().any(|line| line.starts_with("error: ") || line.starts_with("fatal: "))
+    }
+
+    /// Why it did not succeed.
+    pub(crate) fn failure(self, attempt: &'static str) -> GitError {
+        let Self { stdout, is_cut, exit, stderr } = self;
+        // Whatever it ended with, the cut came first.
+        if is_cut {
+            return GitError::Long { attempt, most: stdout.len() };
+        }
+        if exit.code.is_none() {
+            return GitError::Killed { attempt, exit };
+        }
+        if is_for_space(&stderr) {
+            return GitError::Space { attempt, said: stderr };
+        }
+        GitError::Failed { attempt, exit, said: stderr }
+    }
+}
+
+/// Whether git ended for want of space: its exit is that of every other failure. An index that cannot be written has words of
+/// its own, all else the system's. They end a line, where no name of a file stands.
+fn is_for_space(said: &str) -> bool {
+    const WORDS: [&str; 3] = ["no space left on device", "out of diskspace", "quota exceeded"];
+    said.to_lowercase().lines().any(|line| WORDS.iter().any(|words| line.ends_with(words)))
 }
 
 /// One run of git.
@@ -179,16 +216,9 @@ impl Call<'_> {
 
     /// Runs it, and requires that it succeeds and is not cut.
     pub(crate) async fn output(self) -> Result<Vec<u8>, GitError> {
-        let (attempt, most) = (self.attempt, self.most);
+        let attempt = self.attempt;
         let said = self.run().await?;
-        if said.is_cut {
-            let said = format!("its answer is longer than {most} bytes");
-            return Err(GitError::Failed { attempt, exit: Exit { code: None, signal: None }, said });
-        }
-        match said.exit.code {
-            Some(0) => Ok(said.stdout),
-            _ => Err(GitError::Failed { attempt, exit: said.exit, said: said.stderr }),
-        }
+        if said.exit.code == Some(0) && !said.is_cut { Ok(said.stdout) } else { Err(said.failure(attempt)) }
     }
 
     /// Runs it, and requires that it succeeds unless it was cut.
@@ -198,7 +228,7 @@ impl Call<'_> {
         if said.is_cut || said.exit.code == Some(0) {
             return Ok(said);
         }
-        Err(GitError::Failed { attempt, exit: said.exit, said: said.stderr })
+        Err(said.failure(attempt))
     }
 
     /// Runs it; how it ended is for the caller to judge.
@@ -256,4 +286,38 @@ async fn ending(mut output: impl AsyncRead + Unpin) -> String {
         said.drain(..said.len().saturating_sub(SAID));
     }
     String::from_utf8_lossy(&said).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_by_how_git_ended_and_what_it_said_last() {
+        let exit = |code, signal| Exit { code, signal };
+        let attempt = "compare";
+        let failed =
+            |said: &str| GitError::Failed { attempt, exit: exit(Some(128), None), said: said.to_owned() };
+        let space = |said: &str| GitError::Space { attempt, said: said.to_owned() };
+        let index = "fatal: sha1 file '/tmp/view/index.lock' write error. Out of diskspace";
+        let object = "error: x\nfatal: unable to write loose object file: No space left on device";
+        let quota = "fatal: unable to create '/tmp/view/index.lock': Disk quota exceeded\n";
+        let name = "fatal: 'No space left on device' does not exist in 'HEAD'";
+        let damaged = "fatal: loose object 3f0c is corrupt";
+        for (code, signal, is_cut, stderr, expected) in [
+            (Some(128), None, false, damaged, failed(damaged)),
+            (Some(128), None, false, name, failed(name)),
+            (Some(128), None, false, "", failed("")),
+            (Some(128), None, false, index, space(index)),
+            (Some(128), None, false, object, space(object)),
+            (Some(128), None, false, quota, space(quota)),
+            (None, Some(9), false, damaged, GitError::Killed { attempt, exit: exit(None, Some(9)) }),
+            (None, Some(13), true, "", GitError::Long { attempt, most: 3 }),
+            (Some(0), None, true, "", GitError::Long { attempt, most: 3 }),
+        ] {
+            let stderr = stderr.to_owned();
+            let said = Said { stdout: b"abc".to_vec(), is_cut, exit: exit(code, signal), stderr };
+            assert_eq!(format!("{:?}", said.failure(attempt)), format!("{expected:?}"));
+        }
+    }
 }

@@ -117,6 +117,8 @@ pub(crate) enum NotHad {
     Missing(&'static str),
     #[error("its directory is not there")]
     Gone,
+    #[error("its repository is not there")]
+    NoRepository,
     #[error("no directory `{0}` directly below it")]
     NoChild(String),
     #[error("prepare a workspace")]
@@ -157,13 +159,21 @@ impl NotHad {
         match self {
             Self::Missing(what) => what,
             Self::Gone => "its directory",
+            Self::NoRepository => "its repository",
             Self::NoChild(_) => "a directory directly below it",
             Self::Git(GitError::Missing(_)) => "program `git`",
             Self::Git(GitError::Format) => "a repository whose references are files",
             Self::Git(GitError::Time { .. }) => "a repository that answers in time",
-            Self::Git(GitError::Run { .. } | GitError::Failed { .. } | GitError::Io { .. }) => {
-                "a repository that git can use; the server's log says more"
+            Self::Git(GitError::Space { .. }) => "space on the server's disk",
+            Self::Git(GitError::Long { .. }) => {
+                "a repository that is small enough; the server's log says more"
             }
+            Self::Git(
+                GitError::Run { .. }
+                | GitError::Failed { .. }
+                | GitError::Killed { .. }
+                | GitError::Io { .. },
+            ) => "a repository that git can use; the server's log says more",
             Self::Io { .. } => "a directory that can be used; the server's log says more",
         }
     }

@@ -238,14 +238,11 @@ async fn what_cannot_be_compared_is_told() {
         Err(Error::NoWorkspace { workspace, .. }) => assert_eq!(workspace, "docs"),
         other => panic!("{other:?}"),
     }
-    // Another repository is none that the worker began in.
+    // Another repository in its place has no such commit.
     let other = Repository::new();
     other.write("README", "secret\n");
     other.commit("secret");
     fs::rename(repository.path().join(".git"), world.scratch.path().join("git")).unwrap();
-    fs::write(repository.path().join(".git"), format!("gitdir: {}/.git\n", other.path().display())).unwrap();
-    assert_eq!(world.missing().await, "the commit that the worker began at");
-    fs::remove_file(repository.path().join(".git")).unwrap();
     fs::rename(other.path().join(".git"), repository.path().join(".git")).unwrap();
     repository.git(&["checkout", "--quiet", "--orphan", "none"]);
     repository.git(&["commit", "--quiet", "-m", "none"]);
@@ -273,6 +270,37 @@ async fn what_keeps_a_directory_from_being_looked_at_is_told() {
     let world = World::worktree(&repository.path()).await;
     fs::remove_dir_all(&world.directory).unwrap();
     assert_eq!(not_comparable(&world).await, "its directory");
+
+    // A repository that is moved or not mounted comes back.
+    for is_direct in [true, false] {
+        let repository = Repository::new();
+        let world = if is_direct {
+            World::direct(&repository.path()).await
+        } else {
+            World::worktree(&repository.path()).await
+        };
+        world.write("README", "changed\n");
+        let (own, away) = (repository.path().join(".git"), world.scratch.path().join("git"));
+        fs::rename(&own, &away).unwrap();
+        assert_eq!(not_comparable(&world).await, "its repository");
+        // Another one is none that the worker began in.
+        let other = Repository::new();
+        fs::write(&own, format!("gitdir: {}/.git\n", other.path().display())).unwrap();
+        assert_eq!(not_comparable(&world).await, "its repository");
+        fs::remove_file(&own).unwrap();
+        fs::rename(&away, &own).unwrap();
+        assert_eq!(files(&world.diff().await), ["M README 1 1"]);
+
+        // It borrows objects from where nothing is mounted now.
+        let (objects, lent) = (own.join("objects"), world.scratch.path().join("lent"));
+        fs::rename(&objects, &lent).unwrap();
+        fs::create_dir_all(objects.join("info")).unwrap();
+        fs::write(objects.join("info/alternates"), format!("{}\n", lent.display())).unwrap();
+        assert_eq!(files(&world.diff().await), ["M README 1 1"]);
+        fs::rename(&lent, &away).unwrap();
+        let missing = not_comparable(&world).await;
+        assert_eq!(missing, "a repository that git can use; the server's log says more");
+    }
 
     // A tree that the base has, and the repository no longer.
     let repository = Repository::new();

@@ -89,7 +89,7 @@ impl View {
         ];
         let said = self.call(attempt, args).run().await?;
         match said.exit.code {
-            Some(0) => {
+            Some(0) if !said.is_cut => {
                 let text = String::from_utf8_lossy(&said.stdout).to_lowercase();
                 let entries = text.split_terminator('\0');
                 Ok(entries
@@ -99,7 +99,7 @@ impl View {
             }
             // There are none.
             Some(1) if !said.is_cut => Ok(Vec::new()),
-            _ => Err(GitError::Failed { attempt, exit: said.exit, said: said.stderr }),
+            _ => Err(said.failure(attempt)),
         }
     }
 
@@ -131,13 +131,19 @@ impl View {
         Call { limit: LIMIT_FOR_FILES, ..self.git.call(attempt, directory, variables, args) }
     }
 
-    /// The commit that a name stands for; none when it stands for none that is there.
+    /// The commit that a name stands for; none when it stands for none that is there. Where nobody can tell, because the
+    /// repository cannot be read, it is an error.
     pub(crate) async fn commit(&self, name: &str) -> Result<Option<String>, GitError> {
         let name = format!("{name}^{{commit}}");
         let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &name];
-        let said = self.call("find a commit", args).run().await?;
-        let text = String::from_utf8_lossy(&said.stdout);
-        Ok((said.exit.code == Some(0)).then(|| text.trim().to_owned()))
+        let attempt = "find a commit";
+        let said = self.call(attempt, args).run().await?;
+        match said.exit.code {
+            Some(0) => Ok(Some(String::from_utf8_lossy(&said.stdout).trim().to_owned())),
+            // It also ends so when it could not look everywhere, and then says where.
+            Some(1) if !said.has_error() => Ok(None),
+            _ => Err(said.failure(attempt)),
+        }
     }
 }
 

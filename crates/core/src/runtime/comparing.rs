@@ -82,10 +82,14 @@ fn not_compared(worker: &WorkerId, workspace: &str, error: NotHad) -> Error {
     let told = match &error {
         NotHad::Missing(_) | NotHad::Git(GitError::Format) => Error::NotVersioned { workspace, missing },
         // What git fails at is a repository that its worker, or somebody else, has damaged.
-        NotHad::Gone | NotHad::NoChild(_) | NotHad::Git(GitError::Missing(_) | GitError::Failed { .. }) => {
+        NotHad::Gone
+        | NotHad::NoRepository
+        | NotHad::NoChild(_)
+        | NotHad::Git(GitError::Missing(_) | GitError::Failed { .. } | GitError::Long { .. }) => {
             Error::NotComparable { workspace, missing }
         }
         NotHad::Git(GitError::Time { limit, .. }) => Error::DiffTime { workspace, limit: *limit },
+        NotHad::Git(GitError::Space { .. }) => Error::DiffSpace(workspace),
         NotHad::Io { source, .. } | NotHad::Git(GitError::Io { source, .. }) if is_for_space(source) => {
             Error::DiffSpace(workspace)
         }
@@ -94,7 +98,8 @@ fn not_compared(worker: &WorkerId, workspace: &str, error: NotHad) -> Error {
         {
             Error::NotComparable { workspace, missing }
         }
-        NotHad::Io { .. } | NotHad::Git(GitError::Io { .. } | GitError::Run { .. }) => {
+        NotHad::Io { .. }
+        | NotHad::Git(GitError::Io { .. } | GitError::Run { .. } | GitError::Killed { .. }) => {
             return Error::Diff { workspace, source: error.into() };
         }
     };
@@ -118,6 +123,7 @@ mod tests {
         let attempt = "compare";
         let no_git = || musher_process::Error::ProgramMissing { program: "git".to_owned() };
         let exit = Exit { code: Some(128), signal: None };
+        let killed = || GitError::Killed { attempt, exit: Exit { code: None, signal: Some(9) } };
         let limit = Duration::from_secs(60);
         let workspace = || "main".to_owned();
         let not_versioned =
@@ -129,6 +135,7 @@ mod tests {
             (NotHad::Missing("a git repository"), not_versioned("a git repository")),
             (GitError::Format.into(), not_versioned("a repository whose references are files")),
             (NotHad::Gone, not_comparable("its directory")),
+            (NotHad::NoRepository, not_comparable("its repository")),
             (GitError::Missing(no_git()).into(), not_comparable("program `git`")),
             (
                 GitError::Failed { attempt, exit, said: "fatal: bad object".to_owned() }.into(),
@@ -144,6 +151,15 @@ mod tests {
                 GitError::Io { attempt, source: io::ErrorKind::QuotaExceeded.into() }.into(),
                 Error::DiffSpace(workspace()),
             ),
+            (
+                GitError::Space { attempt, said: "No space left on device".to_owned() }.into(),
+                Error::DiffSpace(workspace()),
+            ),
+            (
+                GitError::Long { attempt, most: 3 }.into(),
+                not_comparable("a repository that is small enough; the server's log says more"),
+            ),
+            (killed().into(), failed(killed().into())),
             (io(io::ErrorKind::Other), failed(io(io::ErrorKind::Other))),
             (
                 GitError::Run { attempt, source: no_git() }.into(),
