@@ -8,9 +8,9 @@ use musher_protocol::{
     BackendsReply, CommandRequest, ConfigBundleAvailability, ConfigBundleAvailabilityReply,
     ConfigBundleQuery, ConfigBundleRef, ConfigBundleSummary, ConfigBundlesReply, CreateWorker, DecisionReply,
     DecisionRequest, DeleteWorkerQuery, DiagnosticsReply, DiffQuery, DiffReply, Digest, EventsQuery,
-    EventsReply, InputAck, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery, ProfileSummary,
-    ProfilesReply, RaiseLimitsRequest, RuntimeDiagnostic, RuntimeReply, RuntimeSummary, StopRequest,
-    StoreConfigBundle, TranscriptPage, TranscriptQuery, TranscriptReply, WorkerDetail, WorkerId,
+    EventsReply, IdempotencyKey, InputAck, InputAckReply, InputRequest, ListWorkersQuery, ObserveQuery,
+    ProfileSummary, ProfilesReply, RaiseLimitsRequest, RuntimeDiagnostic, RuntimeReply, RuntimeSummary,
+    StopRequest, StoreConfigBundle, TranscriptPage, TranscriptQuery, TranscriptReply, WorkerDetail, WorkerId,
     WorkerListReply, WorkerQuery, WorkerReply, WorkspaceDiff, route::RouteId,
 };
 use reqwest::header::{HeaderValue, RANGE};
@@ -114,6 +114,18 @@ impl Client {
     /// Creates a worker.
     pub async fn create_worker(&self, request: &CreateWorker) -> Result<WorkerDetail, Error> {
         let reply = self.json(Request::of(RouteId::CreateWorker, &[]).body(request)).await;
+        reply.map(|reply: WorkerReply| reply.worker)
+    }
+
+    /// Creates a worker once, however often it is called with this key: a repetition is answered as the first call was, and
+    /// refused with 409 `idempotency_in_flight` while that one is under way. So it finds out what became of a call that had
+    /// no answer.
+    pub async fn create_worker_once(
+        &self,
+        key: &IdempotencyKey,
+        request: &CreateWorker,
+    ) -> Result<WorkerDetail, Error> {
+        let reply = self.json(Request::of(RouteId::CreateWorker, &[]).key(key).body(request)).await;
         reply.map(|reply: WorkerReply| reply.worker)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use musher_protocol::{
-    ErrorCode, ErrorReply, InputId,
+    ErrorCode, ErrorReply, IdempotencyKey, InputId,
     route::{Method, ROUTES, Route, RouteId},
 };
 use reqwest::{
@@ -77,6 +77,13 @@ impl Request {
             let key = HeaderValue::from_str(id.as_str()).expect("an input's id is visible ASCII");
             self.headers.insert(IDEMPOTENCY_KEY, key);
         }
+        self
+    }
+
+    /// Known again by this key, also over calls.
+    pub(crate) fn key(mut self, key: &IdempotencyKey) -> Self {
+        let key = HeaderValue::from_str(key.as_str()).expect("a key is visible ASCII");
+        self.headers.insert(IDEMPOTENCY_KEY, key);
         self
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use musher_client::Refusal;
 use musher_protocol::{
-    ConfigBundleRef, DeleteWorkerQuery, Delivery, Digest, ErrorCode, InputId, InputKind, InputRequest,
-    StopRequest, WorkerQuery, WorkerStatus,
+    ConfigBundleRef, CreateWorker, DeleteWorkerQuery, Delivery, Digest, ErrorCode, InputId, InputKind,
+    InputRequest, Intent, StopRequest, WorkerQuery, WorkerStatus,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -50,6 +50,21 @@ async fn an_input_keeps_its_key_over_all_repetitions() {
 
 fn ack_of_own() -> Reply {
     ack("mine")
+}
+
+#[tokio::test]
+async fn a_create_is_known_again_over_calls_by_the_key_of_who_calls() {
+    let refused = || error(500, "internal", "", json!({}));
+    let fake = Fake::start([refused(), refused()]).await;
+    let request = CreateWorker::new(Intent::Assistant { purpose: None });
+    let key = "nightly-2026-01-02".parse().unwrap();
+    for _call in 0..2 {
+        let error = fake.client().create_worker_once(&key, &request).await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::Internal));
+    }
+    let asked = fake.asked();
+    assert_eq!(asked[0].header("idempotency-key"), Some("nightly-2026-01-02"));
+    assert_eq!(asked, vec![asked[0].clone(); 2]);
 }
 
 #[tokio::test]
