@@ -42,6 +42,10 @@ pub enum Vice {
     StripsUpgrade,
     /// The answer to a create never comes: the connection is closed in its place.
     LosesCreation,
+    /// The first create is answered by closing its connection; the server gets it later, before the next answer is passed on.
+    DelaysCreation,
+    /// No create is passed on: the connection is closed in its place.
+    SwallowsCreation,
 }
 
 /// A running proxy.
@@ -59,6 +63,17 @@ struct Habit {
     cuts: Arc<AtomicUsize>,
     // One place of cutting after the other; held for one number.
     seed: Arc<Mutex<Seed>>,
+    // The first create; held for one look.
+    creation: Arc<Mutex<Creation>>,
+}
+
+/// Where the first create is.
+#[derive(Debug, Default)]
+enum Creation {
+    #[default]
+    Awaited,
+    Held(Vec<u8>),
+    PassedOn,
 }
 
 impl Proxy {
@@ -69,9 +84,20 @@ impl Proxy {
         let cuts = Arc::new(AtomicUsize::new(0));
         let seed = match vice {
             Vice::Cuts { seed, .. } => seed,
-            Vice::None | Vice::Buffers | Vice::ClosesIdle | Vice::StripsUpgrade | Vice::LosesCreation => 0,
+            Vice::None
+            | Vice::Buffers
+            | Vice::ClosesIdle
+            | Vice::StripsUpgrade
+            | Vice::LosesCreation
+            | Vice::DelaysCreation
+            | Vice::SwallowsCreation => 0,
         };
-        let habit = Habit { vice, cuts: Arc::clone(&cuts), seed: Arc::new(Mutex::new(Seed::new(seed))) };
+        let habit = Habit {
+            vice,
+            cuts: Arc::clone(&cuts),
+            seed: Arc::new(Mutex::new(Seed::new(seed))),
+            creation: Arc::default(),
+        };
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
@@ -113,7 +139,7 @@ impl Habit {
         // Whichever side ends, the other one does.
         tokio::select! {
             () = self.ask(from_client, to_server) => {}
-            () = self.answer(from_server, to_client) => {}
+            () = self.answer(from_server, to_client, to) => {}
         }
     }
 
@@ -124,22 +150,70 @@ impl Habit {
             if matches!(self.vice, Vice::StripsUpgrade) {
                 strip(&mut bytes, b"\r\nupgrade: websocket");
             }
+            if bytes.starts_with(b"POST /v1/workers ") && self.keeps(&mut from, &bytes).await {
+                return;
+            }
             if to.write_all(&bytes).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn answer(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    /// Whether a create that begins like this is not passed on.
+    async fn keeps(&self, from: &mut OwnedReadHalf, begin: &[u8]) -> bool {
+        let is_delayed = match self.vice {
+            Vice::SwallowsCreation => return true,
+            Vice::DelaysCreation => matches!(*self.creation.lock().unwrap(), Creation::Awaited),
+            Vice::None
+            | Vice::Cuts { .. }
+            | Vice::Buffers
+            | Vice::ClosesIdle
+            | Vice::StripsUpgrade
+            | Vice::LosesCreation => false,
+        };
+        if is_delayed {
+            let mut request = begin.to_vec();
+            while !is_whole(&request) {
+                let n = from.read_buf(&mut request).await.unwrap();
+                assert_ne!(n, 0, "a whole request");
+            }
+            *self.creation.lock().unwrap() = Creation::Held(request);
+        }
+        is_delayed
+    }
+
+    /// Lets the server have the create that is held, and waits until it has answered.
+    async fn pass_on(&self, to: u16) {
+        let held = {
+            let mut creation = self.creation.lock().unwrap();
+            let Creation::Held(request) = &mut *creation else { return };
+            let request = std::mem::take(request);
+            *creation = Creation::PassedOn;
+            request
+        };
+        let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+        server.write_all(&held).await.unwrap();
+        let mut answer = [0; 12];
+        server.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+
+    async fn answer(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, server: u16) {
         let mut left = self.cut_after();
         let mut held: Option<Vec<u8>> = None;
         let mut buffer = vec![0; 64 << 10];
         while let Ok(n @ 1..) = from.read(&mut buffer).await {
+            self.pass_on(server).await;
             let mut bytes = &buffer[..n];
             let is_closed = match self.vice {
                 Vice::ClosesIdle => is_sign_of_life(bytes),
                 Vice::LosesCreation => find(bytes, b"\r\nlocation: /v1/workers/").is_some(),
-                Vice::None | Vice::Cuts { .. } | Vice::Buffers | Vice::StripsUpgrade => false,
+                Vice::None
+                | Vice::Cuts { .. }
+                | Vice::Buffers
+                | Vice::StripsUpgrade
+                | Vice::DelaysCreation
+                | Vice::SwallowsCreation => false,
             };
             if is_closed {
                 return;
@@ -185,9 +259,18 @@ impl Habit {
             | Vice::Buffers
             | Vice::ClosesIdle
             | Vice::StripsUpgrade
-            | Vice::LosesCreation => None,
+            | Vice::LosesCreation
+            | Vice::DelaysCreation
+            | Vice::SwallowsCreation => None,
         }
     }
+}
+
+/// Whether this is a request with all of its JSON.
+fn is_whole(request: &[u8]) -> bool {
+    const END: &[u8] = b"\r\n\r\n";
+    let body = find(request, END).map(|at| &request[at + END.len()..]);
+    body.is_some_and(|body| serde_json::from_slice::<serde_json::Value>(body).is_ok())
 }
 
 /// Whether this is the beginning of a stream's answer.

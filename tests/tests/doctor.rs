@@ -204,6 +204,28 @@ async fn a_worker_whose_creation_was_not_answered_is_deleted_too() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_created_after_its_client_gave_up_is_deleted_too() {
+    let server = Home::new(CONFIG).start().await;
+    let (code, named, failed) = problems(&server, Vice::DelaysCreation).await;
+    assert_eq!((code, named), (Some(1), BTreeSet::from(["no_answer".to_owned()])));
+    assert_eq!(failed, ["worker"]);
+    assert_eq!(workers(&server).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_creation_of_which_nothing_is_known_is_not_called_cleaned_up() {
+    let server = Home::new(CONFIG).start().await;
+    let proxy = Proxy::start(server.port(), Vice::SwallowsCreation).await;
+    let token = server.path().join("token");
+    let (code, report) = examined(&proxy.url(), &token, &["--profile", "echo"]).await;
+    assert_eq!((code, names(&report, "failed")), (Some(1), vec!["worker".to_owned(), "clean up".to_owned()]));
+    let last = report["checks"].as_array().unwrap().last().unwrap();
+    let says = last["message"].as_str().unwrap();
+    assert!(says.starts_with("a worker labeled musher-doctor="), "{says}");
+    assert!(says.contains(" may stay: no answer from the server"), "{says}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_before_any_stream_is_named_too() {
     let server = Home::new(CONFIG).start().await;
     let url = format!("http://127.0.0.1:{}", server.port());

@@ -5,10 +5,10 @@ use std::time::Duration;
 use musher_client::{Client, Error, Events};
 use musher_protocol::{
     CommandRequest, CreateWorker, DeleteWorkerQuery, Delivery, DiagnosticCode, Envelope, EventId,
-    EventsQuery, InputKind, InputRequest, Intent, ListWorkersQuery, ProfileSelector, Until, WorkerDetail,
-    WorkerId, WorkerQuery,
+    EventsQuery, IdempotencyKey, InputKind, InputRequest, Intent, ListWorkersQuery, ProfileSelector, Until,
+    WorkerDetail, WorkerId, WorkerQuery,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
@@ -29,6 +29,11 @@ const TURN_LIMIT: Duration = Duration::from_secs(30);
 const END_LIMIT: Duration = Duration::from_secs(30);
 /// Enough to see that a stream is its pages, and little to read.
 const TAIL: u64 = 200;
+/// How often a create that was not answered is asked for again: for a quarter of a minute where answers come at once, which is
+/// time for a server to end what it is at, or for a proxy to find it again.
+const MOST_REPETITIONS: u32 = 6;
+/// The wait before the second of them; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The label by which a worker of our own is found whose creation was not answered.
 const MARK: &str = "musher-doctor";
 
@@ -57,8 +62,24 @@ pub(super) struct Examination {
 #[derive(Debug)]
 enum Own {
     Created(WorkerId),
-    /// It may be there: nobody answered. It would have this mark.
-    Asked(String),
+    /// It may be there, or come yet: nobody answered.
+    Asked(Box<Asked>),
+}
+
+/// A create of our own.
+#[derive(Debug)]
+struct Asked {
+    request: CreateWorker,
+    /// Whoever asks again under it learns what became of it.
+    key: IdempotencyKey,
+    /// The worker's label would have it.
+    mark: String,
+}
+
+impl Asked {
+    fn what_may_stay(&self) -> String {
+        format!("a worker labeled {MARK}={} may stay", self.mark)
+    }
 }
 
 impl Examination {
@@ -120,16 +141,17 @@ impl Examination {
     pub(super) async fn clean_up(&mut self) {
         let worker = match &self.own {
             None => return,
-            Some(Own::Created(worker)) => Ok(Some(worker.clone())),
-            Some(Own::Asked(mark)) => answered(self.marked(mark)).await,
+            Some(Own::Created(worker)) => Ok(worker.clone()),
+            Some(Own::Asked(asked)) => {
+                self.ask_again(asked).await.map_err(|bad| bad.of_what_stays(&asked.what_may_stay()))
+            }
         };
         let finding = match worker {
-            Ok(Some(worker)) => match within(END_LIMIT, self.delete(&worker)).await {
+            Ok(worker) => match within(END_LIMIT, self.delete(&worker)).await {
                 Ok(()) => Finding::Good(format!("{worker} is deleted")),
-                Err(bad) => bad.of_what_stays(&worker.to_string()),
+                Err(bad) => bad.of_what_stays(&format!("{worker} stays")),
             },
-            Ok(None) => Finding::Good("no worker was created".to_owned()),
-            Err(bad) => bad.of_what_stays("what may have been created"),
+            Err(bad) => bad,
         };
         self.report.note("clean up", finding);
         self.own = None;
@@ -140,7 +162,7 @@ impl Examination {
         let says = match self.own.take() {
             None => return,
             Some(Own::Created(worker)) => format!("{worker} may stay: another signal came"),
-            Some(Own::Asked(mark)) => format!("a worker labeled {MARK}={mark} may stay: another signal came"),
+            Some(Own::Asked(asked)) => format!("{}: another signal came", asked.what_may_stay()),
         };
         self.report.note("clean up", Finding::Bad(None, says));
     }
@@ -153,21 +175,43 @@ impl Examination {
             labels: [(MARK.to_owned(), mark.clone())].into(),
             ..CreateWorker::new(Intent::Assistant { purpose: None })
         };
-        self.own = Some(Own::Asked(mark));
+        let key = mark.parse().expect("the digits of a UUID are a key");
         let mut is_refused = false;
         let created = answered(async {
-            let created = self.client.create_worker(&request).await;
+            let created = self.client.create_worker_once(&key, &request).await;
             is_refused = created.as_ref().is_err_and(|error| error.refusal().is_some());
             created
         });
         let created = created.await;
-        if is_refused {
-            self.own = None;
-        }
-        if let Ok(worker) = &created {
-            self.own = Some(Own::Created(worker.worker_id.clone()));
-        }
+        self.own = match &created {
+            Ok(worker) => Some(Own::Created(worker.worker_id.clone())),
+            Err(_) if is_refused => None,
+            Err(_) => Some(Own::Asked(Box::new(Asked { request, key, mark }))),
+        };
         created
+    }
+
+    /// The worker that came of a create which was not answered. The server may do it yet: so it is asked for the same again,
+    /// and not only for what is there by now. What comes of both is one worker.
+    async fn ask_again(&self, Asked { request, key, mark }: &Asked) -> Result<WorkerId, Finding> {
+        let mut wait = FIRST_WAIT;
+        let mut n = 1;
+        loop {
+            let error = match self.client.create_worker_once(key, request).await {
+                Ok(worker) => return Ok(worker.worker_id),
+                Err(error) => error,
+            };
+            // Where only answers to creates are lost.
+            if let Ok(Some(worker)) = answered(self.marked(mark)).await {
+                return Ok(worker);
+            }
+            if n == MOST_REPETITIONS {
+                return Err(Finding::of(&error));
+            }
+            sleep(wait).await;
+            wait *= 2;
+            n += 1;
+        }
     }
 
     /// The worker of our own that has this mark.

@@ -144,7 +144,7 @@ impl Finding {
     /// The same as the reason why something stays.
     pub(super) fn of_what_stays(self, what: &str) -> Self {
         match self {
-            Self::Bad(problem, why) => Self::Bad(problem, format!("{what} stays: {why}")),
+            Self::Bad(problem, why) => Self::Bad(problem, format!("{what}: {why}")),
             Self::Good(_) | Self::Skipped(_) => self,
         }
     }
