@@ -22,7 +22,8 @@ use crate::{
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// How many keys of one token are kept, unless the program says otherwise: a dozen requests a second the whole day long,
-/// in about one GiB of the store where the answers are short. What ends something comes on top: its event is in the log for longer than its key.
+/// in about one GiB of the store where the answers are short. What ends something comes on top: its event is in the log
+/// for longer than its key.
 pub(crate) const MOST: u64 = 1_000_000;
 
 /// How often keys are forgotten whose time is over: a token that has its most of them waits for that.
