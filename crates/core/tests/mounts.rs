@@ -106,6 +106,7 @@ struct World {
     cannot_keep: bool,
     has_landlock: bool,
     sandbox: Sandbox,
+    instructions: Option<&'static str>,
     launches: Arc<Mutex<Vec<Launch>>>,
     benches: Arc<Mutex<Vec<Workbench>>>,
 }
@@ -123,6 +124,7 @@ impl World {
             cannot_keep: false,
             has_landlock: true,
             sandbox: Sandbox::Auto,
+            instructions: None,
             launches: Arc::default(),
             benches: Arc::default(),
         }
@@ -135,7 +137,8 @@ impl World {
     async fn runtime(&self) -> Runtime {
         let noting = Noting { can: self.can, cannot_keep: self.cannot_keep, launches: self.launches.clone() };
         let kernel = Kernel { has_landlock: self.has_landlock, benches: self.benches.clone() };
-        let profile = Profile { sandbox: self.sandbox, ..Profile::of("noting") };
+        let instructions = self.instructions.map(str::to_owned);
+        let profile = Profile { sandbox: self.sandbox, instructions, ..Profile::of("noting") };
         let store: Arc<dyn Store> = self.store.clone();
         Runtime::builder_on(store)
             .backend("noting", noting)
@@ -233,6 +236,55 @@ async fn a_worker_of_one_directory_is_told_nothing() {
     say(&runtime, &worker.worker_id).await;
     let launch = world.launch();
     assert_eq!((launch.roots, launch.instructions), (Vec::new(), None));
+}
+
+/// What the first session of a worker that is created for this is told.
+async fn instructions(world: &World, intent: Intent, mounts: &[&str]) -> Option<String> {
+    let runtime = world.runtime().await;
+    let request = CreateWorker { intent, ..request(&["api"], mounts) };
+    let worker = runtime.create_worker(request, Actor::rule("test")).await.unwrap().worker_id;
+    say(&runtime, &worker).await;
+    world.launch().instructions
+}
+
+#[tokio::test]
+async fn a_session_is_told_its_profiles_instructions_and_then_what_the_worker_is_for() {
+    let assistant = |purpose: Option<&str>| Intent::Assistant { purpose: purpose.map(str::to_owned) };
+    let role = |purpose: Option<&str>| Intent::Role {
+        role: "reviewer".to_owned(),
+        purpose: purpose.map(str::to_owned),
+    };
+    let task = || Intent::Task { objective: "fix it".to_owned() };
+    let brief = Some("Be brief.");
+    for (own, intent, expected) in [
+        (None, assistant(None), None),
+        (None, assistant(Some("questions")), Some("What you are here for: questions")),
+        (None, role(None), Some("Your role: reviewer")),
+        (None, role(Some("pull requests")), Some("Your role: reviewer\nWhat for: pull requests")),
+        // An objective is said, by an input.
+        (None, task(), None),
+        (brief, assistant(None), brief),
+        (brief, assistant(Some("questions")), Some("Be brief.\n\nWhat you are here for: questions")),
+        (brief, role(None), Some("Be brief.\n\nYour role: reviewer")),
+        (
+            brief,
+            role(Some("pull requests")),
+            Some("Be brief.\n\nYour role: reviewer\nWhat for: pull requests"),
+        ),
+        (brief, task(), brief),
+    ] {
+        let world = World { instructions: own, ..World::new() };
+        let what = format!("{own:?} {intent:?}");
+        assert_eq!(instructions(&world, intent, &[]).await.as_deref(), expected, "{what}");
+    }
+    // What it has comes last.
+    let world = World { instructions: brief, ..World::new() };
+    let expected = format!(
+        "Be brief.\n\nYour role: reviewer\n\n\
+         Besides your working directory you have these, by their absolute paths:\n- m0: {}\n",
+        world.path("cache").display()
+    );
+    assert_eq!(instructions(&world, role(None), &["cache"]).await, Some(expected));
 }
 
 #[tokio::test]
