@@ -7,10 +7,13 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use musher_core::{
-    Error, MemoryStore, Profile, Runtime, Unsaved, UnsavedWork, WorkerFilter, Workspace, WorkspaceIsolation,
+    Builder, Error, MemoryStore, Profile, Retention, Runtime, Store, Unsaved, UnsavedWork, WorkerFilter,
+    Workspace, WorkspaceIsolation,
 };
 use musher_protocol::{
     Actor, CreateWorker, Intent, Isolation, Order, WorkerDetail, WorkerId, WorkerWorkspace, WorkspaceRef,
@@ -44,15 +47,25 @@ impl World {
     }
 
     async fn runtime_with(&self, path: PathBuf, has_place: bool) -> Runtime {
+        let builder = self.builder(Arc::new(MemoryStore::new()), path);
+        let builder = if has_place { builder.worktrees(self.worktrees()) } else { builder };
+        builder.start().await.unwrap()
+    }
+
+    /// A runtime that begins over what others left in a store.
+    async fn runtime_over(&self, store: &Arc<dyn Store>, retention: Retention) -> Runtime {
+        let builder = self.builder(store.clone(), self.repository.path());
+        builder.worktrees(self.worktrees()).retention(retention).start().await.unwrap()
+    }
+
+    fn builder(&self, store: Arc<dyn Store>, path: PathBuf) -> Builder {
         let isolation = WorkspaceIsolation::Worktree { setup: None };
         let shop = Workspace { path, children: false, isolation, pass_env: Vec::new() };
-        let builder = Runtime::builder(MemoryStore::new())
+        Runtime::builder_on(store)
             .backend("scripted", Scripted)
             .profile("echo", Profile::of("scripted"))
             .workspace("shop", shop)
-            .scratch(self.scratch.path().join("scratch"));
-        let builder = if has_place { builder.worktrees(self.worktrees()) } else { builder };
-        builder.start().await.unwrap()
+            .scratch(self.scratch.path().join("scratch"))
     }
 
     /// What is left in the repository and in the place for worktrees.
@@ -334,6 +347,58 @@ async fn work_that_is_nowhere_else_stays_until_it_is_discarded() {
     }
 }
 
+/// Waits until there is no such worker any more.
+async fn gone(runtime: &Runtime, worker: &WorkerId) {
+    let mut feed = runtime.watch_catalog();
+    let goes = async {
+        while runtime.worker_detail(worker).await.is_ok() {
+            feed.ready().await;
+            feed.next().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), goes).await.unwrap();
+}
+
+#[tokio::test]
+async fn retention_keeps_a_worker_whose_work_is_nowhere_else() {
+    let world = World::new();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let runtime = world.runtime_over(&store, Retention::default()).await;
+    // The oldest is looked at first: what is said of it is said before the youngest goes.
+    let (dirty, running) = (ended(&runtime).await, create(&runtime).await.unwrap().worker_id);
+    let clean = ended(&runtime).await;
+    write(&world.directory(&dirty), "new", "new\n");
+    runtime.shutdown().await;
+
+    let at_once = Retention { delete_terminal_after: Some(Duration::ZERO), ..Retention::default() };
+    let runtime = world.runtime_over(&store, at_once).await;
+    gone(&runtime, &clean).await;
+    let message =
+        "it is kept beyond its time: the worktree of workspace `shop` has changes that are not committed";
+    let told = ("retention.worktree_kept".to_owned(), message.to_owned(), Some(dirty.clone()));
+    assert_eq!(diagnostics(&runtime), [told]);
+    for worker in [&dirty, &running] {
+        assert!(runtime.worker_detail(worker).await.is_ok(), "{worker}");
+    }
+    // A worktree goes behind its worker, and is waited for.
+    runtime.shutdown().await;
+    assert_eq!(fs::read_to_string(world.directory(&dirty).join("new")).unwrap(), "new\n");
+    let branches = ["main".to_owned(), format!("musher/{dirty}"), format!("musher/{running}")];
+    assert_eq!(world.left(), (branches.to_vec(), 2, 2));
+
+    // Without such work it goes.
+    fs::remove_file(world.directory(&dirty).join("new")).unwrap();
+    let runtime = world.runtime_over(&store, at_once).await;
+    gone(&runtime, &dirty).await;
+    assert_eq!(diagnostics(&runtime), []);
+    runtime.shutdown().await;
+    assert_eq!(world.left(), (vec!["main".to_owned(), format!("musher/{running}")], 1, 1));
+}
+
+fn diagnostics(runtime: &Runtime) -> Vec<(String, String, Option<WorkerId>)> {
+    runtime.diagnostics().into_iter().map(|told| (told.code, told.message, told.worker_id)).collect()
+}
+
 #[tokio::test]
 async fn a_branch_that_somebody_has_checked_out_stays() {
     let world = World::new();
@@ -370,8 +435,7 @@ async fn what_no_worker_has_goes_at_the_next_start_unless_it_holds_work() {
     let branch = format!("musher/{busy}");
     assert_eq!(world.left(), (vec!["main".to_owned(), branch.clone()], 1, 1));
     assert!(!world.directory(&idle).exists() && world.directory(&busy).join("new").exists());
-    let told: Vec<_> =
-        runtime.diagnostics().into_iter().map(|told| (told.code, told.message, told.worker_id)).collect();
+    let told = diagnostics(&runtime);
     let message = format!(
         "a worktree of workspace `shop`, on branch `{branch}`, belongs to no worker and stays: it has changes that are not committed"
     );
