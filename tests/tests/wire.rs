@@ -484,8 +484,8 @@ fn case(code: ErrorCode, world: &World) -> Option<Shown> {
         ErrorCode::StoreFull => return there(FAULTS, EVERY_CODE, "needs a full disk"),
         ErrorCode::ProcessesSurvived => {
             return there(
-                "crates/http/src/fault/runtime.rs",
-                "every_error_has_its_code",
+                "crates/http/tests/http/survivors.rs",
+                "whoever_ends_a_worker_that_left_a_process_is_told_so_and_it_waits_for_a_person",
                 "needs a process that no signal ends",
             );
         }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Codes without a case here, and why.
 const ELSEWHERE: &[(ErrorCode, &str)] = &[
-    (ErrorCode::ProcessesSurvived, "no scripted worker has processes; the mapping has a test beside it"),
+    (ErrorCode::ProcessesSurvived, "needs a log that says so: it has a test of its own"),
     (ErrorCode::Internal, "there is no known defect to ask for; what a panic comes to has a test beside it"),
     (ErrorCode::IdempotencyInFlight, "needs a request that takes its time: the tests of keys have some"),
     (ErrorCode::WorkspaceDirty, "needs a repository: the end-to-end tests have some"),
@@ -167,6 +167,13 @@ async fn every_code_is_answered_where_it_belongs() {
             Ask::post(
                 "/v1/workers",
                 r#"{"intent":{"kind":"assistant"},"profile":{"kind":"named","value":"x"}}"#,
+            ),
+        ),
+        (
+            Code::InvalidProfileSelector,
+            Ask::post(
+                "/v1/workers",
+                r#"{"intent":{"kind":"assistant"},"profile":{"kind":"builtin","value":"x"}}"#,
             ),
         ),
         (Code::CursorMalformed, Ask::get(at("/events?after=wo_1"))),

@@ -17,6 +17,7 @@ mod offering;
 mod pages;
 mod revoked;
 mod sse;
+mod survivors;
 mod walls;
 
 mod client;

@@ -1,13 +1,14 @@
 //! One socket for many workers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::SinkExt as _;
-use musher_core::MemoryStore;
+use musher_core::{MemoryStore, UnsavedWork};
 use musher_http::{Bounds, HttpOptions};
 use musher_protocol::{
-    AttentionItem, AttentionReply, Cursor, Diagnostic, DiagnosticCode, Envelope, EventsReply, Frame, Payload,
-    StreamRequest, Topic, WorkerId, WorkerListReply, WorkerSummary,
+    Actor, AttentionItem, AttentionReply, CreateWorker, Cursor, Diagnostic, DiagnosticCode, Envelope,
+    EventsReply, Frame, Intent, Payload, StreamRequest, Topic, WorkerId, WorkerListReply, WorkerSummary,
+    bounds::{MAX_LABELS, MAX_LINE_BYTES},
 };
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -19,6 +20,8 @@ use crate::{
 };
 
 const PATH: &str = "/v1/events/ws";
+/// Nothing here is to be cut for being slow.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A client that keeps apart what it gets of whom.
 struct Subscriber {
@@ -112,6 +115,11 @@ async fn page(world: &World, worker: &WorkerId) -> EventsReply {
 
 async fn stop(world: &World, worker: &WorkerId) {
     world.client().ask(Ask::post(format!("/v1/workers/{worker}/stop"), "")).await.ok();
+}
+
+async fn delete(world: &World, worker: &WorkerId) {
+    let deleted = world.client().ask(Ask::delete(format!("/v1/workers/{worker}"))).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.body);
 }
 
 async fn list(world: &World) -> Vec<WorkerSummary> {
@@ -412,6 +420,85 @@ async fn a_client_that_is_behind_gets_the_newest_of_each_worker() {
     }
     let n_changes: u64 = expected.iter().map(|worker| worker.cursor.seq()).sum();
     assert!(n_told < n_changes / 4, "{n_told} of {n_changes}");
+    subscriber.leave();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_subscription_ends_alone_when_its_worker_is_deleted() {
+    let world = World::new().await;
+    let (gone, stays) = (world.worker_id().await, world.worker_id().await);
+    world.say_much(&gone).await;
+    stop(&world, &gone).await;
+    let head = world.runtime.worker_detail(&gone).await.unwrap().cursor.seq();
+    let mut subscriber = Subscriber::new(&world).await;
+    subscriber.resume(&gone, Cursor::new(&gone, 0, 0)).await;
+    subscriber.event().await;
+    delete(&world, &gone).await;
+    let expected = Diagnostic {
+        code: DiagnosticCode::WorkerNotFound,
+        message: "the worker was deleted".to_owned(),
+        oldest_cursor: None,
+        reason: None,
+        worker_id: Some(gone.clone()),
+        topic: None,
+    };
+    assert_eq!(subscriber.diagnostic().await, expected);
+    let seen: Vec<_> = subscriber.events[&gone].iter().map(|event| event.seq).collect();
+    let n_seen = seen.len() as u64;
+    assert!(n_seen < head, "{n_seen} of {head}");
+    assert_eq!(seen, (1..=n_seen).collect::<Vec<_>>());
+    subscriber.subscribe(&stays).await;
+    assert_eq!(subscriber.event().await.worker_id, stays);
+    subscriber.leave();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_too_far_behind_is_told_so_and_subscribes_again() {
+    let bounds = Bounds { write_timeout: PATIENCE, peer_timeout: PATIENCE, ..Bounds::default() };
+    let world = World::over(runtime(MemoryStore::new()).await, HttpOptions { bounds, ..options() }).await;
+    let busy = world.worker_id().await;
+    world.say_much(&busy).await;
+    let mut subscriber = Subscriber::new(&world).await;
+    subscriber.subscribe_topic(Topic::Catalog).await;
+    subscriber.resume(&busy, Cursor::new(&busy, 0, 0)).await;
+    subscriber.event().await;
+    // While its connection holds no more, more labels go with their workers than are remembered: 16 MiB.
+    let labels: BTreeMap<_, _> =
+        (0..MAX_LABELS).map(|n| (format!("{n:0>200}"), "v".repeat(MAX_LINE_BYTES))).collect();
+    let request = CreateWorker { labels, ..CreateWorker::new(Intent::Assistant { purpose: None }) };
+    let each = MAX_LABELS * 2 * MAX_LINE_BYTES;
+    for _ in 0..(20 << 20) / each {
+        let worker =
+            world.runtime.create_worker(request.clone(), Actor::rule("test")).await.unwrap().worker_id;
+        world.runtime.cancel_worker(&worker, None, Actor::rule("test")).await.unwrap();
+        world.runtime.delete_worker(&worker, UnsavedWork::Keep).await.unwrap();
+    }
+    let diagnostic = loop {
+        let frame = subscriber.next().await;
+        if let Frame::Diagnostic { diagnostic } = frame {
+            break diagnostic;
+        }
+        assert!(matches!(frame, Frame::Catalog { .. }), "unexpected: {frame:?}");
+    };
+    let expected = Diagnostic {
+        code: DiagnosticCode::TooFarBehind,
+        message: "more workers have changed than are remembered for who is behind; subscribe again, then list all of them"
+            .to_owned(),
+        oldest_cursor: None,
+        reason: None,
+        worker_id: None,
+        topic: Some(Topic::Catalog),
+    };
+    assert_eq!(diagnostic, expected);
+    // The rest of the socket goes on, and so does the catalog, from then on.
+    stop(&world, &busy).await;
+    let events = subscriber.until_over(&busy).await;
+    assert_eq!(events.last().unwrap().payload.type_name(), "worker_stopped");
+    subscriber.subscribe_topic(Topic::Catalog).await;
+    let new = world.worker_id().await;
+    assert_eq!(subscriber.changed().await.worker_id, new);
     subscriber.leave();
     world.end().await;
 }

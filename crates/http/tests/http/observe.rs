@@ -252,6 +252,35 @@ async fn a_socket_ends_when_the_store_fails() {
 }
 
 #[tokio::test]
+async fn a_socket_ends_when_its_worker_is_deleted() {
+    let world = World::new().await;
+    let worker = world.worker_id().await;
+    world.say_much(&worker).await;
+    world.client().ask(Ask::post(format!("/v1/workers/{worker}/stop"), "")).await.ok();
+    let head = world.runtime.worker_detail(&worker).await.unwrap().cursor.seq();
+    let beginning = Cursor::new(&worker, 0, 0);
+    let mut observer = Observer::new(&world, &worker, &format!("?cursor={beginning}")).await;
+    observer.event().await;
+    // It is in the middle of a log that is longer than its connection holds.
+    let deleted = world.client().ask(Ask::delete(format!("/v1/workers/{worker}"))).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.body);
+    let (events, diagnostic, code) = observer.rest().await;
+    let expected = Diagnostic {
+        code: DiagnosticCode::WorkerNotFound,
+        message: "the worker was deleted".to_owned(),
+        oldest_cursor: None,
+        reason: None,
+        worker_id: None,
+        topic: None,
+    };
+    assert_eq!((diagnostic, code), (Some(expected), 4404));
+    let n_seen = events.len() as u64;
+    assert!(n_seen < head, "{n_seen} of {head}");
+    assert_eq!(seqs(&events), (1..=n_seen).collect::<Vec<_>>());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_client_that_closes_is_answered() {
     let world = World::new().await;
     let worker = world.worker_id().await;

@@ -1,6 +1,6 @@
 //! A runtime behind a server, and what tests need of both.
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use musher_core::{ApprovalMode, ApprovalPolicy, Limits, MemoryStore, Profile, Runtime, Store};
 use musher_http::{HttpOptions, HttpServer, ServeError, Token, TokenScope};
@@ -124,11 +124,19 @@ pub(crate) async fn runtime(store: impl Store) -> Runtime {
 }
 
 pub(crate) fn builder(store: impl Store) -> musher_core::Builder {
+    builder_on(Arc::new(store))
+}
+
+/// Over a store that the test has, too.
+pub(crate) fn builder_on(store: Arc<dyn Store>) -> musher_core::Builder {
     let script = Profile { options: script(), ..Profile::of("scripted") };
     let approval = ApprovalPolicy { mode: ApprovalMode::Ask, deadline: LIMIT };
     let narrow =
         Profile { limits: Limits { queued_inputs: 1, ..Limits::default() }, approval, ..script.clone() };
-    Runtime::builder(store).backend("scripted", Scripted).profile("script", script).profile("narrow", narrow)
+    Runtime::builder_on(store)
+        .backend("scripted", Scripted)
+        .profile("script", script)
+        .profile("narrow", narrow)
 }
 
 pub(crate) fn options() -> HttpOptions {
