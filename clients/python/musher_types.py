@@ -2272,6 +2272,8 @@ class WorkerDetail(TypedDict):
     limits: WorkerLimits
     # Directories that it has besides.
     mounts: list[WorkerMount]
+    # The node that this session runs on, or ran on.
+    node: NotRequired[str | None]
     # Approvals that wait for a decision.
     open_approvals: int
     # How its last turn ended.

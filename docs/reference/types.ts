@@ -2207,6 +2207,8 @@ export interface WorkerDetail {
   limits: WorkerLimits;
   /** Directories that it has besides. */
   mounts: Array<WorkerMount>;
+  /** The node that this session runs on, or ran on. */
+  node?: string | null;
   /** Approvals that wait for a decision. */
   open_approvals: number;
   /** How its last turn ended. */

@@ -42,6 +42,9 @@ pub(crate) struct Fold {
     pub(crate) session: Option<Session>,
     /// The session that a next one would continue.
     pub(crate) last_session: Option<SessionId>,
+    /// The node that it runs on, or ran on.
+    #[serde(default)]
+    last_node: Option<String>,
     /// The last session ended badly, and nothing has begun since.
     pub(crate) errored: bool,
     pub(crate) turn: Option<Turn>,
@@ -139,6 +142,7 @@ impl Fold {
             },
             session: None,
             last_session: None,
+            last_node: None,
             errored: false,
             turn: None,
             end: None,
@@ -164,15 +168,12 @@ impl Fold {
     }
 
     pub(crate) fn facts(&self) -> WorkerFacts {
+        let session_id = self.session.as_ref().map(|session| &session.id).or(self.last_session.as_ref());
         WorkerFacts {
             status: self.status,
             execution: self.execution.clone(),
-            session_id: self
-                .session
-                .as_ref()
-                .map(|session| &session.id)
-                .or(self.last_session.as_ref())
-                .cloned(),
+            session_id: session_id.cloned(),
+            node: self.last_node.clone().filter(|_| session_id.is_some()),
             transcript_len: self.transcript_len,
             queued_inputs: self.queue.len() as u64,
             approvals: self.approvals.values().cloned().collect(),
@@ -257,6 +258,7 @@ impl Fold {
                     usage: Usage::zero(),
                 });
                 self.last_session = Some(started.session_id.clone());
+                self.last_node = Some(started.node.clone());
                 self.has_begun = true;
                 self.errored = false;
             }

@@ -6,11 +6,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use musher_core::{
     AttentionFilter, CursorProblem, Error, From, MemoryStore, OnRestart, Profile, ReadError, Retention,
-    Runtime, Store, UnsavedWork,
+    RowParts, Runtime, Store, UnsavedWork, WorkerRow,
 };
 use musher_protocol::{
     Actor, CreateWorker, Cursor, Decision, Delivery, Envelope, InputKind, InputRequest, Intent, Payload,
-    ProfileSelector, RunState, TurnOutcome, Until, WorkerDetail, WorkerId, WorkerStatus,
+    ProfileSelector, RunState, SessionId, TurnOutcome, Until, WorkerDetail, WorkerId, WorkerStatus,
 };
 use musher_scripted::Scripted;
 use serde_json::json;
@@ -112,6 +112,54 @@ async fn until(runtime: &Runtime, worker: &WorkerId, after: u64, wanted: &str) -
 
 fn types(events: &[Envelope]) -> Vec<&'static str> {
     events.iter().map(|event| event.payload.type_name()).collect()
+}
+
+/// The newest session in a log, and the node that it began on.
+fn session(events: &[Envelope]) -> (SessionId, String) {
+    let started = events.iter().rev().find_map(|event| {
+        let Payload::SessionStarted(started) = &event.payload else { return None };
+        Some((started.session_id.clone(), started.node.clone()))
+    });
+    started.expect("a session")
+}
+
+#[tokio::test]
+async fn a_worker_shows_its_session_and_the_node_that_this_is_on() {
+    let place = Place::new();
+    let first = place.runtime().await;
+    let worker = create(&first, "script").await;
+    let shown = |worker: WorkerDetail| worker.session_id.zip(worker.node);
+    assert_eq!(shown(first.worker_detail(&worker).await.unwrap()), None);
+    say(&first, &worker, "one").await;
+    let here = shown(idle(&first, &worker).await);
+    assert_eq!(here, Some(session(&log(&first, &worker).await)));
+    first.shutdown().await;
+
+    // The next life is another node, on which the worker has no session before it is told something.
+    let second = place.runtime().await;
+    assert_eq!(shown(second.worker_detail(&worker).await.unwrap()), here);
+    say(&second, &worker, "two").await;
+    let there = shown(idle(&second, &worker).await);
+    assert_eq!(there, Some(session(&log(&second, &worker).await)));
+    assert_ne!(here.unwrap().1, there.clone().unwrap().1);
+    second.stop_worker(&worker, None, None, me()).await.unwrap();
+    assert_eq!(shown(second.worker_detail(&worker).await.unwrap()), there);
+
+    // A row of a version that did not know nodes reads, and shows none.
+    let row = place.store.worker(&worker).await.unwrap().unwrap();
+    let mut facts: serde_json::Value = serde_json::from_str(&row.facts_json()).unwrap();
+    assert_eq!(facts.as_object_mut().unwrap().remove("node"), Some(json!(there.unwrap().1)));
+    let old = WorkerRow::from_parts(RowParts {
+        worker_id: worker,
+        spec: row.spec_json(),
+        facts: facts.to_string(),
+        head: row.head.clone(),
+        last_event_id: row.last_event_id.clone(),
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    });
+    facts["node"] = json!(null);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&old.unwrap().facts_json()).unwrap(), facts);
 }
 
 #[tokio::test]

@@ -275,6 +275,9 @@ pub struct WorkerDetail {
     /// The backend's session that lives, or that a next one would continue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
+    /// The node that this session runs on, or ran on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Entries of its transcript.
     pub transcript_len: u64,
     /// Inputs that were accepted and wait for their turn.

@@ -348,6 +348,7 @@ fn detail() -> WorkerDetail {
         status: WorkerStatus::Running,
         execution: execution(),
         session_id: Some(id("s-1")),
+        node: Some("n".into()),
         transcript_len: 2,
         queued_inputs: 1,
         open_approvals: 1,

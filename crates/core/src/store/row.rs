@@ -36,6 +36,9 @@ pub(crate) struct WorkerFacts {
     pub(crate) status: WorkerStatus,
     pub(crate) execution: Execution,
     pub(crate) session_id: Option<SessionId>,
+    /// The node of that session.
+    #[serde(default)]
+    pub(crate) node: Option<String>,
     pub(crate) transcript_len: u64,
     pub(crate) queued_inputs: u64,
     pub(crate) approvals: Vec<Approval>,
