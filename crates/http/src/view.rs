@@ -1,7 +1,7 @@
 //! What a caller sees of a runtime. Who holds a token with labels lives in a runtime that has only the workers with those
 //! labels: every look-up, list and feed goes through here, and nothing else decides who sees what.
 //!
-//! Numbers over all workers, and what every worker may be made of (backends, profiles), are everybody's.
+//! Numbers over all workers, and what every worker may be made of (backends, profiles, config bundles), are everybody's.
 
 use std::{collections::BTreeMap, time::Duration};
 
