@@ -400,11 +400,12 @@ async fn a_new_worktree_is_set_up_once() {
 }
 
 #[tokio::test]
-async fn a_setup_is_held_as_the_profile_says() {
+async fn a_setup_is_held_from_writing_as_the_profile_says_and_never_from_reading() {
     for (sandbox, is_held) in [("landlock", true), ("none", false)] {
         let (api, repository) = (obedient().await, Repository::new());
-        let workspace = "isolation = \"worktree\"\nsetup = \"echo x > ../outside || true\"";
-        let text = config(api.url(), &repository.path(), workspace);
+        let setup = "echo x > ../outside; grep -q . $HOME/token && echo reads the token of the admin";
+        let workspace = format!("isolation = \"worktree\"\nsetup = \"{setup}\"");
+        let text = config(api.url(), &repository.path(), &workspace);
         let profile = format!("model = \"qwen\"\nsandbox = \"{sandbox}\"");
         let home = Home::new(&text.replace("model = \"qwen\"", &profile)).env("LOCAL_KEY", KEY);
         let server = home.start().await;
@@ -413,6 +414,9 @@ async fn a_setup_is_held_as_the_profile_says() {
         turn(&client, &worker, "true").await;
         let outside = directory(&home, &worker).with_file_name("outside");
         assert_eq!(outside.exists(), !is_held, "{sandbox}");
+        // What `SECURITY.md` says is not held off.
+        let told = setups(&client.log(&worker).await);
+        assert!(told[0].1.contains("\nreads the token of the admin\n"), "{sandbox}: {told:?}");
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) use self::{
     repository::{Head, Repository, ensure_plain},
     view::View,
 };
+use crate::wall::{Wall, stands};
 
 /// References are a matter of milliseconds; what takes longer hangs, and somebody may have meant it to.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -163,7 +164,7 @@ impl Git {
             if let Some(path) = base.get("PATH") {
                 environment.set("PATH", path)?;
             }
-            for (name, value) in VARIABLES {
+            for (name, value) in VARIABLES.into_iter().filter(|_| stands(Wall::Git)) {
                 environment.set(name, value)?;
             }
             let marker = Marker::new(owner.clone(), format!("{worker}-git"))?;

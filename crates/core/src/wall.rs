@@ -46,6 +46,8 @@ walls! {
     LabelsInLists = "labels_in_lists",
     /// Labels of others on what is created.
     LabelsOfCreated = "labels_of_created",
+    /// What concerns all workers, from who is there for some.
+    LabelsOnAdminRoutes = "labels_on_admin_routes",
     /// What a token opened that is none any more.
     Revocation = "revocation",
     /// Heads that do not come.
@@ -58,14 +60,22 @@ walls! {
     MessageSize = "message_size",
     /// Bundles under the digest of another.
     BundleDigest = "bundle_digest",
+    /// Texts in bundles that are no names, lines or numbers.
+    BundleContents = "bundle_contents",
     /// Cursors of another log.
     Cursor = "cursor",
     /// Names that steer a terminal.
     ControlCharacters = "control_characters",
+    /// Ids of requests that do not belong into a log.
+    RequestId = "request_id",
+    /// Children of a workspace that are not directly below it.
+    ChildName = "child_name",
     /// Links in a workspace that lead out of it.
     Link = "link",
     /// Mounts that a worker could change although they are read-only.
     ReadOnlyMount = "read_only_mount",
+    /// What a repository's own config and hooks name, when git looks at it.
+    Git = "git",
     /// Secrets in what a worker says.
     Redaction = "redaction",
     /// The server's variables in a child's environment.

@@ -209,7 +209,9 @@ pub(crate) fn wanted<'a>(
 
 /// Whether a text names something in a directory. What git keeps there is no place to work in.
 fn is_child(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.eq_ignore_ascii_case(".git") && !name.contains(['/', '\0'])
+    let is_name =
+        !matches!(name, "" | "." | "..") && !name.eq_ignore_ascii_case(".git") && !name.contains(['/', '\0']);
+    is_name || !stands(Wall::ChildName)
 }
 
 /// What is needed to look at repositories in the name of a worker.

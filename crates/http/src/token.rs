@@ -97,7 +97,8 @@ impl Caller {
     pub(crate) fn check_route(&self, route: &Route) -> Result<(), Fault> {
         let Some(scope) = route.scope else { return Ok(()) };
         self.check(scope)?;
-        if scope == Scope::Admin && !route.path.contains("{worker_id}") && !self.labels().is_empty() {
+        let is_of_all = scope == Scope::Admin && !route.path.contains("{worker_id}");
+        if is_of_all && !self.labels().is_empty() && stands(Wall::LabelsOnAdminRoutes) {
             let message = "a token with labels changes nothing that concerns all workers";
             return Err(Fault::new(ErrorCode::Forbidden, message));
         }

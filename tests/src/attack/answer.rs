@@ -21,6 +21,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) head: String,
     pub(super) body: String,
+    /// Whether it hung up behind that.
+    pub(super) is_over: bool,
 }
 
 impl Answer {
@@ -32,24 +34,39 @@ impl Answer {
         let mut heard = Vec::new();
         let mut buffer = vec![0; 64 << 10];
         let mut patience = SOON;
-        while let Ok(Ok(n @ 1..)) = timeout(patience, socket.read(&mut buffer)).await {
-            heard.extend_from_slice(&buffer[..n]);
+        let is_over = loop {
+            match timeout(patience, socket.read(&mut buffer)).await {
+                Ok(Ok(n @ 1..)) => heard.extend_from_slice(&buffer[..n]),
+                // One that hangs up on bytes that it did not read resets the connection.
+                Ok(Ok(0) | Err(_)) => break true,
+                Err(_) => break false,
+            }
             if heard.starts_with(b"HTTP/1.1 101 ") {
-                break;
+                break false;
             }
             patience = QUIET;
-        }
-        Self::read(&String::from_utf8_lossy(&heard))
+        };
+        Self::read(&String::from_utf8_lossy(&heard), is_over)
     }
 
-    fn read(text: &str) -> Self {
+    fn read(text: &str, is_over: bool) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned(), is_over }
     }
 
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// Whether another answer follows the first one.
+    pub(super) fn has_second(&self) -> bool {
+        self.body.contains("HTTP/1.1 ")
+    }
+
+    /// The same, and it is no refusal.
+    pub(super) fn has_second_done(&self) -> bool {
+        self.body.contains("HTTP/1.1 2")
     }
 
     /// Whether the server refused: nothing that was asked for was done.

@@ -15,7 +15,7 @@ mod words;
 
 use std::{future::Future, pin::Pin, time::Instant};
 
-use super::{table::Table, tally::Tally, target::Target};
+use super::{table::Table, tally::Tally, target::Target, weakened::proof};
 
 /// What tries the cases of a class.
 type Try = for<'a> fn(&'a Target, &'a mut Tally) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -24,12 +24,17 @@ type Try = for<'a> fn(&'a Target, &'a mut Tally) -> Pin<Box<dyn Future<Output = 
 pub(super) struct Class {
     pub(super) name: &'static str,
     pub(super) attempt: Try,
+    /// Why no wall can be taken down to prove that it notices, where there is none.
+    pub(super) without_wall: Option<&'static str>,
 }
 
 /// A class of an async function.
 macro_rules! class {
     ($name:literal, $attempt:path) => {
-        Class { name: $name, attempt: |target, tally| Box::pin($attempt(target, tally)) }
+        Class { name: $name, attempt: |target, tally| Box::pin($attempt(target, tally)), without_wall: None }
+    };
+    ($name:literal, $attempt:path, $why:literal) => {
+        Class { without_wall: Some($why), ..class!($name, $attempt) }
     };
 }
 
@@ -46,29 +51,32 @@ pub(super) const CLASSES: &[Class] = &[
     class!("DNS rebinding", browser::rebinding),
     class!("page of another origin", browser::cross_site),
     class!("cross-site WebSocket", browser::cross_site_socket),
-    class!("CORS", browser::cors),
+    class!("CORS", browser::cors, "no code sets such a header"),
     class!("form posts and odd types", browser::forms),
     class!("answers taken for a page", browser::sniffing),
-    class!("other methods", browser::methods),
-    class!("header smuggling", smuggling::smuggling),
+    class!("other methods", browser::methods, "the router knows no others"),
+    class!("header smuggling", smuggling::smuggling, "hyper's parser refuses, or ends the connection"),
     class!("traversal in names", names::traversal),
     class!("links out of a workspace", names::links),
     class!("mounts that are not declared, or not kept", names::mounts),
-    class!("programs and paths in requests", names::programs),
+    class!(
+        "programs and paths in requests",
+        names::programs,
+        "requests have no such fields, and unknown ones are refused"
+    ),
     class!("bundle digest forgeries", bundles::digests),
     class!("programs and paths in bundles", bundles::contents),
     class!("cursors of others", streams::cursors),
     class!("words on an observing socket", streams::sockets),
-    class!("hostile JSON", bodies::json),
+    class!("hostile JSON", bodies::json, "the JSON parser refuses"),
     class!("oversized requests", bodies::oversized),
     class!("escape sequences in names", words::escapes),
     class!("log injection", words::log),
-    class!("arguments that look like options", words::arguments),
+    class!("arguments that look like options", words::arguments, "no word of a request becomes an argument"),
     class!("secrets in logs and replies", words::secrets),
     class!("unsafe starts", start::unsafe_starts),
     class!("hostile repository", repository::traps),
     class!("secrets in a child's environment", repository::environment),
-    class!("files of the server's user", repository::files),
     class!("revoked tokens", streams::revoked),
     class!("slow and half-open connections", connections::slow),
 ];
@@ -84,5 +92,5 @@ pub(super) async fn run() -> Table {
         eprintln!("{}: {} tried in {:.1} s", tally.class, tally.tried, begun.elapsed().as_secs_f64());
         tallies.push(tally);
     }
-    Table::of_classes(&tallies)
+    Table::of_classes(&CLASSES.iter().map(proof).zip(tallies).collect::<Vec<_>>())
 }

@@ -1,11 +1,11 @@
 //! The server that is attacked, and all that is there to be taken.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{answer::Answer, request::Request};
+use super::{answer::Answer, hostile, request::Request};
 use crate::{Client, Finished, Home, Server, musher};
 
 /// With spaces, so that a scripted worker says it in pieces.
@@ -36,7 +36,10 @@ path = "tree/child"
 [workspaces.repo]
 path = "repo"
 isolation = "worktree"
-setup = "env; test -r \"$HOME/token\" && echo READABLE-$((1 + 1)); true"
+setup = "env; echo changed >> file"
+[workspaces.partial]
+path = "partial"
+isolation = "worktree"
 "#;
 
 /// A server with workers of two teams.
@@ -131,7 +134,7 @@ async fn asking(admin: &Client, team: &str) -> String {
     worker
 }
 
-/// The files of the server: scripts, directories with links that lead out, and a hostile repository.
+/// The files of the server: scripts, directories with links that lead out, and hostile repositories.
 fn prepare(home: &Path) {
     let call = json!({"name": "shell", "input": {"command": CANARY}, "result": CANARY});
     let script = json!({"turns": [
@@ -146,60 +149,5 @@ fn prepare(home: &Path) {
     fs::create_dir(home.join("handbook")).unwrap();
     std::os::unix::fs::symlink("/etc", home.join("tree/link")).unwrap();
     std::os::unix::fs::symlink("..", home.join("tree/up")).unwrap();
-    hostile(home);
-}
-
-/// What a hostile repository would have git run, each with a file that tells that it was.
-pub(super) const TRAPS: &[&str] =
-    &["fsmonitor", "hook", "filter", "ssh", "editor", "pager", "diff", "include"];
-
-fn hostile(home: &Path) {
-    let repo = home.join("repo");
-    fs::create_dir_all(&repo).unwrap();
-    let git = |words: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=x", "-c", "user.email=x@x"]).args(words).current_dir(&repo);
-        command.env("HOME", home).env("GIT_CONFIG_NOSYSTEM", "1");
-        assert!(command.output().unwrap().status.success(), "git {words:?}");
-    };
-    git(&["init", "-q"]);
-    fs::write(repo.join("file"), "x\n").unwrap();
-    fs::write(repo.join(".gitattributes"), "* filter=trap diff=trap\n").unwrap();
-    git(&["add", "."]);
-    git(&["commit", "-q", "-m", "x"]);
-    let run = |trap: &str| format!("touch {}/ran-{trap}", home.display());
-    let hook = repo.join(".git/hooks/post-checkout");
-    fs::write(&hook, format!("#!/bin/sh\n{}\n", run("hook"))).unwrap();
-    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let included = home.join("included");
-    fs::write(&included, format!("[alias]\n\tstatus = \"!{}\"\n", run("include"))).unwrap();
-    // Each value in quotes: a bare `;` would begin a comment.
-    let config = format!(
-        r#"[core]
-	fsmonitor = "{}"
-	sshCommand = "{}"
-	editor = "{}"
-	pager = "{}"
-[filter "trap"]
-	smudge = "{filter}; cat"
-	clean = "{filter}; cat"
-	required = true
-[diff]
-	external = "{diff}"
-[diff "trap"]
-	textconv = "{diff}"
-[include]
-	path = "{}"
-"#,
-        run("fsmonitor"),
-        run("ssh"),
-        run("editor"),
-        run("pager"),
-        included.display(),
-        filter = run("filter"),
-        diff = run("diff"),
-    );
-    let file = repo.join(".git/config");
-    let plain = fs::read_to_string(&file).unwrap();
-    fs::write(file, plain + &config).unwrap();
+    hostile::lay_out(home);
 }

@@ -11,6 +11,7 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{Call, Git, GitError, LIMIT_FOR_FILES};
+use crate::wall::{Wall, stands};
 
 /// What every repository is set to here. Names are shown as they are written.
 const CONFIG: &str = "[core]
@@ -173,7 +174,14 @@ fn make(view: &Path, common: &Path) -> io::Result<()> {
     }
     DirBuilder::new().recursive(true).mode(0o700).create(view.join("objects/info"))?;
     fs::write(view.join("objects/info/alternates"), [objects.as_os_str().as_bytes(), b"\n"].concat())?;
-    fs::write(view.join("config"), CONFIG)?;
+    if stands(Wall::Git) {
+        fs::write(view.join("config"), CONFIG)?;
+    } else {
+        fs::copy(common.join("config"), view.join("config"))?;
+        for name in ["config.worktree", "hooks"] {
+            symlink(common.join(name), view.join(name))?;
+        }
+    }
     // On a branch that is nobody's: what is checked out elsewhere is the caller's to say.
     fs::write(view.join("HEAD"), "ref: refs/heads/musher.none\n")?;
     for name in ["refs", "packed-refs", "logs", "shallow"] {

@@ -66,6 +66,8 @@ pub(super) async fn log(target: &Target, tally: &mut Tally) {
         format!("x {FORGED_ID}"),
         "x".repeat(5000) + FORGED_ID,
         format!("é{FORGED_ID}"),
+        "x".repeat(100) + FORGED_ID,
+        format!("x:{FORGED_ID}"),
     ] {
         let answer = target.ask_as_admin(Request::get("/v1/runtime").with("X-Request-Id", &id)).await;
         let is_echoed = answer.head.contains(FORGED_ID) || target.server.said().contains(FORGED_ID);
