@@ -26,7 +26,7 @@ sha256 = "efe91643c4a3e5d45a49e10e7f9590103d182a94d11f8b8c96e59a19a47d8e9a"
 scopes = ["observe"]
 "#;
 
-const CHECKS: [&str; 15] = [
+const CHECKS: [&str; 17] = [
     "reachable",
     "token",
     "worker",
@@ -39,10 +39,15 @@ const CHECKS: [&str; 15] = [
     "socket is the log",
     "socket resumes",
     "malformed cursor",
+    "future cursor",
     "talking",
     "heartbeat",
     "ping",
+    "last event",
 ];
+
+/// What a worker that is only looked at does not show: nobody says anything to it, or stops it.
+const OF_OWN: [&str; 2] = ["latency", "last event"];
 
 fn doctor(url: &str, token: &Path, words: &[&str]) -> Command {
     let mut command = musher(token.parent().unwrap());
@@ -119,13 +124,14 @@ async fn a_deployment_is_proved_or_its_fault_is_named() {
         direct.1
     );
 
-    let expected: Vec<_> = CHECKS.into_iter().filter(|name| *name != "latency").collect();
+    let expected: Vec<_> = CHECKS.into_iter().filter(|name| !OF_OWN.contains(name)).collect();
     assert_eq!(
         (looked_at.0, names(&looked_at.1, "ok")),
         (Some(0), expected.iter().map(|name| (*name).to_owned()).collect()),
         "{}",
         looked_at.1
     );
+    assert_eq!(names(&looked_at.1, "skipped"), OF_OWN);
     assert_eq!(client.log(&worker).await, before, "who looks says nothing");
 
     let found = |code, problem: &[&str], failed: &[&str]| {
@@ -136,8 +142,16 @@ async fn a_deployment_is_proved_or_its_fault_is_named() {
     let held_back = ["sse snapshot", "sse is the log", "sse resumes", "heartbeat"];
     assert_eq!(buffers, found(1, &["proxy_buffers"], &held_back));
     assert_eq!(closes, found(1, &["proxy_closes_idle"], &["heartbeat", "ping"]));
-    let no_socket =
-        ["socket snapshot", "socket is the log", "socket resumes", "malformed cursor", "talking", "ping"];
+    let no_socket = [
+        "socket snapshot",
+        "socket is the log",
+        "socket resumes",
+        "malformed cursor",
+        "future cursor",
+        "talking",
+        "ping",
+        "last event",
+    ];
     assert_eq!(strips, found(1, &["proxy_strips_upgrade"], &no_socket));
 
     assert_eq!(workers(&server).await, [worker], "the doctor's own workers are deleted");

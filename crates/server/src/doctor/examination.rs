@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use musher_client::{Client, Error, Events};
 use musher_protocol::{
-    CommandRequest, CreateWorker, DeleteWorkerQuery, Delivery, DiagnosticCode, Envelope, EventId,
-    EventsQuery, IdempotencyKey, InputKind, InputRequest, Intent, ListWorkersQuery, ProfileSelector, Until,
-    WorkerDetail, WorkerId, WorkerQuery,
+    CommandRequest, CreateWorker, Cursor, DeleteWorkerQuery, Delivery, DiagnosticCode, Envelope, EventId,
+    EventsQuery, IdempotencyKey, InputKind, InputRequest, Intent, ListWorkersQuery, ProfileSelector,
+    StopRequest, Until, WorkerDetail, WorkerId, WorkerQuery,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
     listening::{
-        close_code, first_event, first_frame, heartbeat, next_event, over, ping, socket_behind, sse_behind,
+        close_code, ends_with_its_log, first_event, first_frame, heartbeat, next_event, over, ping,
+        socket_behind, sse_behind,
     },
     pace::in_time,
     report::{Finding, Problem, Report, answered, within},
@@ -34,6 +35,8 @@ const TAIL: u64 = 200;
 const MOST_REPETITIONS: u32 = 6;
 /// The wait before the second of them; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// A place that no log has come to.
+const FUTURE: u64 = 1 << 40;
 /// The label by which a worker of our own is found whose creation was not answered.
 const MARK: &str = "musher-doctor";
 
@@ -129,12 +132,18 @@ impl Examination {
             close_code(&self.client, worker, Some("nonsense"), DiagnosticCode::CursorMalformed, 4400);
         let malformed = malformed.await;
         self.report.note("malformed cursor", malformed);
+        let future = Cursor::new(worker, FUTURE, 0).to_string();
+        let unknown = DiagnosticCode::CursorUnknownOrExpired;
+        let future = close_code(&self.client, worker, Some(&future), unknown, 4410).await;
+        self.report.note("future cursor", future);
         let talking = close_code(&self.client, worker, None, DiagnosticCode::ObservationOnly, 1008).await;
         self.report.note("talking", talking);
-        // Last, for it is silence that is listened to; both at the same time.
+        // Late, for it is silence that is listened to; both at the same time.
         let (heartbeat, ping) = tokio::join!(heartbeat(&self.client, worker), ping(&self.client, worker));
         self.report.note("heartbeat", heartbeat);
         self.report.note("ping", ping);
+        let last = self.last_event(worker).await;
+        self.report.note("last event", last.unwrap_or_else(|bad| bad));
     }
 
     /// Deletes what was created for this, whatever became of it.
@@ -290,6 +299,18 @@ impl Examination {
                 Finding::Bad(Some(Problem::ProxyBuffers), says)
             }
         }
+    }
+
+    /// Ends a worker of our own, and looks how a socket ends with its log.
+    async fn last_event(&self, worker: &WorkerId) -> Result<Finding, Finding> {
+        if self.own.is_none() {
+            return Ok(Finding::Skipped(
+                "the worker is only looked at; --profile makes one to stop".to_owned(),
+            ));
+        }
+        let socket = first_frame(&self.client, worker).await?;
+        within(END_LIMIT, self.client.stop(worker, &StopRequest::default())).await?;
+        Ok(ends_with_its_log(&self.client, socket).await)
     }
 
     /// The end of the log as a page has it.

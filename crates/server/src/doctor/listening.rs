@@ -43,11 +43,11 @@ pub(super) async fn first_event(client: &Client, worker: &WorkerId) -> Result<Ev
 }
 
 /// A socket behind its snapshot.
-pub(super) async fn first_frame(client: &Client, worker: &WorkerId) -> Result<(), Finding> {
+pub(super) async fn first_frame(client: &Client, worker: &WorkerId) -> Result<Socket, Finding> {
     let begun = in_time(client, FIRST_LIMIT, async {
         let mut socket = observe(client, worker, None).await?;
         match socket.next().await {
-            Ok(Frame::Event { envelope }) if matches!(envelope.payload, Payload::Snapshot(_)) => Ok(()),
+            Ok(Frame::Event { envelope }) if matches!(envelope.payload, Payload::Snapshot(_)) => Ok(socket),
             Ok(_) => Err(no_snapshot("another frame")),
             Err(end) => Err(Finding::Bad(None, Chain(&end).to_string())),
         }
@@ -140,7 +140,6 @@ pub(super) async fn close_code(
             }
         }
     });
-    let hidden = |says: String| Finding::Bad(Some(Problem::ProxyHidesCloseCodes), says);
     match ended.await {
         Some(Ok((told, SocketEnd::Closed(closed)))) if told == Some(why) && closed == code => {
             Finding::Good(format!("closed with {code}"))
@@ -148,7 +147,31 @@ pub(super) async fn close_code(
         Some(Ok((_, SocketEnd::Closed(OVER)))) => over(),
         Some(Ok((_, end))) => hidden(format!("{end}, in the place of {code}")),
         Some(Err(bad)) => bad,
-        None => hidden(format!("not closed within {} s", FIRST_LIMIT.as_secs())),
+        None => not_closed(),
+    }
+}
+
+/// Whether a socket ends in order behind the last event of a log that is over.
+pub(super) async fn ends_with_its_log(client: &Client, mut socket: Socket) -> Finding {
+    let ended = in_time(client, FIRST_LIMIT, async {
+        let mut has_all = false;
+        loop {
+            match socket.next().await {
+                Ok(Frame::Event { envelope }) => has_all = is_last(&envelope.payload),
+                Ok(_) => {}
+                Err(end) => return (has_all, end),
+            }
+        }
+    });
+    match ended.await {
+        Some((true, SocketEnd::Closed(OVER))) => {
+            Finding::Good(format!("closed with {OVER} behind the log's last event"))
+        }
+        Some((false, SocketEnd::Closed(OVER))) => {
+            Finding::Bad(Some(Problem::LogDiffers), format!("closed with {OVER} before the log's last event"))
+        }
+        Some((_, end)) => hidden(format!("{end}, in the place of {OVER}")),
+        None => not_closed(),
     }
 }
 
@@ -232,6 +255,14 @@ async fn observe(client: &Client, worker: &WorkerId, cursor: Option<&str>) -> Re
 
 pub(super) fn over() -> Finding {
     Finding::Bad(Some(Problem::WorkerEnded), "the worker has ended, and its streams with it".to_owned())
+}
+
+fn hidden(says: String) -> Finding {
+    Finding::Bad(Some(Problem::ProxyHidesCloseCodes), says)
+}
+
+fn not_closed() -> Finding {
+    hidden(format!("not closed within {} s", FIRST_LIMIT.as_secs()))
 }
 
 fn closed_idle(after: &str) -> Finding {
