@@ -14,7 +14,7 @@ use crate::{
     fold::End,
     idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome, route},
     machine::{Command, Request},
-    store::WorkerRow,
+    store::{StoreError, WorkerRow},
     task::{Asked, input_ack, now},
 };
 
@@ -250,9 +250,6 @@ impl Runtime {
         if let Some(Outcome::Ack(ack)) = before {
             return Ok(Answered::again(ack));
         }
-        if let (Some(keyed), None) = (&keyed, &before) {
-            self.check_room(keyed).await?;
-        }
         let row = self.row(worker).await?;
         let End { request, survivors, .. } =
             row.facts.end.clone().expect("a terminal worker was ended by a request");
@@ -261,15 +258,31 @@ impl Runtime {
         }
         let ack = self.ack(&row, request);
         match keyed {
-            Some(keyed) => self.answer_once(&keyed, ack, is_replayed).await,
-            None => Ok(Answered::first(ack)),
+            Some(keyed) if is_replayed || self.has_room(&keyed).await? => {
+                self.answer_once(&keyed, ack, is_replayed).await
+            }
+            Some(_) | None => Ok(Answered::first(ack)),
         }
     }
 
-    /// Remembers the answer of a worker that has no task any more, and gives it.
+    /// Whether the first answer under a key can be remembered. Where it cannot, it is given all the same when the worker
+    /// has ended: a repeat finds the same in its log, and nothing to end.
+    async fn has_room(&self, keyed: &Keyed) -> Result<bool, Error> {
+        match self.check_room(keyed).await {
+            Ok(()) => Ok(true),
+            Err(Error::ManyKeys { .. }) => Ok(false),
+            Err(Error::Store(error)) if matches!(*error, StoreError::Full) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Remembers the answer of a worker that has ended, where there is space for it, and gives it.
     async fn answer_once(&self, keyed: &Keyed, ack: Ack, is_replayed: bool) -> Result<Answered<Ack>, Error> {
-        self.0.store.remember(vec![keyed.record(&Outcome::Ack(ack.clone()), now())]).await?;
-        Ok(Answered { reply: ack, is_replayed })
+        match self.0.store.remember(vec![keyed.record(&Outcome::Ack(ack.clone()), now())]).await {
+            // A repeat finds the same in the worker's log.
+            Ok(()) | Err(StoreError::Full) => Ok(Answered { reply: ack, is_replayed }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn ack(&self, row: &WorkerRow, event_id: EventId) -> Ack {

@@ -68,7 +68,8 @@ impl Task {
     }
 
     /// What came of the request before. A request that waits for its answer is in flight, and one that can be remembered
-    /// nowhere is refused, unless it ends something: that must be possible always, and leaves an event beside its key.
+    /// nowhere is refused, unless it ends something: that must be possible always, and leaves an event beside its key. A
+    /// worker that has ended refuses everything by itself.
     async fn outcome_before(&mut self, keyed: &Keyed, command: &Command) -> Result<Option<Outcome>, Error> {
         let waits =
             |reply: &Reply| reply.remembers().is_some_and(|(waiting, _)| waiting.place == keyed.place);
@@ -76,7 +77,8 @@ impl Task {
             return Err(keyed.in_flight());
         }
         let before = keyed.look_up(&*self.parts.store, now()).await?;
-        if before.is_none() && !self.state.is_ended_by(command) {
+        let has_ended = self.state.fold.status.is_terminal();
+        if before.is_none() && !has_ended && !self.state.is_ended_by(command) {
             keyed.check_room(&*self.parts.store, self.parts.max_keys, now()).await?;
         }
         Ok(before)

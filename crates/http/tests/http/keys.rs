@@ -164,14 +164,17 @@ async fn on_a_full_disk_only_what_ends_something_is_done_under_a_key() {
     };
     let bundle = bundles::good().with("idempotency-key", "k");
     assert_eq!(client.ask(bundle.clone()).await.error(), ErrorCode::StoreFull);
-    // Nothing is ended by these: not to do them under the key would be to forget it.
-    let nothing = [at(&third, "interrupt"), stop, cancel];
-    for target in &nothing {
-        assert_eq!(client.ask(under("k2", target, "")).await.error(), ErrorCode::StoreFull, "{target}");
-        client.ask(Ask::post(target, "")).await.ok();
+    // Nothing is ended by these. Not to remember them would let a repetition end something, but for what has ended.
+    let nothing = at(&third, "interrupt");
+    assert_eq!(client.ask(under("k2", &nothing, "")).await.error(), ErrorCode::StoreFull);
+    client.ask(Ask::post(&nothing, "")).await.ok();
+    for ended in [&stop, &cancel] {
+        let plain = client.ask(Ask::post(ended, "")).await.ok();
+        let keyed = client.ask(under("k2", ended, "")).await.ok();
+        assert_eq!((keyed.header(REPLAYED), &keyed.body), (None, &plain.body), "{ended}");
     }
     faults.relieve();
-    for target in &nothing {
+    for target in [&nothing, &stop, &cancel] {
         check_repeats(&client, under("k2", target, "")).await;
     }
     check_repeats(&client, bundle).await;
@@ -192,6 +195,25 @@ async fn a_key_that_finds_no_space_holds_nothing_up() {
     faults.relieve();
     let other = client.ask(under("k", &here, r#"{"reason":"late"}"#)).await;
     assert_eq!(other.error(), ErrorCode::InvalidRequest, "the key is as if it had not been used");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_has_ended_answers_under_new_keys_on_a_full_disk() {
+    let (store, faults) = Fragile::new();
+    let world = World::over(runtime(store).await, options()).await;
+    let client = world.client();
+    let here = format!("/v1/workers/{}", world.worker_id().await);
+    let first = client.ask(Ask::post(format!("{here}/stop"), "")).await.ok();
+    // Without a word of the store's before, then with it.
+    faults.exhaust();
+    for key in ["a", "b"] {
+        for end in ["stop", "cancel"] {
+            let again = client.ask(under(key, format!("{here}/{end}"), "")).await.ok();
+            assert_eq!((again.header(REPLAYED), &again.body), (None, &first.body), "{key} {end}");
+        }
+        faults.fill();
+    }
     world.end().await;
 }
 
