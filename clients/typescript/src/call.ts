@@ -12,12 +12,14 @@ export interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** One call, which may take several requests: asking again must do nothing twice. */
+/** One call, which may take several requests: asking again must do nothing twice, unless it says so. */
 export interface Call extends Omit<Ask, "signal"> {
   /** How long the server was asked to wait, in milliseconds. */
   waitMs?: number;
   /** Whether an error of a repetition says that the request before it did what was wanted. */
   wasDone?: (error: MusherError) => boolean;
+  /** Whether asking again would do it twice, where the request before may have done it. */
+  isOnce?: boolean;
 }
 
 /** Calls, again where that is right; null where the answer is empty. */
@@ -38,6 +40,9 @@ export async function perform(http: Http, retry: Retry, call: Call, signal: Abor
       return null;
     }
     mayBeDone ||= error instanceof ConnectionError;
+    if (mayBeDone && call.isOnce === true) {
+      throw error;
+    }
     const elapsed = performance.now() - began;
     const wait = nextAttempt(retry, error, made, elapsed, Math.random());
     if (wait === null) {

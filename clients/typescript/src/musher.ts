@@ -54,8 +54,11 @@ export interface MusherOptions extends Target {
 
 /** What a call that changes something takes. */
 export interface ChangeOptions extends CallOptions {
-  /** Under which key it is done once, 1 to 255 visible ASCII characters; one is made when absent. */
-  idempotencyKey?: string;
+  /**
+   * Under which key it is done once, 1 to 255 visible ASCII characters; one is made when absent. With null there is none,
+   * and what may have been done already is not repeated.
+   */
+  idempotencyKey?: string | null;
 }
 
 /** What waiting for a worker takes. */
@@ -68,7 +71,7 @@ export interface WaitOptions extends CallOptions {
  * A server of Musher.
  *
  * A call is repeated when the connection failed, and after 429 and 503 that say when to come back; each POST has a key
- * that stays the same, so that nothing is done twice. What fails is a {@link MusherError}; a signal that gives a call up
+ * that stays the same, or none and is not repeated when the connection failed, so that nothing is done twice. What fails is a {@link MusherError}; a signal that gives a call up
  * makes it reject with the signal's reason.
  */
 export class Musher {
@@ -203,10 +206,11 @@ export class Musher {
 
   #post<T>(path: string, body: object, options: ChangeOptions, waitMs = 0): Promise<T> {
     // The server knows the request again by it, so asking again does nothing twice.
-    const key = options.idempotencyKey ?? crypto.randomUUID();
-    const headers = { "content-type": "application/json", "idempotency-key": key };
-    const call = { method: "POST", path, headers, body: JSON.stringify(body), waitMs } as const;
-    return this.#json(call, options.signal);
+    const { idempotencyKey: key = crypto.randomUUID(), signal } = options;
+    const type = { "content-type": "application/json" };
+    const headers = key === null ? type : { ...type, "idempotency-key": key };
+    const call = { method: "POST", path, headers, body: JSON.stringify(body), waitMs, isOnce: key === null } as const;
+    return this.#json(call, signal);
   }
 
   async #json<T>(call: Call, signal: AbortSignal | undefined): Promise<T> {

@@ -53,6 +53,21 @@ test("an input's own id is its key", async () => {
   assert.equal(asked[0]?.headers["idempotency-key"], "mine");
 });
 
+test("without a key only what was not done is repeated", async () => {
+  const stop = (musher: Musher) => musher.stop("wrk_1", {}, { idempotencyKey: null });
+  const busy = await called(stop, OVERLOADED, reply({ ack: { status: "stopped" } }));
+  assert.deepEqual(busy.result, { status: "stopped" });
+  assert.deepEqual(busy.asked.map(({ headers }) => "idempotency-key" in headers), [false, false]);
+  const lost = await called(stop, hangUp, reply({ ack: {} }));
+  assert.ok(lost.result instanceof ConnectionError);
+  assert.equal(lost.asked.length, 1);
+  const input = { kind: "user", content: "hello", input_id: "mine" } as const;
+  const own = (musher: Musher) => musher.sendInput("wrk_1", input, { idempotencyKey: null });
+  const { asked } = await called(own, hangUp, reply({ ack: {} }));
+  const keys = asked.map(({ headers }) => headers["idempotency-key"]);
+  assert.deepEqual(keys, ["mine", "mine"]);
+});
+
 test("a refusal is an error with all that the server says, and is not repeated", async () => {
   const said = { code: "worker_execution_unavailable", message: "cannot run", missing: ["a model"], field: "/profile" };
   const { result, asked } = await called(

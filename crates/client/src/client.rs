@@ -10,6 +10,14 @@ use crate::{Builder, Reconnect, Retry, SetupError};
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) keys: Keys,
+}
+
+/// Which requests get a key that is made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    EveryPost,
+    None,
 }
 
 pub(crate) struct Shared {
@@ -39,7 +47,15 @@ impl Client {
     }
 
     pub(crate) fn of(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, keys: Keys::EveryPost }
+    }
+
+    /// The same client, whose calls have no `Idempotency-Key`: for a token of which the server remembers no more keys, and
+    /// for what does no harm when it is done twice. What may have been done already is not repeated then. A key of the
+    /// caller's is sent all the same, and an input with an id of its own is known by that.
+    #[must_use]
+    pub fn without_keys(&self) -> Self {
+        Self { shared: self.shared.clone(), keys: Keys::None }
     }
 }
 

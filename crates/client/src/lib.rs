@@ -1,7 +1,7 @@
 //! A client of Musher: every route as a typed call, and event streams that go on by themselves.
 //!
-//! Invariant: a call that is repeated does nothing twice: it only reads or removes, or it has a key, one for all its
-//! attempts, by which the server knows it again.
+//! Invariant: a call that is repeated does nothing twice: it only reads or removes, or nothing was done yet, or it has a
+//! key, one for all its attempts, by which the server knows it again.
 //! Invariant: a stream gives each event once, in order and without a gap, or says why it cannot.
 //! Invariant: the token is in no `Debug`, no error and no address.
 //!

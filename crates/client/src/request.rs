@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     Client, Error, Refusal,
+    client::Keys,
     retry::{Failed, random},
 };
 
@@ -36,23 +37,36 @@ pub(crate) struct Request {
     path: String,
     query: String,
     pub(crate) headers: HeaderMap,
+    key: Key,
     body: Option<Bytes>,
     /// How long one attempt may take.
     limit: Duration,
+}
+
+/// By what the server knows a request again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    /// By nothing: it reads or removes, which may be done twice.
+    Needless,
+    /// One that was made for it.
+    Made(HeaderValue),
+    /// The caller's.
+    Own(HeaderValue),
 }
 
 impl Request {
     /// A request of this route, whose path has these ids.
     pub(crate) fn of(id: RouteId, ids: &[&str]) -> Self {
         let route = ROUTES.iter().find(|route| route.id == id).expect("the table has every route");
-        let mut headers = HeaderMap::new();
-        // A POST is known again by its key; what reads or removes needs none. So sending it again does nothing twice.
-        if route.method == Method::Post {
-            let key = HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID is a header's value");
-            headers.insert(IDEMPOTENCY_KEY, key);
-        }
-        let path = fill(route.path, ids);
-        Self { route, path, query: String::new(), headers, body: None, limit: ANSWER_LIMIT }
+        let key = match route.method {
+            Method::Get | Method::Delete => Key::Needless,
+            Method::Post => {
+                let key = Uuid::now_v7().to_string();
+                Key::Made(HeaderValue::from_str(&key).expect("a UUID is a header's value"))
+            }
+        };
+        let (path, headers) = (fill(route.path, ids), HeaderMap::new());
+        Self { route, path, query: String::new(), headers, key, body: None, limit: ANSWER_LIMIT }
     }
 
     pub(crate) fn query(self, query: &impl Serialize) -> Self {
@@ -74,16 +88,14 @@ impl Request {
     /// The input's own id is the key of its request.
     pub(crate) fn input_id(mut self, id: Option<&InputId>) -> Self {
         if let Some(id) = id {
-            let key = HeaderValue::from_str(id.as_str()).expect("an input's id is visible ASCII");
-            self.headers.insert(IDEMPOTENCY_KEY, key);
+            self.key = Key::Own(HeaderValue::from_str(id.as_str()).expect("an input's id is visible ASCII"));
         }
         self
     }
 
     /// Known again by this key, also over calls.
     pub(crate) fn key(mut self, key: &IdempotencyKey) -> Self {
-        let key = HeaderValue::from_str(key.as_str()).expect("a key is visible ASCII");
-        self.headers.insert(IDEMPOTENCY_KEY, key);
+        self.key = Key::Own(HeaderValue::from_str(key.as_str()).expect("a key is visible ASCII"));
         self
     }
 
@@ -128,6 +140,9 @@ impl Client {
             }
             made += 1;
             let failed = Failed::of(&error);
+            if failed == Failed::Unknown && !self.is_known_again(request) {
+                return Err(error);
+            }
             may_be_done |= failed == Failed::Unknown;
             match self.shared.retry.next(failed, made, began.elapsed(), random()) {
                 Some(wait) => sleep(wait).await,
@@ -152,6 +167,9 @@ impl Client {
             url = format!("{url}?{}", request.query);
         }
         let mut asking = self.shared.http.request(method, url).headers(request.headers.clone());
+        if let Some(key) = self.key_of(request) {
+            asking = asking.header(IDEMPOTENCY_KEY, key);
+        }
         if let Some(token) = &self.shared.authorization {
             asking = asking.header(AUTHORIZATION, token);
         }
@@ -164,6 +182,19 @@ impl Client {
             return Ok(response);
         }
         Err(refused(response).await?)
+    }
+
+    /// The key that a request is sent with.
+    fn key_of<'a>(&self, request: &'a Request) -> Option<&'a HeaderValue> {
+        match (&request.key, self.keys) {
+            (Key::Own(key), Keys::EveryPost | Keys::None) | (Key::Made(key), Keys::EveryPost) => Some(key),
+            (Key::Made(_), Keys::None) | (Key::Needless, Keys::EveryPost | Keys::None) => None,
+        }
+    }
+
+    /// Whether nothing is done twice when the request is sent again, though it may have been done.
+    fn is_known_again(&self, request: &Request) -> bool {
+        request.key == Key::Needless || self.key_of(request).is_some()
     }
 }
 

@@ -15,7 +15,8 @@ const MOST_DOUBLINGS: u32 = 16;
 /// How often and how long calls are repeated.
 ///
 /// A call is repeated when the connection failed, and after 429 and 503 that say with `Retry-After` when to come back. That
-/// does nothing twice: a POST keeps its `Idempotency-Key` over all its attempts.
+/// does nothing twice: a POST keeps its `Idempotency-Key` over all its attempts, and one without a key is repeated only
+/// where nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How often a call is made at most; 1 repeats nothing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use musher_client::Refusal;
+use musher_client::{Error, Refusal};
 use musher_protocol::{
     ConfigBundleRef, CreateWorker, DeleteWorkerQuery, Delivery, Digest, ErrorCode, InputId, InputKind,
     InputRequest, Intent, StopRequest, WorkerQuery, WorkerStatus,
@@ -65,6 +65,29 @@ async fn a_create_is_known_again_over_calls_by_the_key_of_who_calls() {
     let asked = fake.asked();
     assert_eq!(asked[0].header("idempotency-key"), Some("nightly-2026-01-02"));
     assert_eq!(asked, vec![asked[0].clone(); 2]);
+}
+
+#[tokio::test]
+async fn without_a_key_only_what_was_not_done_is_repeated() {
+    let worker = "wrk_1".parse().unwrap();
+    let fake = Fake::start([busy(), ack("inp_1")]).await;
+    let client = fake.client().without_keys();
+    client.send_input(&worker, &input(None)).await.unwrap();
+    let keys: Vec<_> = fake.asked().iter().map(|asked| asked.header("idempotency-key").is_some()).collect();
+    assert_eq!(keys, [false, false]);
+
+    let fake = Fake::start([cut()]).await;
+    let lost = fake.client().without_keys().send_input(&worker, &input(None)).await.unwrap_err();
+    assert!(matches!(lost, Error::Broken(_)), "{lost:?}");
+    assert_eq!(fake.asked().len(), 1);
+
+    let fake = Fake::start([cut(), ack_of_own()]).await;
+    fake.client().without_keys().send_input(&worker, &input(Some("mine"))).await.unwrap();
+    assert_eq!(fake.asked()[1].header("idempotency-key"), Some("mine"), "an id of one's own is the key");
+    let fake = Fake::start([cut(), error(404, "worker_not_found", "", json!({}))]).await;
+    let client = fake.client().without_keys();
+    client.delete_worker(&worker, &DeleteWorkerQuery::default()).await.unwrap();
+    assert_eq!(fake.asked().len(), 2, "what removes needs no key");
 }
 
 #[tokio::test]
