@@ -70,7 +70,7 @@ async fn once(client: &Client, path: &str, body: &Value) -> Answer {
 
 #[tokio::test]
 async fn what_was_done_under_a_key_is_not_done_again_after_a_kill() {
-    let home = Home::new(SLOW);
+    let home = Home::new(&SLOW.replace("[runtime]\n", "[runtime]\nmax_keys_per_token = 2\n"));
     let server = home.start().await;
     let client = server.client();
     let create = json!({"intent": {"kind": "task", "objective": "word ".repeat(200)}});
@@ -92,6 +92,9 @@ async fn what_was_done_under_a_key_is_not_done_again_after_a_kill() {
     assert_eq!((of("worker_created"), of("interrupt_requested")), (1, 1));
     let other = once(&client, "/v1/workers", &json!({"intent": {"kind": "assistant"}})).await;
     assert_eq!(other.error(), (422, "idempotency_mismatch"));
+    let third =
+        once(&client, &format!("/v1/workers/{worker}/limits"), &json!({"limits": {"turns": 9}})).await;
+    assert_eq!(third.error(), (429, "overloaded"));
 }
 
 #[tokio::test]

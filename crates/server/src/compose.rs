@@ -90,6 +90,9 @@ pub(crate) async fn compose_in(
         .retention(config.retention)
         .scratch(scratch.path().to_owned())
         .vault(secrets::vault());
+    if let Some(most) = config.max_keys_per_token {
+        builder = builder.max_keys_per_token(most);
+    }
     if let Some(name) = &config.display_name {
         builder = builder.display_name(name.as_str());
     }

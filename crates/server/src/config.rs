@@ -78,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) display_name: Option<String>,
     pub(crate) default_profile: String,
     pub(crate) limits: RuntimeLimits,
+    /// As many as the runtime says, where absent.
+    pub(crate) max_keys_per_token: Option<u64>,
     pub(crate) retention: Retention,
     pub(crate) profiles: BTreeMap<String, Profile>,
     /// By their names; every kind has one of its own name.
@@ -141,6 +143,7 @@ struct RuntimeTable {
     default_profile: Option<String>,
     max_transcript_projection_items: Option<u64>,
     max_event_batch_items: Option<u64>,
+    max_keys_per_token: Option<u64>,
 }
 
 impl Config {
@@ -206,6 +209,10 @@ impl Config {
             )?,
             max_event_batch_items: page("max_event_batch_items", file.runtime.max_event_batch_items)?,
         };
+        let max_keys_per_token = file.runtime.max_keys_per_token;
+        if max_keys_per_token == Some(0) {
+            return Err(wrong(&["runtime", "max_keys_per_token"], "at least 1".to_owned()));
+        }
         let store = file.store.url.map(|url| match url.parse::<StoreUrl>() {
             Ok(store) => Ok(store.below(directory)),
             Err(error) => Err(wrong(&["store", "url"], error.to_string())),
@@ -241,6 +248,7 @@ impl Config {
             display_name: file.runtime.display_name,
             default_profile,
             limits,
+            max_keys_per_token,
             retention,
             profiles,
             backends,
@@ -299,6 +307,7 @@ mod tests {
             default_profile = "careful"
             max_transcript_projection_items = 10
             max_event_batch_items = 20
+            max_keys_per_token = 30
             [profiles.careful]
             backend = "claude-pty"
             model = "sonnet"
@@ -375,6 +384,7 @@ mod tests {
             "#,
         )
         .unwrap();
+        assert_eq!(config.max_keys_per_token, Some(30));
         let careful = &config.profiles["careful"];
         assert_eq!(careful.model.as_deref(), Some("sonnet"));
         assert_eq!(careful.grace, Duration::from_secs(3));
@@ -495,6 +505,10 @@ mod tests {
             (
                 "[runtime]\nmax_event_batch_items = 0\n",
                 "config DIR/musher.toml: line 2: runtime.max_event_batch_items: 0 is not within 1 and 10000",
+            ),
+            (
+                "[runtime]\nmax_keys_per_token = 0\n",
+                "config DIR/musher.toml: line 2: runtime.max_keys_per_token: at least 1",
             ),
             (
                 "[profiles.p]\nbackend = \"nobody\"\n",
