@@ -306,7 +306,8 @@ impl Builder {
     }
 
     /// How many idempotency keys of one token are remembered, 1,000,000 when not given. A token that has so many gets
-    /// [`Error::ManyKeys`] until the first of them is a day old, but for what ends a turn, a worker or a question.
+    /// [`Error::ManyKeys`] until the first of them is a day old, but for what ends a turn, a worker or a question, and
+    /// [`Error::LargeKeys`] where what came of the requests has more than 1 KiB for each of so many.
     #[must_use]
     pub fn max_keys_per_token(mut self, most: u64) -> Self {
         self.max_keys = most;

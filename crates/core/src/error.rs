@@ -65,6 +65,14 @@ pub enum Error {
         /// How long it takes until the oldest of them is forgotten.
         wait: Duration,
     },
+    /// What came of requests under the token's idempotency keys has as many bytes as are remembered of one.
+    #[error("the idempotency keys of this token take {limit} bytes already, which is the limit")]
+    LargeKeys {
+        /// The limit, in bytes.
+        limit: u64,
+        /// How long it takes until the oldest of them is forgotten.
+        wait: Duration,
+    },
     /// What is remembered of the idempotency key was written by nothing known here.
     #[error("read what came of the request under key `{key}`")]
     KeyUnreadable {

@@ -21,10 +21,13 @@ use crate::{
 /// How long a key is kept: a client that has not repeated its request for a day does not do it any more.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// How many keys of one token are kept, unless the program says otherwise: a dozen requests a second the whole day long,
-/// in about one GiB of the store where the answers are short. What ends something comes on top: its event is in the log
-/// for longer than its key.
+/// How many keys of one token are kept, unless the program says otherwise: a dozen requests a second the whole day long.
+/// What ends something comes on top: its event is in the log for longer than its key.
 pub(crate) const MOST: u64 = 1_000_000;
+
+/// How many bytes they have on the average at most, which is about one GiB for the [`MOST`]. A worker that is shown takes as
+/// much, or as much more as its objective is long.
+const BYTES_OF_ONE: u64 = 1 << 10;
 
 /// How often keys are forgotten whose time is over: a token that has its most of them waits for that.
 pub(crate) const LOOK: Duration = Duration::from_secs(60);
@@ -155,22 +158,28 @@ impl Keyed {
     }
 
     /// Refuses a request that would be the first under its key, where no more can be remembered: the disk is full, or the
-    /// token has as many keys as it may. Nothing that was answered is forgotten instead.
+    /// token has as many keys, or in as many bytes, as it may. Nothing that was answered is forgotten instead.
     ///
-    /// Requests that are under way at the same time do not see each other; the count may be passed by their number.
+    /// Requests that are under way at the same time do not see each other; both may be passed by what these leave.
     pub(crate) async fn check_room(&self, store: &dyn Store, most: u64, now: Timestamp) -> Result<(), Error> {
         match &*store.health().borrow() {
             Health::Full => return Err(StoreError::Full.into()),
             // Whatever has failed is told by what is tried.
             Health::Good | Health::Failed(_) => {}
         }
-        let OwnedKeys { count, oldest } = store.keys_of(&self.owner).await?;
-        if count < most {
+        let OwnedKeys { count, bytes, oldest } = store.keys_of(&self.owner).await?;
+        let most_bytes = most.saturating_mul(BYTES_OF_ONE);
+        if count < most && bytes < most_bytes {
             return Ok(());
         }
         let over = oldest.and_then(|oldest| oldest.checked_add(KEPT).ok());
         let wait = over.and_then(|over| Duration::try_from(over.duration_since(now)).ok());
-        Err(Error::ManyKeys { limit: most, wait: wait.unwrap_or_default() + LOOK })
+        let wait = wait.unwrap_or_default() + LOOK;
+        Err(if count < most {
+            Error::LargeKeys { limit: most_bytes, wait }
+        } else {
+            Error::ManyKeys { limit: most, wait }
+        })
     }
 
     pub(crate) fn in_flight(&self) -> Error {

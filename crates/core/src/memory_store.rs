@@ -42,8 +42,8 @@ struct Logs {
     deleted: BTreeSet<WorkerId>,
     counts: WorkerCounts,
     keys: BTreeMap<KeyPlace, KeyRecord>,
-    /// The same by owner and age.
-    key_ages: BTreeMap<String, BTreeSet<(Timestamp, KeyPlace)>>,
+    /// The same by owner.
+    owned_keys: BTreeMap<String, KeysOfOne>,
     /// By their ids and revisions, whose order is that of their bytes.
     bundles: BTreeMap<(ConfigBundleId, ConfigBundleId), StoredBundle>,
     life: Option<NewLife>,
@@ -66,22 +66,31 @@ struct Log {
     checkpoint: Option<Checkpoint>,
 }
 
+#[derive(Debug, Default)]
+struct KeysOfOne {
+    by_age: BTreeSet<(Timestamp, KeyPlace)>,
+    bytes: u64,
+}
+
 impl Logs {
     fn remember(&mut self, keys: Vec<KeyRecord>) {
         for record in keys {
             let place = (record.scope.clone(), record.key.clone());
             self.forget_key(&place);
-            self.key_ages.entry(record.owner.clone()).or_default().insert((record.at, place.clone()));
+            let owned = self.owned_keys.entry(record.owner.clone()).or_default();
+            owned.by_age.insert((record.at, place.clone()));
+            owned.bytes += record.bytes();
             self.keys.insert(place, record);
         }
     }
 
     fn forget_key(&mut self, place: &KeyPlace) {
-        let Some(KeyRecord { owner, at, .. }) = self.keys.remove(place) else { return };
-        if let Some(ages) = self.key_ages.get_mut(&owner) {
-            ages.remove(&(at, place.clone()));
-            if ages.is_empty() {
-                self.key_ages.remove(&owner);
+        let Some(record) = self.keys.remove(place) else { return };
+        if let Some(owned) = self.owned_keys.get_mut(&record.owner) {
+            owned.by_age.remove(&(record.at, place.clone()));
+            owned.bytes -= record.bytes();
+            if owned.by_age.is_empty() {
+                self.owned_keys.remove(&record.owner);
             }
         }
     }
@@ -349,15 +358,18 @@ impl Store for MemoryStore {
 
     async fn keys_of(&self, owner: &str) -> Result<OwnedKeys, StoreError> {
         let logs = self.logs();
-        let Some(ages) = logs.key_ages.get(owner) else { return Ok(OwnedKeys::default()) };
-        let oldest = ages.first().map(|(at, _)| *at);
-        Ok(OwnedKeys { count: ages.len() as u64, oldest })
+        let Some(KeysOfOne { by_age, bytes }) = logs.owned_keys.get(owner) else {
+            return Ok(OwnedKeys::default());
+        };
+        let oldest = by_age.first().map(|(at, _)| *at);
+        Ok(OwnedKeys { count: by_age.len() as u64, bytes: *bytes, oldest })
     }
 
     async fn forget_keys(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let mut logs = self.logs();
-        let ages = logs.key_ages.values().flat_map(|ages| ages.iter().take_while(|(at, _)| *at < before));
-        let old: Vec<_> = ages.map(|(_, place)| place.clone()).take(limit).collect();
+        let owners = logs.owned_keys.values();
+        let old = owners.flat_map(|owned| owned.by_age.iter().take_while(|(at, _)| *at < before));
+        let old: Vec<_> = old.map(|(_, place)| place.clone()).take(limit).collect();
         old.iter().for_each(|place| logs.forget_key(place));
         Ok(old.len())
     }

@@ -198,7 +198,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read, or the record is damaged.
     async fn remembered(&self, scope: &str, key: &IdempotencyKey) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// How many keys of an owner are remembered, in time that does not grow with their number.
+    /// How many keys of an owner are remembered, with how many bytes, in time that does not grow with their number.
     ///
     /// # Errors
     ///

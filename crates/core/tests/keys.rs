@@ -312,6 +312,32 @@ async fn a_bundle_counts_among_the_keys_of_its_token() {
     assert_eq!(counts, [1, 1]);
 }
 
+#[tokio::test]
+async fn what_is_answered_under_keys_is_bounded_in_bytes() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let runtime = builder(&store, &scratch).max_keys_per_token(100).start().await.unwrap();
+    let large = CreateWorker::new(Intent::Assistant { purpose: Some("x".repeat(60 << 10)) });
+    let worker = runtime.create_worker(large, Actor::rule("test")).await.unwrap().worker_id;
+    let raise = |turns, key| {
+        let limits = WorkerLimits { turns: Some(turns), ..WorkerLimits::default() };
+        runtime.raise_limits_with(&worker, limits, under("ci", key))
+    };
+    let first = raise(6, "k1").await.unwrap();
+    raise(7, "k2").await.unwrap();
+    match raise(8, "k3").await {
+        Err(Error::LargeKeys { limit, wait }) => {
+            assert_eq!(limit, 100 << 10);
+            assert!(wait > DAY && wait <= DAY + MINUTE, "{wait:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // What was answered is not forgotten, and an end is possible always, again and again.
+    assert_eq!(raise(6, "k1").await.unwrap(), Answered { is_replayed: true, ..first });
+    let stopped = runtime.stop_worker_with(&worker, None, None, under("ci", "k3")).await.unwrap();
+    assert_eq!(runtime.stop_worker_with(&worker, None, None, under("ci", "k4")).await.unwrap(), stopped);
+    assert_eq!(store.keys_of("ci").await.unwrap().count, 3);
+}
+
 /// Remembers so many keys of somebody that are older than they are kept, and one that is not.
 async fn age(store: &Arc<dyn Store>, n: usize) {
     let record = |n: usize, age| KeyRecord {

@@ -270,7 +270,7 @@ impl Runtime {
     async fn has_room(&self, keyed: &Keyed) -> Result<bool, Error> {
         match self.check_room(keyed).await {
             Ok(()) => Ok(true),
-            Err(Error::ManyKeys { .. }) => Ok(false),
+            Err(Error::ManyKeys { .. } | Error::LargeKeys { .. }) => Ok(false),
             Err(Error::Store(error)) if matches!(*error, StoreError::Full) => Ok(false),
             Err(error) => Err(error),
         }

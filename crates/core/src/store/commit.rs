@@ -134,11 +134,22 @@ pub struct KeyRecord {
     pub at: Timestamp,
 }
 
+impl KeyRecord {
+    /// How many bytes it has, as far as its request decides that: those of its texts and of its outcome.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let Self { owner, scope, key, digest: _, outcome, at: _ } = self;
+        (owner.len() + scope.len() + key.as_str().len() + outcome.len()) as u64
+    }
+}
+
 /// What is remembered of one owner's keys, whatever its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnedKeys {
     /// How many there are.
     pub count: u64,
+    /// How many [bytes](KeyRecord::bytes) they have.
+    pub bytes: u64,
     /// The time of the oldest one.
     pub oldest: Option<Timestamp>,
 }

@@ -23,7 +23,9 @@ impl From<Error> for Fault {
                 plain(ErrorCode::Overloaded).over(limit as u64)
             }
             Error::InputIdReused(_) | Error::KeyReused(_) => plain(ErrorCode::IdempotencyMismatch),
-            Error::ManyKeys { limit, wait } => plain(ErrorCode::Overloaded).over(limit).after(wait),
+            Error::ManyKeys { limit, wait } | Error::LargeKeys { limit, wait } => {
+                plain(ErrorCode::Overloaded).over(limit).after(wait)
+            }
             Error::KeyInFlight(_) => plain(ErrorCode::IdempotencyInFlight),
             Error::InvalidRequest { field, .. } => plain(ErrorCode::InvalidRequest).at(field),
             Error::NoProfile(_) => plain(ErrorCode::InvalidProfileSelector).at("/profile"),
@@ -202,6 +204,17 @@ mod tests {
                     ..parts(
                         ErrorCode::Overloaded,
                         "7 idempotency keys of this token are remembered already, which is the limit",
+                    )
+                },
+            ),
+            (
+                Error::LargeKeys { limit: 1024, wait: Duration::from_secs(9) },
+                Parts {
+                    limit: Some(1024),
+                    retry_after: Some(Duration::from_secs(9)),
+                    ..parts(
+                        ErrorCode::Overloaded,
+                        "the idempotency keys of this token take 1024 bytes already, which is the limit",
                     )
                 },
             ),

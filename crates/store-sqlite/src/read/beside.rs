@@ -156,17 +156,17 @@ pub(crate) fn remembered(
     }
 }
 
-/// How many keys of an owner are remembered.
+/// How many keys of an owner are remembered, and with how many bytes.
 pub(crate) fn keys_of(connection: &Connection, owner: &str) -> Result<OwnedKeys, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT coalesce((SELECT keys FROM stored_key_count WHERE owner = ?1), 0),
-         (SELECT min(at) FROM stored_key WHERE owner = ?1)",
+        "SELECT keys, bytes, (SELECT min(at) FROM stored_key WHERE owner = ?1)
+         FROM stored_key_count WHERE owner = ?1",
     )?;
     let keys = statement.query_row([owner], |row| {
-        let oldest = if row.get_ref(1)? == ValueRef::Null { None } else { Some(time(row, 1)?) };
-        Ok(OwnedKeys { count: row.get(0)?, oldest })
-    })?;
-    Ok(keys)
+        let oldest = if row.get_ref(2)? == ValueRef::Null { None } else { Some(time(row, 2)?) };
+        Ok(OwnedKeys { count: row.get(0)?, bytes: row.get(1)?, oldest })
+    });
+    Ok(keys.optional()?.unwrap_or_default())
 }
 
 /// What was read, when it is intact.

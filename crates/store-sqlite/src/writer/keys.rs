@@ -23,10 +23,8 @@ impl Remember {
 
     /// About how many bytes they have.
     pub(crate) fn bytes(&self) -> usize {
-        let bytes = |record: &KeyRecord| {
-            record.owner.len() + record.scope.len() + record.key.as_str().len() + record.outcome.len()
-        };
-        self.0.iter().map(|(record, _)| bytes(record)).sum()
+        let bytes: u64 = self.0.iter().map(|(record, _)| record.bytes()).sum();
+        usize::try_from(bytes).expect("what is in memory is counted by a usize")
     }
 
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {

@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{entry, log::Log, open};
 
 /// The versions that a fixture is kept of, and the newest, which each of them is brought to.
-const VERSIONS: [u32; 4] = [1, 2, 3, 4];
-const NEWEST: u32 = 5;
+const VERSIONS: [u32; 5] = [1, 2, 3, 4, 5];
+const NEWEST: u32 = 6;
 
 const MOST: Most = Most { events: 10, bytes: 1 << 20 };
 
@@ -170,7 +170,7 @@ impl Fixture {
         for record in &rest.keys {
             let remembered = store.remembered(&record.scope, &record.key).await.unwrap();
             assert_eq!(remembered.as_ref(), Some(record));
-            let owned = OwnedKeys { count: 1, oldest: Some(record.at) };
+            let owned = OwnedKeys { count: 1, bytes: record.bytes(), oldest: Some(record.at) };
             assert_eq!(store.keys_of(&record.owner).await.unwrap(), owned);
         }
         let bundles: Vec<_> = self.bundles.iter().map(|bundle| bundle.summary.clone()).collect();

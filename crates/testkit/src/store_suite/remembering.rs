@@ -97,25 +97,28 @@ pub async fn keys_are_counted_for_their_owner(place: &dyn Place) {
     let worker = pair.create().await;
     // Two scopes of one owner, and one of another.
     let [first, second, other] =
-        [record("s", "a", "it", 3), record("S", "a", "it", 2), record("t", "a", "it", 1)];
-    assert_eq!(of(pair.store(), "s").await, (0, None));
+        [record("s", "a", "it", 3), record("S", "a", "it", 2), record("t", "ab", "it", 1)];
+    assert_eq!(of(pair.store(), "s").await, (0, 0, None));
     let commit = pair.draft(&worker).remember(&first).remember(&other).commit();
     assert_eq!(pair.append(commit).await, Ok(()));
-    assert_eq!(of(pair.store(), "s").await, (1, Some(3)));
+    assert_eq!(of(pair.store(), "s").await, (1, 5, Some(3)));
     pair.store().remember(vec![second]).await.expect("a store that can be written");
-    assert_eq!(of(pair.store(), "s").await, (2, Some(2)));
-    let commit = pair.draft(&worker).remember(&record("S", "a", "again", 4)).commit();
+    assert_eq!(of(pair.store(), "s").await, (2, 10, Some(2)));
+    // A letter of two bytes.
+    let commit = pair.draft(&worker).remember(&record("S", "a", "agäin", 4)).commit();
     assert_eq!(pair.append(commit).await, Ok(()));
-    assert_eq!([of(pair.store(), "s").await, of(pair.store(), "t").await], [(2, Some(3)), (1, Some(1))]);
+    let both = [of(pair.store(), "s").await, of(pair.store(), "t").await];
+    assert_eq!(both, [(2, 14, Some(3)), (1, 6, Some(1))]);
     let before = Timestamp::from_second(4).expect("a time");
     pair.store().forget_keys(before, 9).await.expect("a store that can be written");
-    assert_eq!([of(pair.store(), "s").await, of(pair.store(), "t").await], [(1, Some(4)), (0, None)]);
+    let both = [of(pair.store(), "s").await, of(pair.store(), "t").await];
+    assert_eq!(both, [(1, 9, Some(4)), (0, 0, None)]);
 }
 
-/// The number of an owner's keys, and the second of the oldest.
-async fn of(store: &dyn Store, owner: &str) -> (u64, Option<i64>) {
-    let OwnedKeys { count, oldest } = store.keys_of(owner).await.expect("a store that can be read");
-    (count, oldest.map(Timestamp::as_second))
+/// The number of an owner's keys, their bytes, and the second of the oldest.
+async fn of(store: &dyn Store, owner: &str) -> (u64, u64, Option<i64>) {
+    let OwnedKeys { count, bytes, oldest } = store.keys_of(owner).await.expect("a store that can be read");
+    (count, bytes, oldest.map(Timestamp::as_second))
 }
 
 /// What is remembered of a key is there again, as it was written.
@@ -127,7 +130,7 @@ pub async fn keys_are_there_again(place: &dyn Place) {
     assert_eq!(pair.append(commit).await, Ok(()));
     pair.store().remember(vec![without.clone()]).await.expect("a store that can be written");
     pair.reopen().await;
-    assert_eq!(of(pair.store(), "s").await, (2, Some(1)));
+    assert_eq!(of(pair.store(), "s").await, (2, 10, Some(1)));
     for record in [with, without] {
         assert_eq!(remembered(pair.store(), &record).await, Some(record));
     }

@@ -98,6 +98,8 @@ faults! {
     KeysOfRefusedBundles
     KeysOfTheRefused
     KeysStayAsTheyWere
+    KeysWeighAsTheyCome
+    KeysWeighTheirOutcomes
     ListsAreOneShort
     ListsAreReversed
     ListsEndAtTheDead

@@ -5,7 +5,7 @@ mod keeping;
 mod remembering;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -60,6 +60,8 @@ struct Seen {
     late: Vec<String>,
     /// Whose keys were written, once for each time.
     owners: Vec<String>,
+    /// How many bytes of each were written.
+    weights: BTreeMap<String, u64>,
     /// Rows as they were created.
     created: WorkerCounts,
 }

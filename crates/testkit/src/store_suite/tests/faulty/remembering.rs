@@ -14,7 +14,12 @@ const COMMON: &str = "";
 impl Faulty {
     /// Makes of records what a fault makes of them before they are written.
     pub(super) async fn spoil_keys(&self, keys: &mut Vec<KeyRecord>) -> Result<(), StoreError> {
-        self.seen().owners.extend(keys.iter().map(|record| record.owner.clone()));
+        for record in keys.iter() {
+            let weighs_all = !self.is(Fault::KeysWeighTheirOutcomes);
+            let bytes = if weighs_all { record.bytes() } else { record.outcome.len() as u64 };
+            self.seen().owners.push(record.owner.clone());
+            *self.seen().weights.entry(record.owner.clone()).or_default() += bytes;
+        }
         if self.is(Fault::KeysAreLost) {
             keys.clear();
         } else if self.is(Fault::KeysAreEverybodys) {
@@ -64,6 +69,8 @@ impl Faulty {
             for owner in owners {
                 keys.count += self.store.keys_of(&owner).await?.count;
             }
+        } else if self.is(Fault::KeysWeighAsTheyCome) || self.is(Fault::KeysWeighTheirOutcomes) {
+            keys.bytes = self.seen().weights.get(owner).copied().unwrap_or_default();
         } else if self.is(Fault::KeysForgetTheOldest) {
             keys.oldest = None;
         }
