@@ -476,7 +476,7 @@ mod tests {
     fn the_config_of_the_readme_is_read() {
         let readme = include_str!("../../../README.md");
         let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let config = load(&example.replace("/srv/shop", ".")).unwrap();
+        let config = load(&example.replace("/srv/shop", ".").replace("/srv/handbook", ".")).unwrap();
         assert_eq!((config.default_profile.as_str(), config.tokens.len()), ("coder", 1));
         let Some(StoreUrl::Sqlite(directory)) = config.store else { panic!("{:?}", config.store) };
         assert!(directory.is_absolute() && directory.ends_with("store"), "{}", directory.display());
