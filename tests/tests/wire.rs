@@ -602,7 +602,11 @@ async fn what_the_schema_of_a_body_refuses_the_server_refuses_and_nothing_else()
                 create(json!({"limits": {"tokens": 0}})),
                 create(json!({"requested_capabilities": [{"name": "fly"}]})),
                 create(json!({"workspace_refs": [workspace(" ")]})),
-                create(json!({"workspace_refs": [workspace("a"), workspace("b")]})),
+                create(
+                    json!({"workspace_refs": (0..17).map(|n| workspace(&n.to_string())).collect::<Value>()}),
+                ),
+                create(json!({"mount_refs": (0..17).map(|n| workspace(&n.to_string())).collect::<Value>()})),
+                create(json!({"mount_refs": [workspace(" ")]})),
                 create(json!({"initial_input": {"kind": "user", "content": " "}})),
                 json!({"intent": {"kind": "task", "objective": "\n"}}),
                 json!({"intent": {"kind": "role", "role": ""}}),

@@ -166,7 +166,7 @@ async fn a_session_says_that_it_is_scripted() {
         message: "this worker is scripted: no model runs".to_owned(),
     };
     assert_eq!(greeting, [Event::Environment(environment), diagnostic]);
-    assert_eq!(Scripted.capabilities(), Capabilities::default());
+    assert_eq!(Scripted.capabilities(), Capabilities { roots: true, ..Capabilities::default() });
 }
 
 #[tokio::test]
