@@ -259,4 +259,5 @@ async fn what_is_wrong_before_any_stream_is_named_too() {
     let mut bad = musher(server.path());
     let bad = Finished::of(bad.args(["doctor", "stream", "--url", &url])).await;
     assert_eq!((bad.code, bad.stdout.as_str()), (Some(2), ""), "a subject is required: {}", bad.stderr);
+    assert!(bad.stderr.contains("<--worker <WORKER>|--profile <PROFILE>>"), "either: {}", bad.stderr);
 }

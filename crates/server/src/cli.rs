@@ -223,6 +223,7 @@ pub(crate) enum DoctorCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("examined").required(true).args(["worker", "profile"]))]
 pub(crate) struct DoctorStreamArguments {
     /// Where clients reach the server: `http://HOST:PORT`, `https://HOST` or `unix:PATH`.
     #[arg(long, env = "MUSHER_URL")]
@@ -231,7 +232,7 @@ pub(crate) struct DoctorStreamArguments {
     #[arg(long, env = "MUSHER_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// The worker to look at. Nothing is said to it.
-    #[arg(long, required_unless_present = "profile", conflicts_with = "profile")]
+    #[arg(long)]
     pub(crate) worker: Option<String>,
     /// What runs in a worker of the doctor's own. It is told to say hello, and deleted in the end.
     #[arg(long)]
