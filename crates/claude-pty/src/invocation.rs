@@ -7,7 +7,7 @@ use musher_process::{Environment, Error, Marker, Program, PtyCommand};
 use musher_protocol::SessionId;
 use uuid::Uuid;
 
-use crate::{ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, roots::Roots, tools};
+use crate::{ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, git, roots::Roots, tools};
 
 /// What keeps the program to what it was asked: no updates and no reports.
 const QUIET: [(&str, &str); 4] = [
@@ -62,7 +62,7 @@ impl Invocation {
             environment.set(NO_BACKGROUND, "1").map_err(invalid)?;
         }
         let roots = Roots::of(launch)?;
-        for (name, value) in roots.variables() {
+        for (name, value) in git::variables(&launch.capabilities) {
             environment.set(name, *value).map_err(invalid)?;
         }
         let profile = ClaudeProfile::from_options(&launch.options)

@@ -23,11 +23,12 @@
 //!   asking. While one of them is read-only, files are changed in the working directory and in those that are not
 //!   read-only, and nowhere else: the program has a rule against each that is, and whatever it asks about is looked at
 //!   here before anybody is asked, and again as it was decided. Nobody can allow it, and the answer says why. Files of
-//!   git's own cannot be changed either, and git runs no hooks for the program: they name commands. A shell and the
-//!   hooks of settings cannot be held, so there are none beside what is read-only (`Backend::missing`).
-//!   Not kept: a link that another process makes between the look and the change, a second name (a hard link) that a
-//!   file has in a directory that may be changed, and a filter that the repository's `.git/config` had named before,
-//!   for the oldest version has git look at the files.
+//!   git's own cannot be changed either: they name commands. A shell and the hooks of settings cannot be held, so there
+//!   are none beside what is read-only (`Backend::missing`).
+//!   Not kept: a link that another process makes between the look and the change, and a second name (a hard link) that a
+//!   file has in a directory that may be changed.
+//! * The program runs git by itself. Without a shell git finds no repository, so that nothing of one runs; a worker with
+//!   one has git as its user has it.
 //! * No settings file is read, neither the repository's nor the person's (`--setting-sources=`), unless the profile
 //!   says so ([`ClaudeProfile::settings_sources`]), and no MCP server
 //!   is started but those that were asked for (`--strict-mcp-config`): hooks and helpers of a repository would run
@@ -80,6 +81,7 @@ mod backend;
 mod options;
 mod profile;
 
+mod git;
 mod invocation;
 mod recording;
 mod roots;

@@ -26,19 +26,6 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// The keys under which tools are told which file to change.
 const FILE_KEYS: [&str; 2] = ["file_path", "notebook_path"];
 
-/// What keeps git from running what a repository names: the program looks at repositories by itself, and makes working
-/// trees for subagents.
-const GIT: [(&str, &str); 7] = [
-    ("GIT_CONFIG_COUNT", "3"),
-    ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
-    ("GIT_CONFIG_VALUE_0", "false"),
-    ("GIT_CONFIG_KEY_1", "core.hooksPath"),
-    ("GIT_CONFIG_VALUE_1", "/dev/null"),
-    // Files that are no repository of anybody's, laid out like one.
-    ("GIT_CONFIG_KEY_2", "safe.bareRepository"),
-    ("GIT_CONFIG_VALUE_2", "explicit"),
-];
-
 /// The directories of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Roots {
@@ -103,11 +90,6 @@ impl Roots {
         let rules: Vec<_> = self.read_only().filter_map(|root| self.rule(root)).collect();
         let settings = json!({ "permissions": { "deny": rules } });
         given.chain((!rules.is_empty()).then(|| format!("--settings={settings}"))).collect()
-    }
-
-    /// The variables without which the program could change what is read-only.
-    pub(crate) fn variables(&self) -> &'static [(&'static str, &'static str)] {
-        if self.has_read_only() { &GIT } else { &[] }
     }
 
     /// Why a tool may not run with this input; none when it may.

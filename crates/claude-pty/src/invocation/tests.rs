@@ -40,7 +40,7 @@ fn no_value_can_pass_for_an_option_and_no_instruction_is_an_argument() {
 }
 
 #[test]
-fn further_directories_are_given_and_the_options_do_not_undo_what_keeps_them() {
+fn further_directories_are_given_with_what_keeps_them() {
     let with = |access| {
         let roots = vec![Root { path: "/srv/hand book".into(), access }];
         Launch { roots, working_dir: "/work".into(), ..launch() }
@@ -49,16 +49,25 @@ fn further_directories_are_given_and_the_options_do_not_undo_what_keeps_them() {
     assert_eq!(arguments(&with(Access::ReadWrite)), format!("{given} --session-id=ID"));
     let rule = r#"--settings={"permissions":{"deny":["Edit(//srv/hand book/**)"]}}"#;
     assert_eq!(arguments(&with(Access::ReadOnly)), format!("{given} {rule} --session-id=ID"));
-    let count = |access| {
-        let env = [("GIT_CONFIG_COUNT".to_owned(), "0".to_owned())].into();
-        let invocation = Invocation::new(&ClaudeOptions { env, ..options() }, &with(access)).unwrap();
-        let environment = invocation.command.environment;
-        environment.get("GIT_CONFIG_COUNT").map(|value| value.to_str().unwrap().to_owned())
-    };
-    assert_eq!(
-        [Access::ReadWrite, Access::ReadOnly].map(count),
-        [Some("0".to_owned()), Some("3".to_owned())]
-    );
+}
+
+#[test]
+fn git_finds_no_repository_without_a_shell_whatever_the_options_say() {
+    for (capabilities, expected) in [
+        (&["read", "write", "shell", "network"][..], ["/srv/shop.git", "0"]),
+        (&["shell"], ["/srv/shop.git", "0"]),
+        (&["read", "write", "network"], ["/dev/null", "3"]),
+        (&[], ["/dev/null", "3"]),
+    ] {
+        let env = [("GIT_DIR", "/srv/shop.git"), ("GIT_CONFIG_COUNT", "0")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let capabilities = capabilities.iter().map(|name| name.parse().unwrap()).collect();
+        let launch = Launch { capabilities, ..launch() };
+        let invocation = Invocation::new(&ClaudeOptions { env, ..options() }, &launch).unwrap();
+        let value = |name| invocation.command.environment.get(name).unwrap().to_str().unwrap();
+        let found = ["GIT_DIR", "GIT_CONFIG_COUNT"].map(value);
+        assert_eq!(found, expected, "{:?}", launch.capabilities);
+    }
 }
 
 #[test]
