@@ -10,6 +10,7 @@ use hyper_util::{
 };
 use musher_core::{Runtime, Wall, stands};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
@@ -28,6 +29,9 @@ use crate::{
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Three times what a browser sends.
 const MAX_HEADERS: usize = 64;
+/// How much is read and thrown away of what a client says behind its last answer: four of the largest bodies. Most clients
+/// write all of a request before they read the answer.
+const LINGER_BYTES: usize = 8 << 20;
 /// When the process or the system is out of descriptors or memory, connections have to end before accepting can
 /// go on; asking again at once would only burn what they need for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -62,8 +66,16 @@ pub(crate) async fn run(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "set no delay");
                 }
-                let link = Link::new(stream, slot, bounds.write_timeout, metrics.clone());
-                connections.spawn(converse(link, router.clone(), bounds.clone(), ending.clone()));
+                let (link, left) = Link::new(stream, bounds.write_timeout, metrics.clone());
+                let (router, bounds, ending) = (router.clone(), bounds.clone(), ending.clone());
+                connections.spawn(async move {
+                    // Boxed, for what comes of a WebSocket outlives it by hours.
+                    Box::pin(converse(link, router, &bounds, &ending)).await;
+                    if let Ok(stream) = left.await {
+                        linger(stream, &bounds, &ending).await;
+                    }
+                    drop(slot);
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
@@ -107,7 +119,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Serves one connection until it ends or becomes a WebSocket.
-async fn converse(link: Link, router: Router, bounds: Bounds, ending: Ending) {
+async fn converse(link: Link, router: Router, bounds: &Bounds, ending: &Ending) {
     let io = TokioIo::new(link);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -127,6 +139,28 @@ async fn converse(link: Link, router: Router, bounds: Bounds, ending: Ending) {
     if let Err(error) = ended {
         // A client that leaves, is late or speaks no HTTP is no fault of the server.
         tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+/// Takes what a client still says, and closes the socket when it is silent, has closed its side or says too much. A socket
+/// that is closed with anything unread is reset, and the client may lose what it was told last: why it was refused.
+async fn linger(mut stream: TcpStream, bounds: &Bounds, ending: &Ending) {
+    let listening = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut unheard = vec![0; 16 << 10];
+        let mut left = LINGER_BYTES;
+        while let Ok(Ok(read @ 1..)) = timeout(bounds.close_timeout, stream.read(&mut unheard)).await
+            && read <= left
+        {
+            left -= read;
+        }
+    };
+    tokio::select! {
+        _late = timeout(bounds.body_timeout, listening) => {}
+        // Whoever was refused may as well lose its connection for the server's end.
+        () = ending.begun() => {}
     }
 }
 

@@ -58,7 +58,8 @@ pub struct Bounds {
     pub ping_interval: Duration,
     /// How long the peer of such a socket may be silent.
     pub peer_timeout: Duration,
-    /// For such a socket to be closed by both sides.
+    /// For such a socket to be closed by both sides; and how long a client that was hung up on may be silent until its
+    /// connection is gone.
     pub close_timeout: Duration,
     /// For requests and sockets to end once the server is to end; then they are cut.
     pub shutdown_timeout: Duration,

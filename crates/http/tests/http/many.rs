@@ -259,8 +259,9 @@ async fn a_message_that_makes_no_sense_is_told_so_and_the_socket_goes_on() {
     subscriber.subscribe(&worker).await;
     assert_eq!(subscriber.event().await.payload.type_name(), "snapshot");
     // One that is too long cannot be passed over: it is not even read to its end.
-    drop(subscriber.observer.0.send(Message::text("a".repeat(1 << 20))).await);
-    within(async { while subscriber.observer.next_or_broken().await {} }).await;
+    subscriber.observer.0.send(Message::text("a".repeat(6 << 20))).await.unwrap();
+    assert_eq!(subscriber.diagnostic().await.code, DiagnosticCode::InvalidMessage);
+    assert_eq!(subscriber.observer.next().await, Err(1008));
     world.end().await;
 }
 

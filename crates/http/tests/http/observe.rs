@@ -68,11 +68,6 @@ impl Observer {
         }
     }
 
-    /// Whether anything else comes, be it what it may.
-    pub(crate) async fn next_or_broken(&mut self) -> bool {
-        self.0.next().await.is_some_and(|message| message.is_ok())
-    }
-
     /// The next frame, or the code of the Close frame.
     pub(crate) async fn next(&mut self) -> Result<Frame, u16> {
         loop {
@@ -197,6 +192,8 @@ async fn whoever_says_something_is_told_that_this_only_observes() {
         Message::text(""),
         Message::binary(vec![0; 1000]),
         Message::text("a".repeat(60 << 10)),
+        // Too long to be read to its end, and more than the kernel holds for a reader.
+        Message::text("a".repeat(6 << 20)),
     ] {
         let mut observer = Observer::new(&world, &worker, "").await;
         observer.event().await;
@@ -205,11 +202,6 @@ async fn whoever_says_something_is_told_that_this_only_observes() {
         let diagnostic = diagnostic.expect("a diagnostic").code;
         assert_eq!((events, diagnostic, code), (Vec::new(), DiagnosticCode::ObservationOnly, 1008));
     }
-    // A longer one is not even read to its end.
-    let mut observer = Observer::new(&world, &worker, "").await;
-    observer.event().await;
-    drop(observer.0.send(Message::text("a".repeat(1 << 20))).await);
-    within(async { while observer.next_or_broken().await {} }).await;
     world.end().await;
 }
 
