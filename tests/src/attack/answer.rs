@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// Longer than an answer takes on a busy machine.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(60);
 /// What comes later than this behind what came is no part of an answer; a connection may go on behind one.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -74,8 +74,8 @@ impl Answer {
         (400..500).contains(&self.status)
     }
 
-    /// The same, or it hung up without a word.
-    pub(super) fn is_refused_or_cut(&self) -> bool {
-        self.status == 0 || self.is_refused()
+    /// Whether it hung up without a word.
+    pub(super) fn is_cut(&self) -> bool {
+        self.status == 0 && self.is_over
     }
 }

@@ -34,16 +34,16 @@ pub(super) async fn rebinding(target: &Target, tally: &mut Tally) {
         let answer = target.ask_as_admin(Request::get("/v1/runtime").with("Host", host)).await;
         // The dot of the root is the same name.
         let is_same = host == "localhost." && answer.status == 200;
-        tally.case(format!("host {host:?}"), is_same || answer.is_refused_or_cut());
+        tally.case(format!("host {host:?}"), is_same || answer.is_refused());
     }
     let twice = Request::get("/v1/runtime").with("Host", "localhost").with("Host", "evil.example");
-    tally.case("two hosts", target.ask_as_admin(twice).await.is_refused_or_cut());
+    tally.case("two hosts", target.ask_as_admin(twice).await.is_refused());
     let absolute = Request::get("http://evil.example/v1/runtime").with("Host", "localhost");
-    tally.case("absolute form", target.ask_as_admin(absolute).await.is_refused_or_cut());
+    tally.case("absolute form", target.ask_as_admin(absolute).await.is_refused());
     let none = "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n";
-    tally.case("no host", target.hear(none.as_bytes()).await.is_refused_or_cut());
+    tally.case("no host", target.hear(none.as_bytes()).await.is_refused());
     let old = "GET /livez HTTP/1.0\r\n\r\n";
-    tally.case("no host, as of old", target.hear(old.as_bytes()).await.is_refused_or_cut());
+    tally.case("no host, as of old", target.hear(old.as_bytes()).await.is_refused());
 }
 
 /// Any origin, on every route.
@@ -140,10 +140,10 @@ pub(super) async fn methods(target: &Target, tally: &mut Tally) {
     let worker = format!("/v1/workers/{}", target.mine);
     for method in ["PUT", "PATCH", "TRACE", "PROPFIND", "DEBUG", "get"] {
         let answer = target.ask_as_admin(Request::new(method, worker.clone())).await;
-        tally.case(method, answer.is_refused_or_cut());
+        tally.case(method, answer.is_refused());
     }
     let tunnel = target.ask_as_admin(Request::new("CONNECT", "127.0.0.1:22")).await;
-    tally.case("CONNECT", tunnel.is_refused_or_cut());
+    tally.case("CONNECT", tunnel.is_refused());
     for name in ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method"] {
         let request = Request::post(format!("{worker}/interrupt"), "{}").with(name, "DELETE");
         drop(target.ask_as_admin(request).await);

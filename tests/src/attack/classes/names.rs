@@ -50,7 +50,7 @@ pub(super) async fn traversal(target: &Target, tally: &mut Tally) {
             } else {
                 target.ask_as_admin(Request::get(path.clone())).await
             };
-            tally.case(path, answer.is_refused_or_cut() && !answer.body.contains("root:"));
+            tally.case(path, answer.is_refused() && !answer.body.contains("root:"));
         }
     }
     for name in [

@@ -60,7 +60,7 @@ pub(super) async fn smuggling(target: &Target, tally: &mut Tally) {
 
 /// It was refused, or cut, and nothing that is behind it was done: what is left of a body is at most another thing to refuse.
 fn is_one_refusal(answer: &Answer) -> bool {
-    answer.is_refused_or_cut() && !answer.has_second_done()
+    (answer.is_refused() || answer.is_cut()) && !answer.has_second_done()
 }
 
 /// It was answered, and the connection ended with that: whatever another reader takes for a second request is none. That is
