@@ -182,6 +182,16 @@ impl Keyed {
         })
     }
 
+    /// Whether the first answer under the key can be remembered, where it is given in any case.
+    pub(crate) async fn has_room(&self, store: &dyn Store, most: u64, now: Timestamp) -> Result<bool, Error> {
+        match self.check_room(store, most, now).await {
+            Ok(()) => Ok(true),
+            Err(Error::ManyKeys { .. } | Error::LargeKeys { .. }) => Ok(false),
+            Err(Error::Store(error)) if matches!(*error, StoreError::Full) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn in_flight(&self) -> Error {
         Error::KeyInFlight(self.place.key.clone())
     }

@@ -30,6 +30,7 @@ use musher_protocol::{
 
 use serde_json::Value;
 
+pub(crate) use self::ending::KeyRoom;
 use self::turn::Finish;
 use crate::{
     fold::{Decided, Fold},

@@ -147,7 +147,14 @@ async fn a_token_without_keys_left_can_end_everything_under_one() {
     let denied = decide(json!({"decision": "deny"}), "a").await.unwrap();
     let again = Answered { is_replayed: true, ..denied };
     assert_eq!(decide(json!({"decision": "deny"}), "a").await.unwrap(), again);
-    none_left(decide(json!({"decision": "deny"}), "b").await.map(drop));
+    // What was decided is in the log.
+    let duplicate = DecisionReply { duplicate: true, ..again.reply };
+    for key in ["b", "b", "c"] {
+        let repeated = decide(json!({"decision": "deny"}), key).await.unwrap();
+        assert_eq!((repeated.reply, repeated.is_replayed), (duplicate.clone(), false));
+    }
+    let other = decide(json!({"decision": "allow"}), "b").await;
+    assert!(matches!(other, Err(Error::ApprovalNotPending(_))), "{other:?}");
 
     let mut interrupts = JoinSet::new();
     let (interrupting, interrupted, first) = (runtime.clone(), worker.clone(), under("a"));

@@ -4,7 +4,7 @@
 
 mod acting;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, task::Poll, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -282,6 +282,35 @@ async fn a_token_with_all_its_keys_in_use_only_ends_something_under_a_new_one() 
         assert_eq!(runtime.cancel_worker_with(&worker, None, under("ci", key)).await.unwrap(), ended);
     }
     assert_eq!(store.keys_of("ci").await.unwrap().count, 3);
+}
+
+#[tokio::test]
+async fn what_joins_an_end_is_answered_as_that_is_and_needs_no_room_for_its_key() {
+    let (store, scratch) = (store(), tempfile::tempdir().unwrap());
+    let runtime = builder(&store, &scratch).max_keys_per_token(0).start().await.unwrap();
+    let worker = busy(&runtime).await;
+    let stop = |key| {
+        let (runtime, worker) = (runtime.clone(), worker.clone());
+        async move { runtime.stop_worker_with(&worker, Some(SOON), None, under("ci", key)).await }
+    };
+    let mut first = begun(&runtime, &worker, stop("a"), "stop_requested").await;
+    // Of the same key, too: nobody remembers it.
+    let mut joined = [Box::pin(stop("b")), Box::pin(stop("b"))];
+    for joins in &mut joined {
+        // It is asked for before what comes next.
+        let asked = std::future::poll_fn(|context| Poll::Ready(joins.as_mut().poll(context)));
+        assert!(asked.await.is_pending());
+    }
+    // To answer this one without remembering it would let a repetition end a later turn.
+    let interrupt = runtime.interrupt_worker_with(&worker, None, under("ci", "b")).await;
+    assert!(matches!(interrupt, Err(Error::ManyKeys { limit: 0, .. })), "{interrupt:?}");
+    let cancelled = runtime.cancel_worker_with(&worker, None, under("ci", "a")).await.unwrap();
+    assert_eq!(first.join_next().await.unwrap().unwrap().unwrap(), cancelled);
+    for joins in joined {
+        assert_eq!(joins.await.unwrap(), cancelled);
+    }
+    assert_eq!(stop("b").await.unwrap(), cancelled);
+    assert_eq!(store.keys_of("ci").await.unwrap().count, 2);
 }
 
 #[tokio::test]

@@ -37,24 +37,46 @@ impl WorkerEnding {
     }
 }
 
+/// Whether there has to be room for the key of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyRoom {
+    /// None: the command ends something, which must be possible always. Its event is in the log for longer than its key.
+    OnTop,
+    /// None, but without room the key is not kept: the command does nothing that is not done or begun already, and a
+    /// repetition finds the same answer in the log.
+    IfAny,
+    /// There has: without its key a repetition might do what the first did not, or do it twice.
+    Required,
+}
+
 impl State {
-    /// Whether the command would be the one that ends something: a turn, the worker, a question. What finds that ended, or
-    /// joins who ends it already, is not.
-    pub(crate) fn is_ended_by(&self, command: &Command) -> bool {
+    /// What the key of this command needs, should it be the first under it.
+    pub(crate) fn key_room(&self, command: &Command) -> KeyRoom {
         let runs = !self.fold.status.is_terminal();
+        let ends = |ends| if ends { KeyRoom::OnTop } else { KeyRoom::IfAny };
         match command {
-            Command::Interrupt(_) => {
+            // A repetition of one that ended nothing could end a later turn.
+            Command::Interrupt(_) if runs => {
                 let is_interrupted = self.ending.as_ref().is_some_and(|ending| ending.interrupt.is_some());
-                runs && self.fold.turn.is_some() && self.end.is_none() && !is_interrupted
+                let ends = self.fold.turn.is_some() && self.end.is_none() && !is_interrupted;
+                if ends { KeyRoom::OnTop } else { KeyRoom::Required }
             }
-            Command::Stop(..) => runs && self.end.is_none(),
-            Command::Cancel(_) => runs && self.end.as_ref().is_none_or(|end| end.kind != EndKind::Cancel),
-            Command::Decide { approval_id, verdict: backend::Verdict::Deny { .. }, .. } => {
-                self.fold.approvals.contains_key(approval_id)
+            Command::Stop(..) => ends(runs && self.end.is_none()),
+            Command::Cancel(_) => {
+                ends(runs && self.end.as_ref().is_none_or(|end| end.kind != EndKind::Cancel))
             }
-            Command::Decide { verdict: backend::Verdict::Allow { .. }, .. }
+            Command::Decide { approval_id, verdict, .. } if self.fold.approvals.contains_key(approval_id) => {
+                match verdict {
+                    backend::Verdict::Deny { .. } => KeyRoom::OnTop,
+                    backend::Verdict::Allow { .. } => KeyRoom::Required,
+                }
+            }
+            Command::Send { .. } | Command::RaiseLimits { .. } if runs => KeyRoom::Required,
+            // These are refused.
+            Command::Interrupt(_)
+            | Command::Decide { .. }
             | Command::Send { .. }
-            | Command::RaiseLimits { .. } => false,
+            | Command::RaiseLimits { .. } => KeyRoom::IfAny,
         }
     }
 }

@@ -265,15 +265,10 @@ impl Runtime {
         }
     }
 
-    /// Whether the first answer under a key can be remembered. Where it cannot, it is given all the same when the worker
-    /// has ended: a repeat finds the same in its log, and nothing to end.
-    async fn has_room(&self, keyed: &Keyed) -> Result<bool, Error> {
-        match self.check_room(keyed).await {
-            Ok(()) => Ok(true),
-            Err(Error::ManyKeys { .. } | Error::LargeKeys { .. }) => Ok(false),
-            Err(Error::Store(error)) if matches!(*error, StoreError::Full) => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// Whether the first answer under a key can be remembered. Where it cannot, it is given all the same when it is in the
+    /// worker's log: a repeat finds it there, and nothing to do.
+    pub(super) async fn has_room(&self, keyed: &Keyed) -> Result<bool, Error> {
+        keyed.has_room(&*self.0.store, self.0.max_keys, now()).await
     }
 
     /// Remembers the answer of a worker that has ended, where there is space for it, and gives it.

@@ -100,10 +100,15 @@ impl Runtime {
         match duplicate {
             Some(true) => {
                 let reply = DecisionReply { approval, duplicate: true };
-                if let Some(keyed) = keyed {
-                    self.check_room(&keyed).await?;
+                if let Some(keyed) = keyed
+                    && self.has_room(&keyed).await?
+                {
                     let outcome = Outcome::Decision(Box::new(reply.clone()));
-                    self.0.store.remember(vec![keyed.record(&outcome, now())]).await?;
+                    match self.0.store.remember(vec![keyed.record(&outcome, now())]).await {
+                        // A repeat finds the same in the worker's log.
+                        Ok(()) | Err(StoreError::Full) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 Ok(Answered::first(reply))
             }

@@ -16,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) enum Remembered {
     Ack,
+    /// The ack of the worker's end, which a repetition finds in the log as well.
+    End,
     /// The worker as the request leaves it, which is what whoever asked is shown.
     Worker,
     /// The decided approval; this is what was asked.

@@ -10,7 +10,7 @@ use crate::{
     decision::{resolved, resolves},
     error::Error,
     idempotency::{Answered, Keyed, Outcome},
-    machine::{Answer, Command, Effect, Input},
+    machine::{Answer, Command, Effect, Input, KeyRoom},
     show::detail,
     store::{KeyRecord, StoreError, WorkerRow},
 };
@@ -22,19 +22,21 @@ impl Task {
         keyed: Option<Keyed>,
         reply: oneshot::Sender<Result<Answered<Ack>, Error>>,
     ) {
-        let before = match &keyed {
-            Some(keyed) => self.outcome_before(keyed, &command).await,
-            None => Ok(None),
+        let (before, keyed) = match keyed {
+            Some(keyed) => match self.outcome_before(keyed, &command).await {
+                Ok(known) => known,
+                Err(error) => return drop(reply.send(Err(error))),
+            },
+            None => (None, None),
         };
         let begun = match before {
-            Err(error) => return drop(reply.send(Err(error))),
-            Ok(Some(Outcome::Ack(ack))) => return drop(reply.send(Ok(Answered::again(ack)))),
-            Ok(Some(Outcome::Worker(worker))) => {
+            Some(Outcome::Ack(ack)) => return drop(reply.send(Ok(Answered::again(ack)))),
+            Some(Outcome::Worker(worker)) => {
                 return drop(reply.send(Ok(Answered::again(ack_of(*worker)))));
             }
-            Ok(Some(Outcome::Begun(event_id))) => Some(event_id),
+            Some(Outcome::Begun(event_id)) => Some(event_id),
             // What was decided is not open any more, and refused as that: whoever asked finds the answer itself.
-            Ok(Some(Outcome::Decision(_) | Outcome::Bundle(_)) | None) => None,
+            Some(Outcome::Decision(_) | Outcome::Bundle(_)) | None => None,
         };
         let is_replayed = begun.is_some();
         let remembered = match &command {
@@ -46,9 +48,8 @@ impl Task {
                     Remembered::Decision(Box::new(without_body(asked.clone())))
                 })
             }
-            Command::Send { .. } | Command::Interrupt(_) | Command::Stop(..) | Command::Cancel(_) => {
-                Remembered::Ack
-            }
+            Command::Stop(..) | Command::Cancel(_) => Remembered::End,
+            Command::Send { .. } | Command::Interrupt(_) => Remembered::Ack,
         };
         let token = self.token(Reply::Ack { reply, keyed: keyed.clone(), is_replayed, remembered });
         match (command, begun) {
@@ -67,21 +68,27 @@ impl Task {
         }
     }
 
-    /// What came of the request before. A request that waits for its answer is in flight, and one that can be remembered
-    /// nowhere is refused, unless it ends something: that must be possible always, and leaves an event beside its key. A
-    /// worker that has ended refuses everything by itself.
-    async fn outcome_before(&mut self, keyed: &Keyed, command: &Command) -> Result<Option<Outcome>, Error> {
+    /// What came of the request before, and its key where that is kept. A request that waits for its answer is in flight; one
+    /// that is the first under its key is refused where there has to be room for the key and is none.
+    async fn outcome_before(
+        &mut self,
+        keyed: Keyed,
+        command: &Command,
+    ) -> Result<(Option<Outcome>, Option<Keyed>), Error> {
         let waits =
             |reply: &Reply| reply.remembers().is_some_and(|(waiting, _)| waiting.place == keyed.place);
         if self.replies.values().any(waits) {
             return Err(keyed.in_flight());
         }
-        let before = keyed.look_up(&*self.parts.store, now()).await?;
-        let has_ended = self.state.fold.status.is_terminal();
-        if before.is_none() && !has_ended && !self.state.is_ended_by(command) {
-            keyed.check_room(&*self.parts.store, self.parts.max_keys, now()).await?;
-        }
-        Ok(before)
+        let (store, most, now) = (&*self.parts.store, self.parts.max_keys, now());
+        let before = keyed.look_up(store, now).await?;
+        let is_kept = before.is_some()
+            || match self.state.key_room(command) {
+                KeyRoom::OnTop => true,
+                KeyRoom::IfAny => keyed.has_room(store, most, now).await?,
+                KeyRoom::Required => keyed.check_room(store, most, now).await.map(|()| true)?,
+            };
+        Ok((before, is_kept.then_some(keyed)))
     }
 
     /// The event by which the worker or its turn is being ended.
@@ -98,7 +105,7 @@ impl Task {
                 && let Some((keyed, remembered)) = self.replies.get(token).and_then(Reply::remembers)
             {
                 let outcome = match remembered {
-                    Remembered::Ack => {
+                    Remembered::Ack | Remembered::End => {
                         let last =
                             sealed.events.last().map(|event| &event.event_id).or(self.last_event_id.as_ref());
                         let event_id = event_id.as_ref().or(last).expect("a worker's log has its creation");
@@ -132,7 +139,7 @@ impl Task {
                 let remembers = self.replies.get(token).and_then(Reply::remembers);
                 remembers.and_then(|(keyed, remembered)| match remembered {
                     Remembered::Worker => Some(keyed),
-                    Remembered::Ack | Remembered::Decision(_) => None,
+                    Remembered::Ack | Remembered::End | Remembered::Decision(_) => None,
                 })
             }
             Effect::Answer(..)
@@ -149,18 +156,30 @@ impl Task {
         keyed.record(&Outcome::Worker(Box::new(detail(row, self.worker_ref.clone()))), now())
     }
 
-    /// Answers those that wait for these records that the store has no space for them. A later answer finds nobody.
+    /// Answers those that wait for these records that the store has no space for them. A later answer finds nobody. Whoever
+    /// waits for the worker's end goes on to wait, without a key.
     pub(super) fn refuse_keyed(&mut self, records: &[KeyRecord]) {
-        let waits = |reply: &Reply| {
-            reply.remembers().is_some_and(|(keyed, _)| records.iter().any(|record| keyed.is_of(record)))
-        };
-        for (_, reply) in self.replies.extract_if(|_, reply| waits(reply)) {
+        let is_one = |keyed: &Keyed| records.iter().any(|record| keyed.is_of(record));
+        let mut refused = Vec::new();
+        for (token, reply) in &mut self.replies {
             match reply {
-                // Whoever asked may have gone.
-                Reply::Ack { reply, .. } => drop(reply.send(Err(StoreError::Full.into()))),
-                Reply::Input(_) | Reply::Approval(_) | Reply::Recorded(_) => {
-                    unreachable!("these have no keys")
+                Reply::Ack { keyed: keyed @ Some(_), remembered, .. }
+                    if keyed.as_ref().is_some_and(is_one) =>
+                {
+                    match remembered {
+                        Remembered::End => *keyed = None,
+                        Remembered::Ack | Remembered::Worker | Remembered::Decision(_) => {
+                            refused.push(*token)
+                        }
+                    }
                 }
+                Reply::Ack { .. } | Reply::Input(_) | Reply::Approval(_) | Reply::Recorded(_) => {}
+            }
+        }
+        for token in refused {
+            if let Some(Reply::Ack { reply, .. }) = self.replies.remove(&token) {
+                // Whoever asked may have gone.
+                drop(reply.send(Err(StoreError::Full.into())));
             }
         }
     }

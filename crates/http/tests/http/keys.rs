@@ -1,5 +1,11 @@
 //! Requests under an `Idempotency-Key`.
 
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
+
 use musher_core::{CommandOptions, Error, MemoryStore};
 use musher_protocol::{Actor, ErrorCode, WorkerId, WorkerListReply};
 use serde_json::json;
@@ -215,6 +221,44 @@ async fn a_worker_that_has_ended_answers_under_new_keys_on_a_full_disk() {
         faults.fill();
     }
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_that_joins_another_is_answered_on_a_full_disk() {
+    let (store, faults) = Fragile::new();
+    let runtime = runtime(store).await;
+    let world = World::over(runtime.clone(), options()).await;
+    let stop = |worker: &WorkerId, key: &str| {
+        let options =
+            CommandOptions { by: Actor::rule("test"), idempotency_key: Some(key.parse().expect("a key")) };
+        let (runtime, worker) = (runtime.clone(), worker.clone());
+        Box::pin(async move { runtime.stop_worker_with(&worker, None, None, options).await })
+    };
+    // The first ends at once, the second with its session.
+    for worker in [world.worker_id().await, world.asking("ask").await.0] {
+        let held = faults.hold().await;
+        let [mut first, mut second, mut third] = ["a", "b", "c"].map(|key| stop(&worker, key));
+        assert!(waits(&mut first).await);
+        faults.is_held().await;
+        // Without a word of the store's before, then with it.
+        faults.exhaust();
+        assert!(waits(&mut second).await);
+        yield_now().await;
+        faults.fill();
+        assert!(waits(&mut third).await);
+        drop(held);
+        let first = within(first).await.expect("an ack");
+        for joined in [second, third, stop(&worker, "c")] {
+            assert_eq!(within(joined).await.expect("an ack"), first);
+        }
+        faults.relieve();
+    }
+    world.end().await;
+}
+
+/// Begins to wait for something, and says whether there is anything to wait for.
+async fn waits(asked: &mut (impl Future + Unpin)) -> bool {
+    poll_fn(|context| Poll::Ready(Pin::new(&mut *asked).poll(context).is_pending())).await
 }
 
 #[tokio::test]
