@@ -8,6 +8,7 @@ mod judge;
 mod tests;
 
 use std::{
+    fs,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
@@ -32,6 +33,10 @@ const TURNS: u64 = 1_000_000;
 const STEADY: usize = 2;
 /// Workers that everybody may end.
 const VICTIMS: usize = 8;
+/// Workers that ask, and that nobody ends: few, so that several clients decide the same.
+const ASKING: usize = 3;
+/// How often each of their turns asks.
+const QUESTIONS: usize = 6;
 /// In so few rounds it may be that no kill comes between an effect and its answer.
 const ENOUGH_ROUNDS: u64 = 10;
 
@@ -71,6 +76,7 @@ pub async fn run(arguments: Arguments) -> Report {
     let steady =
         [create(&server.client(), "quick", STEADY).await, create(&server.client(), "slow", STEADY).await];
     let (steady, victims) = (steady.concat(), create(&server.client(), "slow", VICTIMS).await);
+    let asking = create(&server.client(), "asking", ASKING).await;
     let turns = Arc::new(AtomicU64::new(TURNS));
     let mut askers = JoinSet::new();
     for number in 0..clients {
@@ -79,6 +85,7 @@ pub async fn run(arguments: Arguments) -> Report {
             seed: seed_of_all.fork(),
             steady: steady.clone(),
             victims: victims.clone(),
+            asking: asking.clone(),
             turns: Arc::clone(&turns),
             here: follows.clone(),
             n_asked: 0,
@@ -134,6 +141,8 @@ fn show(all: &[Asked], rounds: u64, report: &mut Report) {
         ("interrupts", |want| matches!(want, Want::Interrupt { .. })),
         ("stops and cancels", |want| matches!(want, Want::Stop { .. } | Want::Cancel { .. })),
         ("raises", |want| matches!(want, Want::Raise { .. })),
+        ("bundles", |want| matches!(want, Want::Store { .. })),
+        ("decisions", |want| matches!(want, Want::Decide { .. })),
     ] {
         let n = count(&|asked| done(asked) && is(&asked.want));
         report.row(&format!("{name} done"), n);
@@ -163,6 +172,8 @@ async fn create(client: &Client, profile: &str, n: usize) -> Vec<String> {
 /// All that happened.
 async fn logs(client: &Client) -> Result<Logs, String> {
     let mut logs = Logs::default();
+    let bundles = good(client, "/v1/config-bundles").await?;
+    bundles["bundles"].as_array().into_iter().flatten().for_each(|summary| logs.bundle(summary));
     let mut after = String::new();
     loop {
         let page = good(client, &format!("/v1/workers?limit=1000{after}")).await?;
@@ -179,7 +190,7 @@ async fn logs(client: &Client) -> Result<Logs, String> {
 }
 
 fn home(store: &str) -> Home {
-    Home::new(&format!(
+    let home = Home::new(&format!(
         r#"
 [runtime]
 default_profile = "quick"
@@ -192,6 +203,15 @@ limits = {{ turns = {TURNS} }}
 backend = "scripted"
 word_delay_ms = 20
 limits = {{ turns = {TURNS} }}
+[profiles.asking]
+backend = "scripted"
+script = "asking.json"
+approval = {{ mode = "ask" }}
+limits = {{ turns = {TURNS} }}
 "#
-    ))
+    ));
+    let question = json!({"approval": {"tool": "shell", "input": {"command": "make"}}});
+    let script = json!({"turns": [{"match": "", "steps": vec![question; QUESTIONS]}]});
+    fs::write(home.path().join("asking.json"), script.to_string()).expect("a script is written");
+    home
 }

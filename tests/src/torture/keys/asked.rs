@@ -10,12 +10,35 @@ pub(super) const LABEL: &str = "key";
 /// What a client wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    Create { objective: Option<String> },
-    Input { worker: String, content: String },
-    Interrupt { worker: String },
-    Stop { worker: String },
-    Cancel { worker: String },
-    Raise { worker: String, turns: u64 },
+    Create {
+        objective: Option<String>,
+    },
+    Input {
+        worker: String,
+        content: String,
+    },
+    Interrupt {
+        worker: String,
+    },
+    Stop {
+        worker: String,
+    },
+    Cancel {
+        worker: String,
+    },
+    Raise {
+        worker: String,
+        turns: u64,
+    },
+    /// A revision of its own of this bundle.
+    Store {
+        id: String,
+    },
+    Decide {
+        worker: String,
+        approval: String,
+        allows: bool,
+    },
 }
 
 /// A request under a key of its own, and every answer that its client saw.
@@ -27,6 +50,8 @@ pub(super) struct Asked {
     pub(super) answers: Vec<Told>,
     /// How often the connection broke before an answer was whole.
     pub(super) n_broken: u64,
+    /// Whether what it made was deleted afterwards.
+    pub(super) is_undone: bool,
 }
 
 /// An answer.
@@ -39,8 +64,8 @@ pub(super) struct Told {
 }
 
 impl Want {
-    /// The path and the body of the request. Its key is also where its effect shows it: in a label, an input's id or who
-    /// asked.
+    /// The path and the body of the request. Its key is also where its effect shows it: in a label, an input's id, a revision
+    /// or who asked.
     pub(super) fn request(&self, key: &str) -> (String, Value) {
         let of = |worker: &str, what: &str| format!("/v1/workers/{worker}/{what}");
         match self {
@@ -60,13 +85,29 @@ impl Want {
             Self::Raise { worker, turns } => {
                 (of(worker, "limits"), json!({"limits": {"turns": turns}, "actor": key}))
             }
+            Self::Store { id } => {
+                let metadata = json!({
+                    "id": id, "revision": key, "workspace_id": "torture",
+                    "created_at": "2026-11-20T10:00:00Z", "provenance": {"source": "torture"},
+                });
+                let bundle = json!({
+                    "metadata": metadata, "profiles": [{"selector": "quick"}], "declarations": [],
+                });
+                ("/v1/config-bundles".to_owned(), json!({ "bundle": bundle }))
+            }
+            Self::Decide { worker, approval, allows } => {
+                let decision = if *allows { "allow" } else { "deny" };
+                (of(worker, &format!("approvals/{approval}")), json!({"decision": decision, "actor": key}))
+            }
         }
     }
 
     /// With which statuses it may be refused by what others have done to the worker.
     pub(super) fn refusals(&self) -> &'static [u16] {
         match self {
-            Self::Create { .. } | Self::Stop { .. } | Self::Cancel { .. } => &[],
+            Self::Create { .. } | Self::Stop { .. } | Self::Cancel { .. } | Self::Store { .. } => &[],
+            // It was decided otherwise or withdrawn, or its turn is being ended.
+            Self::Decide { .. } => &[409],
             Self::Input { .. } => &[400, 409, 429],
             // The worker has ended, or another client's raise went further.
             Self::Interrupt { .. } | Self::Raise { .. } => &[400],
@@ -76,7 +117,7 @@ impl Want {
 
 impl Asked {
     pub(super) fn new(key: String, want: Want) -> Self {
-        Self { key, want, answers: Vec::new(), n_broken: 0 }
+        Self { key, want, answers: Vec::new(), n_broken: 0, is_undone: false }
     }
 
     /// The answers that say that it was done.
@@ -92,7 +133,27 @@ impl Asked {
             | Want::Interrupt { .. }
             | Want::Stop { .. }
             | Want::Cancel { .. }
-            | Want::Raise { .. } => None,
+            | Want::Raise { .. }
+            | Want::Store { .. }
+            | Want::Decide { .. } => None,
+        }
+    }
+
+    /// Where the bundle is that it stored.
+    pub(super) fn stored(&self) -> Option<String> {
+        match self.want {
+            Want::Store { .. } => {
+                let summary = &self.good().next()?.body["bundles"][0];
+                let (id, digest) = (summary["id"].as_str()?, summary["digest"].as_str()?);
+                Some(format!("/v1/config-bundles/{id}?digest={digest}"))
+            }
+            Want::Create { .. }
+            | Want::Input { .. }
+            | Want::Interrupt { .. }
+            | Want::Stop { .. }
+            | Want::Cancel { .. }
+            | Want::Raise { .. }
+            | Want::Decide { .. } => None,
         }
     }
 }
@@ -110,7 +171,9 @@ impl Told {
             | Want::Interrupt { .. }
             | Want::Stop { .. }
             | Want::Cancel { .. }
-            | Want::Raise { .. } => is_replayed,
+            | Want::Raise { .. }
+            | Want::Store { .. }
+            | Want::Decide { .. } => is_replayed,
         };
         Self { status, body, is_repeated }
     }

@@ -10,10 +10,12 @@ use crate::torture::event::Event;
 /// What the logs say that came of each key, and all that happened.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Logs {
-    /// The ids of events and workers that a key made.
+    /// The ids of events, workers and bundles that a key made.
     effects: BTreeMap<String, Vec<String>>,
     /// The ids of all events, by worker.
     events: BTreeMap<String, Vec<String>>,
+    /// How each approval was decided, as often as it was.
+    decisions: BTreeMap<String, Vec<String>>,
 }
 
 /// What is wrong with a key.
@@ -47,6 +49,12 @@ impl Logs {
         self.note(&summary["labels"][LABEL], worker);
     }
 
+    /// Takes a config bundle as the list shows it.
+    pub(super) fn bundle(&mut self, summary: &Value) {
+        let digest = summary["digest"].as_str().unwrap_or_default();
+        self.note(&summary["revision"], digest);
+    }
+
     /// Takes the whole log of a worker.
     pub(super) fn log(&mut self, worker: &str, events: &[Event]) {
         for event in events {
@@ -56,6 +64,12 @@ impl Logs {
                 "input_accepted" => self.note(&payload["input_id"], &event.event_id),
                 "interrupt_requested" | "stop_requested" | "cancel_requested" | "limits_raised" => {
                     self.note(&payload["by"]["actor"], &event.event_id);
+                }
+                "approval_resolved" => {
+                    self.note(&payload["by"]["actor"], &event.event_id);
+                    let text = |place: &Value| place.as_str().unwrap_or_default().to_owned();
+                    let decided = self.decisions.entry(text(&payload["approval_id"])).or_default();
+                    decided.push(text(&payload["decision"]));
                 }
                 _ => {}
             }
@@ -71,7 +85,13 @@ impl Logs {
 
     /// Compares what clients were answered with what happened.
     pub(super) fn judge(&self, all: &[Asked]) -> Vec<Finding> {
-        all.iter().flat_map(|asked| self.judge_one(asked)).collect()
+        let decided_twice = self.decisions.iter().filter(|(_, decided)| decided.len() > 1);
+        let decided_twice = decided_twice.map(|(approval, decided)| Finding {
+            key: approval.clone(),
+            flaw: Flaw::Doubled,
+            what: format!("it was resolved as {decided:?}"),
+        });
+        all.iter().flat_map(|asked| self.judge_one(asked)).chain(decided_twice).collect()
     }
 
     fn judge_one(&self, asked: &Asked) -> Vec<Finding> {
@@ -94,6 +114,9 @@ impl Logs {
                 find(Flaw::Answered, format!("{told:?}"));
             }
         }
+        if asked.is_undone && !effects.is_empty() {
+            find(Flaw::Doubled, format!("it was deleted, and {effects:?} is there again"));
+        }
         let Some(first) = first else {
             if asked.answers.is_empty() {
                 find(Flaw::Answered, "nobody answered".to_owned());
@@ -108,7 +131,12 @@ impl Logs {
         if asked.good().filter(|told| !told.is_repeated).count() > 1 {
             find(Flaw::Doubled, "several answers say that they are the first".to_owned());
         }
-        if let Some(missing) = self.missing(&asked.want, first, effects) {
+        if first.body["duplicate"] == true && !effects.is_empty() {
+            find(Flaw::Doubled, format!("it made {effects:?}, and was told that another had: {first:?}"));
+        }
+        if !asked.is_undone
+            && let Some(missing) = self.missing(&asked.want, first, effects)
+        {
             find(Flaw::Lost, format!("{missing} of {first:?}"));
         }
         findings
@@ -120,6 +148,13 @@ impl Logs {
         let (event, worker) = (id(&first.body["ack"]["event_id"]), id(&first.body["worker"]["worker_id"]));
         let is_there = match want {
             Want::Create { .. } => effects.contains(&worker),
+            Want::Store { .. } => effects.contains(&id(&first.body["bundles"][0]["digest"])),
+            Want::Decide { approval, .. } => {
+                let told = id(&first.body["approval"]["decision"]);
+                let is_its_own = first.body["duplicate"] == false;
+                self.decisions.get(approval).is_some_and(|decided| decided.contains(&told))
+                    && (!is_its_own || !effects.is_empty())
+            }
             Want::Input { .. } => effects.contains(&event),
             Want::Raise { .. } => !effects.is_empty(),
             // It may have joined another's, or found nothing to end; a stop is answered with the cancel that overtook it.
@@ -127,7 +162,8 @@ impl Logs {
                 self.events.get(worker).is_some_and(|events| events.contains(&event))
             }
         };
-        (!is_there).then_some(if event.is_empty() { worker } else { event })
+        (!is_there)
+            .then(|| [event, worker].into_iter().find(|id| !id.is_empty()).unwrap_or("what".to_owned()))
     }
 }
 

@@ -10,10 +10,11 @@ use crate::torture::event::Event;
 
 const WORKER: &str = "wrk_1";
 
-/// What clients were answered, and the workers and logs that are there.
+/// What clients were answered, and the workers, bundles and logs that are there.
 struct History {
     asked: Vec<Asked>,
     workers: Vec<Value>,
+    bundles: Vec<Value>,
     log: Vec<Value>,
 }
 
@@ -27,11 +28,18 @@ fn ack(event: u64) -> Vec<Told> {
 }
 
 fn asked(key: &str, want: Want, answers: Vec<Told>) -> Asked {
-    Asked { key: key.to_owned(), want, answers, n_broken: 0 }
+    Asked { answers, ..Asked::new(key.to_owned(), want) }
+}
+
+fn decided(decision: &str, duplicate: bool) -> Vec<Told> {
+    told(&json!({"approval": {"decision": decision}, "duplicate": duplicate}))
 }
 
 fn good() -> History {
     let worker = || WORKER.to_owned();
+    let store = || Want::Store { id: "team".to_owned() };
+    let stored = |digest: &str| told(&json!({"bundles": [{"id": "team", "digest": digest}]}));
+    let decide = |allows| Want::Decide { worker: worker(), approval: "apr_1".to_owned(), allows };
     let refusal = Told { status: 400, body: json!({"error": {}}), is_repeated: false };
     let by = |key: &str| json!({"token": "admin", "actor": key});
     History {
@@ -52,8 +60,13 @@ fn good() -> History {
             asked("stop", Want::Stop { worker: worker() }, ack(6)),
             asked("cancel", Want::Cancel { worker: worker() }, ack(6)),
             asked("late", Want::Interrupt { worker: worker() }, vec![refusal]),
+            asked("store", store(), stored("d1")),
+            Asked { is_undone: true, ..asked("undone", store(), stored("d2")) },
+            asked("decide", decide(true), decided("allow", false)),
+            asked("agree", decide(true), decided("allow", true)),
         ],
         workers: vec![json!({"worker_id": WORKER, "labels": {"key": "create"}})],
+        bundles: vec![json!({"id": "team", "revision": "store", "digest": "d1"})],
         log: vec![
             json!({"type": "worker_created"}),
             json!({"type": "input_accepted", "input_id": "input"}),
@@ -62,6 +75,7 @@ fn good() -> History {
             json!({"type": "stop_requested", "by": by("stop")}),
             json!({"type": "cancel_requested", "by": by("cancel")}),
             json!({"type": "worker_cancelled"}),
+            json!({"type": "approval_resolved", "approval_id": "apr_1", "decision": "allow", "by": by("decide")}),
         ],
     }
 }
@@ -83,6 +97,7 @@ fn check(spoil: impl FnOnce(&mut History), expected: &[(&str, Flaw)]) {
     spoil(&mut history);
     let mut logs = Logs::default();
     history.workers.iter().for_each(|worker| logs.worker(worker));
+    history.bundles.iter().for_each(|bundle| logs.bundle(bundle));
     let events: Vec<_> = (1..)
         .zip(&history.log)
         .map(|(seq, payload)| {
@@ -110,6 +125,16 @@ fn an_effect_that_came_twice_is_found() {
         check(|history| history.happen_again(n), &[(key, Flaw::Doubled)]);
     }
     check(|history| history.of("stop").answers[1].is_repeated = false, &[("stop", Flaw::Doubled)]);
+    check(|history| history.happen_again(7), &[("decide", Flaw::Doubled), ("apr_1", Flaw::Doubled)]);
+    let by_another =
+        json!({"type": "approval_resolved", "approval_id": "apr_1", "decision": "deny", "by": {}});
+    check(|history| history.log.push(by_another), &[("apr_1", Flaw::Doubled)]);
+    check(
+        |history| history.log[7]["by"]["actor"] = json!("agree"),
+        &[("decide", Flaw::Lost), ("agree", Flaw::Doubled)],
+    );
+    let again = json!({"id": "team", "revision": "undone", "digest": "d2"});
+    check(|history| history.bundles.push(again), &[("undone", Flaw::Doubled)]);
 }
 
 #[test]
@@ -119,6 +144,13 @@ fn an_effect_that_is_not_there_is_found() {
         check(|history| history.log[n] = json!({"type": "diagnostic"}), &[(key, Flaw::Lost)]);
     }
     check(|history| history.of("interrupt").answers = ack(9), &[("interrupt", Flaw::Lost)]);
+    check(|history| history.bundles.clear(), &[("store", Flaw::Lost)]);
+    check(|history| history.bundles[0]["digest"] = json!("d3"), &[("store", Flaw::Lost)]);
+    check(
+        |history| history.log[7] = json!({"type": "diagnostic"}),
+        &[("decide", Flaw::Lost), ("agree", Flaw::Lost)],
+    );
+    check(|history| history.of("agree").answers = decided("deny", true), &[("agree", Flaw::Lost)]);
 }
 
 #[test]
@@ -126,6 +158,8 @@ fn a_repetition_with_another_answer_is_found() {
     for (key, other) in [("idle", 1), ("input", 3), ("cancel", 5)] {
         check(|history| history.of(key).answers[1] = ack(other).remove(1), &[(key, Flaw::Changed)]);
     }
+    let other = decided("allow", true).remove(1);
+    check(|history| history.of("decide").answers[1] = other, &[("decide", Flaw::Changed)]);
     let refusal = Told { status: 400, body: json!({}), is_repeated: false };
     check(|history| history.of("interrupt").answers.push(refusal), &[("interrupt", Flaw::Changed)]);
 }
