@@ -2,15 +2,18 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
     fs::{FallocateFlags, FlockOperation, fallocate, flock},
     io::Errno,
+    process::{Pid, test_kill_process},
 };
 
 use crate::failure::OpenError;
@@ -25,14 +28,31 @@ const RESERVE: &str = "reserve";
 /// An index of 128 Ki pages, which are half a GiB of log: several times what merging lets it grow to.
 const SHARED_INDEX_BYTES: u64 = 1 << 20;
 
+/// What a process that was killed has just forked holds its lock until its own program runs: milliseconds, and longer where
+/// the machine has much to do.
+const ORPHANED: Duration = Duration::from_secs(5);
+/// Nobody tells when a lock is given back.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// A store's directory, held by this process alone for as long as the value lives.
 #[derive(Debug)]
 pub(crate) struct Home {
     dir: PathBuf,
     /// Open until the last connection is closed: to close it takes SQLite's locks on that file with it.
     shared_index: OnceLock<File>,
-    /// The kernel gives the lock back when the last of its descriptors is closed, however the process ends.
-    _lock: File,
+    /// Given back last.
+    _lock: Lock,
+}
+
+/// The right to the directory. The kernel gives it back when the last of its descriptors is closed, however the process ends.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone leaves it with what this process has just forked. Where this fails, closing has to do.
+        let _closing_does_it = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 impl Home {
@@ -48,17 +68,25 @@ impl Home {
             .mode(0o600)
             .open(dir.join(LOCK))
             .map_err(failed("open the lock file in"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(OpenError::Locked { dir: dir.to_owned(), holder: holder(&mut file) });
+        let deadline = Instant::now() + ORPHANED;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {
+                    let holder = holder(&mut file);
+                    if holder.is_none_or(is_there) || Instant::now() >= deadline {
+                        return Err(OpenError::Locked { dir: dir.to_owned(), holder });
+                    }
+                    thread::sleep(LOOK);
+                }
+                Err(error) => return Err(failed("lock")(error.into())),
             }
-            Err(error) => return Err(failed("lock")(error.into())),
         }
         file.set_len(0)
+            .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(failed("write the lock file in"))?;
-        let home = Self { dir: dir.to_owned(), shared_index: OnceLock::new(), _lock: file };
+        let home = Self { dir: dir.to_owned(), shared_index: OnceLock::new(), _lock: Lock(file) };
         home.sync().map_err(failed("sync"))?;
         Ok(home)
     }
@@ -130,9 +158,15 @@ fn make(dir: &Path) -> io::Result<()> {
 /// The process that the lock file names; `None` in the moment between its lock and its name.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    // The number only helps a person: without it, the refusal is the same.
-    file.read_to_string(&mut text).ok()?;
+    // Without the number the refusal is the same, and comes at once.
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
     text.trim().parse().ok()
+}
+
+/// Whether there is such a process, whoever's it is.
+fn is_there(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -153,5 +187,39 @@ mod tests {
         assert_eq!(holder, Some(std::process::id()));
         drop(first);
         Home::take(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_holder_had_just_forked_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Home::take(dir.path()).unwrap());
+        let mut killed = std::process::Command::new("true").spawn().unwrap();
+        killed.wait().unwrap();
+        let name = dir.path().join(LOCK);
+        fs::write(&name, format!("{}\n", killed.id())).unwrap();
+        let forked = File::open(&name).unwrap();
+        flock(&forked, FlockOperation::NonBlockingLockExclusive).unwrap();
+        thread::scope(|scope| {
+            let taking = scope.spawn(|| Home::take(dir.path()));
+            thread::sleep(5 * LOOK);
+            assert!(!taking.is_finished(), "{:?}", taking.join());
+            drop(forked);
+            let _home = taking.join().unwrap().unwrap();
+            assert_eq!(fs::read_to_string(&name).unwrap(), format!("{}\n", std::process::id()));
+        });
+    }
+
+    #[test]
+    fn a_lock_is_given_back_though_something_forked_still_has_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let taken = || {
+            let file = File::open(file.path()).unwrap();
+            flock(&file, FlockOperation::NonBlockingLockExclusive).map(|()| Lock(file))
+        };
+        let first = taken().unwrap();
+        let _forked = first.0.try_clone().unwrap();
+        assert!(taken().is_err());
+        drop(first);
+        taken().unwrap();
     }
 }
