@@ -107,6 +107,7 @@ mod tests {
                     parent: parent.parse().unwrap(),
                     session: session.parse().unwrap(),
                     ended: flags.contains('z'),
+                    laid_out: true,
                 },
                 marked: flags.contains('*'),
             }

@@ -19,6 +19,8 @@ pub(crate) struct Stat {
     pub(crate) session: u32,
     /// A zombie: nothing of it runs any more.
     pub(crate) ended: bool,
+    /// The kernel has laid out its program's environment, be it empty: it is not being replaced by another program.
+    pub(crate) laid_out: bool,
 }
 
 impl Stat {
@@ -40,6 +42,8 @@ impl Stat {
             session: field(6)?.parse().ok()?,
             // A leader that ended before its threads shows as a zombie while they run.
             ended: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
+            // Where the environment ends.
+            laid_out: field(51).is_some_and(|end| end != "0"),
         })
     }
 }
@@ -52,7 +56,7 @@ mod tests {
     fn line(name: &str, state: &str, threads: u32) -> String {
         format!(
             "4242 ({name}) {state} 17 4240 4200 34816 4242 4194304 97 0 0 0 1 2 0 0 20 0 {threads} 0 987654 \
-             2306048 224 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0\n"
+             2306048 224 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 5 5 5 6 7 7 8 0\n"
         )
     }
 
@@ -67,6 +71,7 @@ mod tests {
                 parent: 17,
                 session: 4200,
                 ended: false,
+                laid_out: true,
             };
             assert_eq!(Stat::parse(line(name, "S", 1).as_bytes()), Some(expected), "{name:?}");
         }
@@ -103,6 +108,6 @@ mod tests {
     #[test]
     fn our_own_line_is_ours() {
         let stat = Stat::parse(&std::fs::read("/proc/self/stat").unwrap()).unwrap();
-        assert_eq!((stat.identity.pid, stat.ended), (std::process::id(), false));
+        assert_eq!((stat.identity.pid, stat.ended, stat.laid_out), (std::process::id(), false, true));
     }
 }

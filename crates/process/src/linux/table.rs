@@ -19,8 +19,8 @@ const ENVIRON_LIMIT: u64 = 6 * 1024 * 1024;
 
 /// A program is replaced within microseconds, and within milliseconds where its file has to be read first.
 const EXEC_PAUSE: Duration = Duration::from_millis(1);
-/// One that shows nothing for this long has neither arguments nor an environment.
-const EXEC_LOOKS: u32 = 50;
+/// One that is not replaced for this long does not get the time on a machine that has far too much to do.
+const EXEC_LOOKS: u32 = 2000;
 
 /// A process at the moment of looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
 }
 
 /// Whether a process carries a marker. One that is just being replaced by another program is waited for: until the
-/// kernel has done that, both its arguments and its environment are empty.
+/// kernel has laid out its environment, that is empty.
 fn is_marked(pid: u32, scope: &Scope) -> bool {
     let mut n_bare = 0;
     for _ in 0..EXEC_LOOKS {
@@ -69,7 +69,7 @@ fn is_marked(pid: u32, scope: &Scope) -> bool {
             return scope.covers(&environ);
         }
         // The replacement may have been over just between these two reads, so once is no proof.
-        n_bare += u32::from(!read(pid, "cmdline").is_empty());
+        n_bare += u32::from(stat_of(pid).is_none_or(|stat| stat.laid_out));
         if n_bare > 1 {
             return false;
         }
