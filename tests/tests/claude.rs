@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, time::Duration};
 
 use musher_e2e::{
     ALLOW, Claude, DENY, Finished, Fleet, Home, Kennel, PATIENCE, claude_config, musher, on_both_versions,
     types,
 };
 use musher_protocol::{Envelope, Payload, RunState, TurnOutcome};
-use musher_testkit::messages_api::MessagesApi;
+use musher_testkit::{messages_api::MessagesApi, program::executable};
 use serde_json::json;
 
 /// How long processes may live on after their server was killed.
@@ -278,8 +278,7 @@ on_both_versions!(
 async fn a_cli_that_dies_before_its_first_event_is_told_with_its_last_words() {
     let directory = tempfile::tempdir().unwrap();
     let program = directory.path().join("claude");
-    fs::write(&program, "#!/bin/sh\necho 'license expired' >&2\nexit 3\n").unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&program, "#!/bin/sh\necho 'license expired' >&2\nexit 3\n");
     let kennel = Kennel::open_with(program.to_str().unwrap(), ALLOW).await;
     let worker = kennel.worker().await;
     let outcome = kennel.turn(&worker, "hello").await;

@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +12,10 @@ use hyper::Method;
 use musher_e2e::{Answer, Client, Fleet, Home, PATIENCE};
 use musher_protocol::{Envelope, Payload};
 use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
-use musher_testkit::repository::{Repository, commit_in, git_in};
+use musher_testkit::{
+    program::executable,
+    repository::{Repository, commit_in, git_in},
+};
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-test-0123456789abcdef";
@@ -262,8 +264,7 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
             std::env::var("PATH").unwrap(),
             reached.display()
         );
-        fs::write(bin.join("git"), script).unwrap();
-        fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&bin.join("git"), &script);
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let server = home.clone().env("PATH", path).start().await;
         let client = server.client();
@@ -297,8 +298,7 @@ async fn a_diff_that_git_fails_at_says_whether_another_try_may_succeed() {
     let path = std::env::var("PATH").unwrap();
     let script = format!("#!/bin/sh\nPATH={path}\n. {}\nexec git \"$@\"\n", first.display());
     fs::write(&first, "").unwrap();
-    fs::write(bin.join("git"), script).unwrap();
-    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&bin.join("git"), &script);
     let server = home.clone().env("PATH", format!("{}:{path}", bin.display())).start().await;
     let client = server.client();
     let worker = client.create(&request()).await;

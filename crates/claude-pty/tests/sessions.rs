@@ -14,7 +14,10 @@ use std::{
 use musher_backend::{Command, Event, Launch, Resume, SessionOutcome, TurnEnd};
 use musher_claude_pty::{ClaudeOptions, ClaudePty};
 use musher_protocol::Usage;
-use musher_testkit::messages_api::{INPUT_TOKENS, OUTPUT_TOKENS};
+use musher_testkit::{
+    messages_api::{INPUT_TOKENS, OUTPUT_TOKENS},
+    program::executable,
+};
 use serde_json::Value;
 
 use self::{
@@ -124,7 +127,7 @@ async fn a_session_that_the_program_has_is_continued(variable: &str) {
          exec {real} \"$@\"",
         started = started.display()
     );
-    executable(&program, &script);
+    executable(&program, &format!("#!/bin/sh\n{script}\n"));
     stage.program = program;
     let mut second = Run::start(stage.options(), stage.launch());
     second.completed("and the second").await;
@@ -306,16 +309,10 @@ async fn impostor(script: &str) -> (Stage, Run) {
     impostor_with(script, |_options| {}).await
 }
 
-fn executable(program: &Path, script: &str) {
-    fs::write(program, format!("#!/bin/sh\n{script}\n")).expect("a file of ours");
-    fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("a file of ours");
-}
-
 async fn impostor_with(script: &str, change: impl FnOnce(&mut ClaudeOptions)) -> (Stage, Run) {
     let mut stage = Stage::with(PathBuf::new()).await;
     let program = stage.home.path().join("claude");
-    executable(&program, script);
+    executable(&program, &format!("#!/bin/sh\n{script}\n"));
     stage.program = program;
     let mut options = stage.options();
     change(&mut options);

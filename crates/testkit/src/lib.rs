@@ -25,5 +25,6 @@ pub mod backend_suite;
 pub mod cassette;
 pub mod fake_claude;
 pub mod messages_api;
+pub mod program;
 pub mod repository;
 pub mod store_suite;

@@ -2,12 +2,14 @@
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use tempfile::TempDir;
+
+use crate::program::executable;
 
 /// A repository with one commit on `main`: `README` and `src/lib.txt`.
 #[derive(Debug)]
@@ -146,8 +148,7 @@ impl Repository {
     fn program(&self) -> String {
         let path = self.directory.path().join("evil.sh");
         let text = format!("#!/bin/sh\ntouch {}\ncat\n", self.marker().display());
-        fs::write(&path, text).expect("a program");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        executable(&path, &text);
         path.display().to_string()
     }
 

@@ -5,10 +5,11 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
+
+use musher_testkit::program::executable;
 
 /// What a repository names in its config, or has for hooks, and when a server would have git run it. The workspace `repo`
 /// has all of these; a trap that is sprung is laid out again.
@@ -47,11 +48,6 @@ fn program(home: &Path, trap: &str, rest: &str) -> String {
     path.display().to_string()
 }
 
-fn executable(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
 /// A repository with these files.
 struct Repository<'a> {
     home: &'a Path,
@@ -87,7 +83,8 @@ impl<'a> Repository<'a> {
     fn hook(&self, directory: &str, event: &str, trap: &str) {
         let directory = self.path.join(directory);
         fs::create_dir_all(&directory).unwrap();
-        fs::copy(program(self.home, trap, "exit 0"), directory.join(event)).unwrap();
+        let text = fs::read_to_string(program(self.home, trap, "exit 0")).unwrap();
+        executable(&directory.join(event), &text);
     }
 }
 
