@@ -9,9 +9,9 @@ use tokio::{
     time::timeout,
 };
 
-/// Longer than an answer takes on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
-/// What comes later than this behind what came is no part of an answer; a connection may go on behind one.
+use crate::PATIENCE;
+
+/// A connection may go on behind an answer: what comes later than this belongs to none that was asked for, or to a stream.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// What a server said to some bytes.
@@ -30,11 +30,12 @@ impl Answer {
     pub(super) async fn to(port: u16, bytes: &[u8]) -> Self {
         let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)).await else { return Self::default() };
         // A server that hangs up in the middle of a request has said what it thinks.
-        let _cut = timeout(SOON, socket.write_all(bytes)).await;
+        let _cut = timeout(PATIENCE, socket.write_all(bytes)).await;
         let mut heard = Vec::new();
         let mut buffer = vec![0; 64 << 10];
-        let mut patience = SOON;
+        let has_body = !bytes.starts_with(b"HEAD ");
         let is_over = loop {
+            let patience = if is_begun(&heard, has_body) { PATIENCE } else { QUIET };
             match timeout(patience, socket.read(&mut buffer)).await {
                 Ok(Ok(n @ 1..)) => heard.extend_from_slice(&buffer[..n]),
                 // One that hangs up on bytes that it did not read resets the connection.
@@ -44,7 +45,6 @@ impl Answer {
             if heard.starts_with(b"HTTP/1.1 101 ") {
                 break false;
             }
-            patience = QUIET;
         };
         Self::read(&String::from_utf8_lossy(&heard), is_over)
     }
@@ -77,5 +77,37 @@ impl Answer {
     /// Whether it hung up without a word.
     pub(super) fn is_cut(&self) -> bool {
         self.status == 0 && self.is_over
+    }
+}
+
+/// Whether there is more of a first answer to come, by what it says of its own length: however late, that belongs to it.
+fn is_begun(heard: &[u8], has_body: bool) -> bool {
+    const END: &[u8] = b"\r\n\r\n";
+    let Some(end) = heard.windows(END.len()).position(|bytes| bytes == END) else { return true };
+    let head = String::from_utf8_lossy(&heard[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    has_body && length.is_some_and(|length: usize| heard.len() - end - END.len() < length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_when_it_is_as_long_as_it_says() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+        for (heard, has_body, expected) in [
+            ("", true, true),
+            (&head[..head.len() - 1], true, true),
+            (head, true, true),
+            (head, false, false),
+            (&format!("{head}ab"), true, true),
+            (&format!("{head}abc"), true, false),
+            (&format!("{head}abcHTTP/1.1 400 Bad Request\r\n"), true, false),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc", true, false),
+            ("HTTP/1.1 204 No Content\r\n\r\n", true, false),
+        ] {
+            assert_eq!(is_begun(heard.as_bytes(), has_body), expected, "{heard:?}");
+        }
     }
 }

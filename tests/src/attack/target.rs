@@ -6,14 +6,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{answer::Answer, hostile, request::Request};
-use crate::{Client, Finished, Home, Server, musher};
+use crate::{Client, Finished, Home, PATIENCE, Server, musher};
 
 /// With spaces, so that a scripted worker says it in pieces.
 pub(super) const CANARY: &str = "canary of the attack suite";
 /// The variable of the server with the canary.
 const VARIABLE: &str = "ATTACK_CANARY_KEY";
-/// Until a server has heard of a token.
-const HEARS: Duration = Duration::from_secs(10);
 
 const CONFIG: &str = r#"
 [store]
@@ -111,7 +109,7 @@ pub(super) async fn token(server: &Server, words: &[&str]) -> String {
     let client = server.client_with(Some(&text));
     let begun = Instant::now();
     while client.get("/v1/nowhere").await.status == 401 {
-        assert!(begun.elapsed() < HEARS, "the server does not hear of a token");
+        assert!(begun.elapsed() < PATIENCE, "the server does not hear of a token");
         sleep(Duration::from_millis(50)).await;
     }
     text
@@ -129,7 +127,7 @@ async fn asking(admin: &Client, team: &str) -> String {
         "labels": {"team": team},
     });
     let worker = admin.create(&body).await;
-    let asked = format!("/v1/workers/{worker}/events?types=approval_requested&wait=20");
+    let asked = format!("/v1/workers/{worker}/events?types=approval_requested&wait=50");
     assert_eq!(admin.get(&asked).await.good()["events"].as_array().map(Vec::len), Some(1));
     worker
 }

@@ -1,8 +1,13 @@
 //! Walls that are taken down one at a time, in a build for this alone. The class that each is for has to notice.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::{process::Command, time::sleep};
 
 use super::{
     classes::{CLASSES, Class},
@@ -14,8 +19,8 @@ use crate::{Finished, musher_of};
 
 /// Servers at the same time: each has a class to itself, and some only wait.
 const AT_ONCE: usize = 4;
-/// A start that is not refused by then goes on.
-const REFUSED: Duration = Duration::from_secs(2);
+/// How often to look whether a start goes on.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Each wall by the name that the build knows it by, with a class that has to notice.
 pub(super) const WALLS: &[(&str, &str)] = &[
@@ -91,8 +96,25 @@ async fn is_refused(wall: Option<&str>) -> bool {
     let mut command = musher_of(program(), home.path());
     command.envs(wall.map(|wall| ("MUSHER_WEAKEN", wall)));
     command.args(["serve", "--store", "memory", "--listen", "127.0.0.1:0"]);
-    let ended = tokio::time::timeout(REFUSED, Finished::of(&mut command)).await;
-    ended.is_ok_and(|ended| ended.code == Some(2) && ended.stderr.contains("this is a weakened build"))
+    let refused = refused(&mut command, home.path()).await;
+    refused
+        .is_some_and(|refused| refused.code == Some(2) && refused.stderr.contains("this is a weakened build"))
+}
+
+/// How a server ends that is refused; `None` for one that gets ready.
+pub(super) async fn refused(serve: &mut Command, home: &Path) -> Option<Finished> {
+    let ready = home.join("ready.json");
+    serve.arg("--ready-file").arg(&ready);
+    let goes_on = async {
+        while !ready.exists() {
+            // The file comes without any event.
+            sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        ended = Finished::of(serve) => Some(ended),
+        () = goes_on => None,
+    }
 }
 
 async fn attempt(wall: &'static str, name: &str) -> (&'static str, Tally) {

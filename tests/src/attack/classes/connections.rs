@@ -13,10 +13,10 @@ use crate::attack::{request::Request, tally::Tally, target::Target};
 
 /// Clients of each kind at the same time.
 const CLIENTS: usize = 40;
-/// A head has 20 s and a body 30 s; then the server hangs up.
-const HANGS_UP: Duration = Duration::from_secs(40);
-/// What an honest client has meanwhile.
-const HONEST: Duration = Duration::from_secs(2);
+/// A head has 20 s and a body 30 s; then the server hangs up. As much again is for a machine that has much to do.
+const HANGS_UP: Duration = Duration::from_secs(60);
+/// What an honest client has meanwhile: it does not wait until others are hung up on.
+const HONEST: Duration = Duration::from_secs(15);
 
 pub(super) async fn slow(target: &Target, tally: &mut Tally) {
     let admin = target.admin_token();

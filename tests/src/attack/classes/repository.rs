@@ -22,7 +22,7 @@ fn in_worktree(workspace: &str) -> Value {
 async fn worked(target: &Target) -> (String, String) {
     let worker = target.admin.create(&in_worktree("repo")).await;
     let here = format!("/v1/workers/{worker}");
-    drop(target.admin.get(&format!("{here}?until=idle&wait=30")).await);
+    drop(target.admin.get(&format!("{here}?until=idle&wait=50")).await);
     let log = target.admin.get(&format!("{here}/events")).await.good().to_string();
     assert!(log.contains("PATH="), "the setup was not run: {log}");
     (worker, log)

@@ -1,15 +1,15 @@
 //! Starts that would be open to others: they are refused, with the next step.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use crate::{
-    Finished,
-    attack::{tally::Tally, target::Target, weakened},
+    attack::{
+        tally::Tally,
+        target::Target,
+        weakened::{self, refused},
+    },
     musher, musher_of,
 };
-
-/// A start that is not refused by then goes on.
-const REFUSED: Duration = Duration::from_secs(2);
 
 pub(super) async fn unsafe_starts(target: &Target, tally: &mut Tally) {
     const GOOD: &str = "a-token-of-good-length";
@@ -34,8 +34,8 @@ pub(super) async fn unsafe_starts(target: &Target, tally: &mut Tally) {
             };
             command.args(["serve", "--store", "memory", "--config"]).arg(home.path().join("musher.toml"));
             command.arg("--token-file").arg(home.path().join("token")).args(words);
-            let ended = tokio::time::timeout(REFUSED, Finished::of(&mut command)).await;
-            (name.to_owned(), ended.is_ok_and(|ended| ended.code.is_some_and(|code| code != 0)))
+            let refused = refused(&mut command, home.path()).await;
+            (name.to_owned(), refused.is_some_and(|refused| refused.code.is_some_and(|code| code != 0)))
         };
     let loopback = &["--listen", "127.0.0.1:0"][..];
     let open = r#"{"tokens":[]}"#;

@@ -118,7 +118,7 @@ pub(super) async fn arguments(target: &Target, tally: &mut Tally) {
         let body = json!({"intent": {"kind": "task", "objective": words}, "profile": {"kind": "named", "value": "brief"}});
         let worker = target.admin.create(&body).await;
         let here = format!("/v1/workers/{worker}");
-        drop(target.admin.get(&format!("{here}?until=idle&wait=20")).await);
+        drop(target.admin.get(&format!("{here}?until=idle&wait=50")).await);
         let said = target.admin.get(&format!("{here}/transcript")).await.good().to_string();
         tally.case(format!("prompt {words}"), said.matches(words).count() >= 2);
     }
@@ -129,7 +129,7 @@ pub(super) async fn secrets(target: &Target, tally: &mut Tally) {
     let body = json!({"intent": {"kind": "task", "objective": "leak"}, "profile": {"kind": "named", "value": "asks"}});
     let worker = target.admin.create(&body).await;
     let here = format!("/v1/workers/{worker}");
-    drop(target.admin.get(&format!("{here}?until=idle&wait=20")).await);
+    drop(target.admin.get(&format!("{here}?until=idle&wait=50")).await);
     for path in ["", "/events", "/transcript", "/approvals"] {
         let shown = target.admin.get(&format!("{here}{path}")).await.good().to_string();
         tally.case(format!("reply of {path:?}"), !shown.contains(CANARY));
