@@ -32,6 +32,9 @@ const ASKS = {
   turns: [{ match: "push", steps: [{ approval: { tool: "shell", input: { command: "make push" } } }, { text: "done" }] }],
 };
 
+/** So many ports in a row are not all taken. */
+const ATTEMPTS = 20;
+
 /** A `musher serve` of one's own, in a directory of its own. */
 export class Server {
   #process: ChildProcess;
@@ -49,7 +52,7 @@ export class Server {
     const directory = await mkdtemp(join(tmpdir(), "musher-client-"));
     await writeFile(join(directory, "musher.toml"), CONFIG);
     await writeFile(join(directory, "asks.json"), JSON.stringify(ASKS));
-    const { url, process } = await run(directory, "127.0.0.1:0");
+    const { url, process } = await runSomewhere(directory);
     const token = await readFile(join(directory, "token"), "utf8");
     return new Server(directory, url, token.trim(), process);
   }
@@ -79,6 +82,20 @@ export class Server {
     const ended = once(this.#process, "exit");
     assert(this.#process.kill("SIGKILL"), "the server had ended by itself");
     await ended;
+  }
+}
+
+/** On a port below those that systems hand out by themselves: so nobody is given it while the server is down. */
+async function runSomewhere(directory: string): Promise<{ url: string; process: ChildProcess }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const address = `127.0.0.1:${10_000 + Math.floor(Math.random() * 20_000)}`;
+    try {
+      return await run(directory, address);
+    } catch (error) {
+      if (attempt === ATTEMPTS || !String(error).includes(`listen on ${address}`)) {
+        throw error;
+      }
+    }
   }
 }
 

@@ -24,7 +24,10 @@ use rmcp::{
     },
 };
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 
 use self::tickets::Tickets;
 use super::*;
@@ -354,9 +357,10 @@ async fn an_address_may_be_under_tls() {
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_told() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    drop(listener);
+    // It has its port, so that nobody else gets it.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/mcp", deaf.local_addr().unwrap());
     let server = McpServer::Url { url, headers: BTreeMap::new() };
     let scene = Scene::of(ToolSet::workspace().with_server("tickets", server), &["mcp:tickets"]).await;
     let [("tools.mcp_unavailable", message)] = told(&scene)[..] else {

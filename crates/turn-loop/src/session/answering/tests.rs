@@ -5,7 +5,7 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use musher_backend::{Input, Link, Report};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{net::TcpSocket, time::sleep};
 
 use super::*;
 use crate::{Pace, session::scene};
@@ -108,7 +108,10 @@ async fn a_wait_that_the_vendor_makes_longer_meanwhile_is_waited_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_vendor_that_cannot_be_reached_is_tried_five_times() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // It has its port, so that nobody else gets it, and does not listen.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = deaf.local_addr().unwrap();
     let (link, mut runtime) = Link::pair();
     let mut session = scene::session(link, &format!("http://{nobody}"), Vec::new());
     let mut turn = Turn::new(Input::user("go"));
