@@ -161,7 +161,7 @@ fn ctrl_c_at_a_question_stops_the_worker() {
 
 #[test]
 fn a_person_who_leaves_is_not_waited_for() {
-    let home = home(&json!([shell("make"), {"text": "done"}]), 1);
+    let home = home(&json!([shell("make"), {"text": "done"}]), 5);
     let mut terminal = run(&home, &[]);
     terminal.until(PROMPT);
     terminal.types("\u{4}");

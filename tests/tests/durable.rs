@@ -13,6 +13,11 @@ use serde_json::{Value, json};
 const SLOW: &str = "[store]\nurl = \"sqlite:store\"\n[runtime]\ndefault_profile = \"slow\"\n\
                     [profiles.slow]\nbackend = \"scripted\"\nscript = \"echo\"\nword_delay_ms = 20\n";
 
+/// What a worker says for longer than any test takes to kill its server.
+fn long(word: &str) -> String {
+    format!("{word} ").repeat(5000)
+}
+
 fn types(events: &[Envelope]) -> Vec<&'static str> {
     events.iter().map(|event| event.payload.type_name()).filter(|name| !name.ends_with("_delta")).collect()
 }
@@ -36,7 +41,7 @@ async fn a_killed_server_comes_back_with_the_truth_and_its_readers_go_on() {
     let worker = assistant(&client).await;
     let mut stream = client.observe(&worker).await;
     stream.snapshot().await;
-    let ack = client.say(&worker, &"word ".repeat(200)).await;
+    let ack = client.say(&worker, &long("word")).await;
     stream.until(|payload| matches!(payload, Payload::TextDelta { .. })).await;
     let runtime = client.get("/v1/runtime").await.good()["runtime"]["runtime_id"].clone();
     server.kill().await;
@@ -58,7 +63,7 @@ async fn a_killed_server_comes_back_with_the_truth_and_its_readers_go_on() {
     let next = seen.last().unwrap().seq + 1;
     let expected: Vec<_> = (next..next + again.seen.len() as u64).collect();
     assert_eq!(again.seen.iter().map(|event| event.seq).collect::<Vec<_>>(), expected);
-    let repeated = client.say_with(&worker, &"word ".repeat(200), ack["input_id"].as_str().unwrap()).await;
+    let repeated = client.say_with(&worker, &long("word"), ack["input_id"].as_str().unwrap()).await;
     assert_eq!((&repeated["duplicate"], &repeated["event_id"]), (&json!(true), &ack["event_id"]));
 }
 
@@ -73,13 +78,13 @@ async fn what_was_done_under_a_key_is_not_done_again_after_a_kill() {
     let home = Home::new(&SLOW.replace("[runtime]\n", "[runtime]\nmax_keys_per_token = 2\n"));
     let server = home.start().await;
     let client = server.client();
-    let create = json!({"intent": {"kind": "task", "objective": "word ".repeat(200)}});
+    let create = json!({"intent": {"kind": "task", "objective": long("word")}});
     let created = once(&client, "/v1/workers", &create).await.good();
     let worker = created["worker"]["worker_id"].as_str().unwrap();
     let interrupt = format!("/v1/workers/{worker}/interrupt");
     let reason = json!({"reason": "enough"});
     let interrupted = once(&client, &interrupt, &reason).await.good();
-    client.say(worker, &"more ".repeat(200)).await;
+    client.say(worker, &long("more")).await;
     server.kill().await;
 
     let server = home.start().await;
@@ -104,7 +109,7 @@ async fn a_server_that_was_asked_to_end_goes_on_at_its_next_start() {
     let client = server.client();
     let worker = assistant(&client).await;
     let mut stream = client.observe(&worker).await;
-    client.say(&worker, &"word ".repeat(500)).await;
+    client.say(&worker, &long("word")).await;
     client.say(&worker, "second").await;
     stream.until(|payload| matches!(payload, Payload::TextDelta { .. })).await;
     assert_eq!(server.terminate().await.code, Some(0));

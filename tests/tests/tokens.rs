@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What was opened with a token ends within this time after the token does.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 const CONFIG: &str = "[store]\nurl = \"memory\"\n";
 const ECHO: &str = r#"{"intent":{"kind":"assistant"},"profile":{"kind":"named","value":"echo"}}"#;
 

@@ -247,7 +247,7 @@ async fn an_overloaded_vendor_is_tried_again_and_named_in_the_end(claude: Claude
 }
 
 async fn a_turn_that_hangs_is_ended_and_the_next_one_runs(claude: Claude) {
-    let kennel = open(claude, "limits = { inactivity_secs = 3 }").await;
+    let kennel = open(claude, "limits = { inactivity_secs = 8 }").await;
     let worker = kennel.worker().await;
     for prompt in ["@@hang@@", "@@hangmid@@"] {
         let outcome = kennel.turn(&worker, prompt).await;
@@ -262,7 +262,7 @@ async fn a_turn_that_hangs_is_ended_and_the_next_one_runs(claude: Claude) {
 }
 
 async fn a_running_tool_is_no_silence_and_the_wall_ends_it(claude: Claude) {
-    let kennel = open(claude, "limits = { inactivity_secs = 5, wall_secs = 12 }").await;
+    let kennel = open(claude, "limits = { inactivity_secs = 10, wall_secs = 25 }").await;
     let worker = kennel.worker().await;
     let outcome = kennel.turn(&worker, "@@bash:true; python3 -c 'import time; time.sleep(600)'@@").await;
     assert_eq!((&outcome["outcome"], &outcome["limit"]), (&json!("limit_reached"), &json!("wall_secs")));
@@ -289,14 +289,15 @@ async fn rounds_of_tools_are_limited(claude: Claude) {
 }
 
 async fn tasks_in_the_background_are_a_state_with_an_end(claude: Claude) {
-    let kennel = open(claude, "limits = { background_secs = 2 }").await;
+    let kennel = open(claude, "limits = { background_secs = 5 }").await;
     let worker = kennel.worker().await;
     let mut stream = kennel.client.observe(&worker).await;
     let long = r#"@@tool:Bash|{"command":"sleep 600; echo","run_in_background":true}@@"#;
-    assert_eq!(kennel.turn(&worker, long).await["outcome"], "completed");
-    assert_eq!(states(&kennel.client.log(&worker).await).last(), Some(&RunState::Background));
-    kennel.fleet.shows("sleep 600").await;
+    // From its beginning on: what is looked at later has an end by then.
+    let (outcome, ()) = tokio::join!(kennel.turn(&worker, long), kennel.fleet.shows("sleep 600"));
+    assert_eq!(outcome["outcome"], "completed");
     stream.until(|payload| matches!(payload, Payload::SessionEnded(_))).await;
+    assert_eq!(states(&stream.seen)[..3], [RunState::Busy, RunState::Busy, RunState::Background]);
     assert_eq!(kennel.fleet.alive(), Vec::<String>::new());
     let log = kennel.client.log(&worker).await;
     assert_eq!(diagnostics(&log).last(), Some(&"background.limit"));

@@ -13,7 +13,7 @@ use musher_scripted::Scripted;
 use tokio::time::timeout;
 
 /// Far longer than anything here takes; a test that waits this long has failed.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 async fn runtime() -> Runtime {
     Runtime::builder(MemoryStore::new())

@@ -13,7 +13,7 @@ use musher_protocol::{
 use musher_scripted::Scripted;
 
 /// Far longer than anything here takes; a test that waits this long has failed.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A runtime whose default profile is not the one that is called `coder`.
 async fn runtime() -> Runtime {

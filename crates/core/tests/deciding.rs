@@ -23,7 +23,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use self::acting::{Act, Acting};
 
 /// Far longer than anything here takes.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A backend whose turns ask once, and that ends a turn only with its session.
 #[derive(Debug)]

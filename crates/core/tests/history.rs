@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use self::acting::{Act, Acting};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says what it hears, keeps the last of it in a file, and ends its session after each turn.
 #[derive(Clone, Debug, Default)]

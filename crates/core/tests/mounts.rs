@@ -26,7 +26,7 @@ use musher_protocol::{
 use musher_testkit::repository::{Repository, git_in};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A backend that remembers what it was started with.
 #[derive(Debug)]

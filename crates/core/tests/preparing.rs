@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use self::acting::{Act, Acting};
 
 /// Far longer than anything here takes, and shorter than every grace.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(600);
 
 /// Says what it hears.

@@ -16,7 +16,7 @@ use musher_scripted::Scripted;
 use serde_json::json;
 
 /// Far longer than anything here takes; a test that waits this long has failed.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A store, and the lives of runtimes over it.
 struct Place {

@@ -18,7 +18,7 @@ use musher_scripted::Scripted;
 use serde_json::{Value, json};
 
 /// Far longer than anything here takes; a test that waits this long has failed.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 async fn runtime(script: Value) -> Runtime {
     let mut profile = Profile::of("scripted");

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use self::acting::{Act, Acting};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Calls one tool in each turn, which says this, and ends its session after it.
 #[derive(Clone, Debug)]

@@ -113,7 +113,7 @@ async fn workers_are_offered_the_programs_tools_that_their_capabilities_allow() 
         [(&["read", "mcp:shop"][..], "clock shop__order"), (&["read"], "clock"), (&[], "")]
     {
         let worker = create(&runtime, "lists", capabilities).await.unwrap().worker_id;
-        let worker = runtime.wait_worker(&worker, Until::Idle, Duration::from_secs(20)).await.unwrap();
+        let worker = runtime.wait_worker(&worker, Until::Idle, Duration::from_secs(60)).await.unwrap();
         assert_eq!(worker.outcome.unwrap().text, expected);
     }
 }

@@ -356,7 +356,7 @@ async fn gone(runtime: &Runtime, worker: &WorkerId) {
             feed.next().await.unwrap();
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), goes).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), goes).await.unwrap();
 }
 
 #[tokio::test]

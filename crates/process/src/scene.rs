@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Longer than anything here takes on a loaded machine; a test that waits this long fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An owner that no other test has, nor an earlier run of this one.
 pub(crate) fn owner() -> Owner {

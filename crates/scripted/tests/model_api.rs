@@ -40,7 +40,7 @@ async fn heard(mut stream: TcpStream) -> String {
         let mut text = String::new();
         stream.read_to_string(&mut text).map(|_length| text)
     });
-    let read = timeout(Duration::from_secs(30), reading.join_next()).await.expect("the connection ends");
+    let read = timeout(Duration::from_secs(60), reading.join_next()).await.expect("the connection ends");
     read.expect("one reader").expect("it does not panic").expect("text")
 }
 

@@ -54,7 +54,7 @@ pub use self::{
 
 /// How long anything may take: long enough for a program's slowest start on a busy machine, and shorter than
 /// a [`Prompts::run_long`].
-pub const WAIT: Duration = Duration::from_secs(30);
+pub const WAIT: Duration = Duration::from_secs(60);
 
 /// Long enough for a backend that does not wait where it must to give itself away.
 const HASTE: Duration = Duration::from_millis(300);

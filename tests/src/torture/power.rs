@@ -69,7 +69,11 @@ pub async fn run(arguments: Arguments) -> Report {
     if rounds(&steps) == 0 {
         report.finding("the load was too small: the log never began anew over old pages");
     }
-    for unheard in trace.unheard(recording.witnessed()) {
+    let unheard = trace.unheard(recording.witnessed());
+    if !unheard.is_empty() {
+        report.row("kept", keep(&recording).display());
+    }
+    for unheard in unheard {
         report.finding(format!(
             "the harness is deaf: a client was told {unheard:?}, and the trace does not say so"
         ));
@@ -146,7 +150,7 @@ fn manner(how: &How) -> Manner {
     }
 }
 
-/// Keeps a recording, so that a loss can be looked at again.
+/// Keeps a recording, so that it can be looked at again.
 fn keep(recording: &Recording) -> PathBuf {
     let directory = env::temp_dir().join(format!("musher-power-{}", std::process::id()));
     recording.keep(&directory).unwrap();

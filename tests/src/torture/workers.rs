@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Longer than anything that a worker does takes on a busy machine with two cores; what lasts longer hangs.
-const DEADLINE: Duration = Duration::from_secs(45);
+const DEADLINE: Duration = Duration::from_secs(55);
 
 /// How many of which, for how long.
 #[derive(Debug, clap::Args)]

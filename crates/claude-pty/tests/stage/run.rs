@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// A wait that lasts this long fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Run {

@@ -26,7 +26,7 @@ fn cut(temporary: Temporary) {
 }
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Begins a life again and again until it has removed this. Once is enough for a server; here other tests fork, and until
 /// their programs run they hold every lock of this process.

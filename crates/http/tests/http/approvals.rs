@@ -19,7 +19,7 @@ fn refused_with(reply: &Reply) -> Approval {
 
 /// The payload of the event that resolved the only approval of a worker.
 async fn resolved(client: &Client, worker: &impl std::fmt::Display) -> Value {
-    let events = client.get(&format!("/v1/workers/{worker}/events?types=approval_resolved&wait=20")).await;
+    let events = client.get(&format!("/v1/workers/{worker}/events?types=approval_resolved&wait=50")).await;
     let events = events.ok().json()["events"].clone();
     assert_eq!(events.as_array().map(Vec::len), Some(1), "{events}");
     events[0]["payload"].clone()

@@ -64,7 +64,7 @@ async fn a_list_is_of_one_label_and_a_worker_that_ends_is_off_it() {
         });
         let worker = client.post("/v1/workers", &request).await.ok().json()["worker"]["worker_id"].clone();
         let worker = worker.as_str().expect("an id").to_owned();
-        client.get(&format!("/v1/workers/{worker}/events?types=approval_requested&wait=20")).await.ok();
+        client.get(&format!("/v1/workers/{worker}/events?types=approval_requested&wait=50")).await.ok();
         workers.push(worker);
     }
     let all: AttentionReply = client.get("/v1/attention").await.read();

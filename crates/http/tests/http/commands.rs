@@ -118,7 +118,7 @@ async fn waiting_ends_when_the_state_is_there_or_the_time_is_up() {
         world.client().get(&format!("{here}?until=terminal&wait=0")).await.read();
     assert_eq!(waited.status, WorkerStatus::Running);
     let waiting = world.client();
-    let target = format!("{here}?until=terminal&wait=20");
+    let target = format!("{here}?until=terminal&wait=50");
     let (waited, _) = tokio::join!(waiting.get(&target), async {
         world.client().ask(Ask::post(format!("{here}/cancel"), "")).await.ok()
     });

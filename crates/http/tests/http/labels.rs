@@ -101,7 +101,7 @@ async fn lists_hold_only_what_carries_the_labels() {
         root.post(&format!("/v1/workers/{worker}/input"), &json!({"kind": "user", "content": "ask"}))
             .await
             .ok();
-        root.get(&format!("/v1/workers/{worker}/events?types=approval_requested&wait=20")).await.ok();
+        root.get(&format!("/v1/workers/{worker}/events?types=approval_requested&wait=50")).await.ok();
     }
     let ids =
         |reply: WorkerListReply| reply.workers.into_iter().map(|worker| worker.worker_id).collect::<Vec<_>>();

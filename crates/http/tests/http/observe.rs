@@ -291,7 +291,7 @@ async fn clients_that_are_gone_give_their_slot_back() {
         max_connections: 1,
         max_streams: 1,
         ping_interval: SHORT / 4,
-        peer_timeout: SHORT * 3,
+        peer_timeout: SHORT * 10,
         write_timeout: SHORT,
         ..Bounds::default()
     };
@@ -334,7 +334,7 @@ async fn the_end_does_not_wait_for_those_who_take_nothing() {
 
 #[tokio::test]
 async fn a_peer_that_answers_pings_may_stay() {
-    let bounds = Bounds { ping_interval: SHORT / 8, peer_timeout: SHORT * 3, ..Bounds::default() };
+    let bounds = Bounds { ping_interval: SHORT / 2, peer_timeout: SHORT * 10, ..Bounds::default() };
     let world = bounded(bounds).await;
     let worker = world.worker_id().await;
     let mut observer = Observer::new(&world, &worker, "").await;

@@ -28,7 +28,7 @@ async fn who_may_look_sees_what_can_run_and_nothing_of_how() {
         "name": "scripted", "kind": "scripted", "available": true, "missing": [], "capabilities": capabilities,
     });
     assert_eq!(looks.get("/v1/backends").await.ok().json(), json!({"backends": [scripted]}));
-    let profiles = [profile("narrow", "ask", 20, 1), profile("script", "deny", 600, 64)];
+    let profiles = [profile("narrow", "ask", 600, 1), profile("script", "deny", 600, 64)];
     assert_eq!(looks.get("/v1/profiles").await.ok().json(), json!({"profiles": profiles}));
     for path in ["/v1/backends", "/v1/profiles"] {
         let drives = Client::new(world.address, Some(DRIVES));

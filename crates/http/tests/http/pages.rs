@@ -216,7 +216,7 @@ async fn events_wait_for_the_first_that_is_wanted() {
     let none: EventsReply = world.client().get(&format!("{here}/events?after={next}&wait=0")).await.read();
     assert_eq!(none.events, []);
     let client = world.client();
-    let target = format!("{here}/events?after={next}&types=turn_finished&wait=20");
+    let target = format!("{here}/events?after={next}&types=turn_finished&wait=50");
     let (waited, ()) = tokio::join!(client.get(&target), world.say(&worker, "one"));
     let types = waited.json()["events"][0]["payload"]["type"].clone();
     assert_eq!(types, json!("turn_finished"));

@@ -20,7 +20,7 @@ pub(crate) const KEY: &str = "sk-test-0123456789abcdef";
 
 /// Waits that a test does not sit out; silence is long, for a busy machine is silent, too.
 pub(crate) fn pace() -> Pace {
-    Pace { backoff: Duration::from_millis(1), silence: Duration::from_secs(20), ..Pace::default() }
+    Pace { backoff: Duration::from_millis(1), silence: Duration::from_secs(120), ..Pace::default() }
 }
 
 /// A fake of this dialect that holds every request against the vendor's schema.

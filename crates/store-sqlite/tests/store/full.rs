@@ -82,7 +82,7 @@ async fn fill(disk: PathBuf) {
 
     fs::remove_file(&ballast).unwrap();
     let is_good = |health: &Health| matches!(health, Health::Good);
-    tokio::time::timeout(std::time::Duration::from_secs(30), health.wait_for(is_good))
+    tokio::time::timeout(std::time::Duration::from_secs(60), health.wait_for(is_good))
         .await
         .unwrap()
         .unwrap();

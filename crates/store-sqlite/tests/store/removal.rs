@@ -38,7 +38,7 @@ async fn rows_of_the_deleted_and_the_pruned_go_in_slices_and_after_a_restart() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), all_gone).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(60), all_gone).await.unwrap();
     // The slices are no batches.
     assert_eq!(store.counters().batches, 0);
     store.append(pruned.next(1)).await.unwrap();

@@ -85,8 +85,8 @@ async fn a_background_process_neither_holds_the_call_nor_survives_it() {
 async fn a_command_that_takes_too_long_is_ended_with_its_tree() {
     let scene = Scene::new().await;
     let command = "trap '' TERM; setsid sleep 1104 & echo started; while :; do sleep 1105; done";
-    let told = scene.refused("shell", json!({"command": command, "timeout_secs": 1})).await;
-    assert_eq!(told, "started\n[ended: it took longer than its limit of 1 s]");
+    let told = scene.refused("shell", json!({"command": command, "timeout_secs": 3})).await;
+    assert_eq!(told, "started\n[ended: it took longer than its limit of 3 s]");
     assert_eq!(marked(&scene.marker), Vec::<String>::new());
     for asked in [0, 601] {
         let told = scene.refused("shell", json!({"command": "true", "timeout_secs": asked})).await;
@@ -184,8 +184,8 @@ async fn a_call_that_is_dropped_leaves_nothing() {
 #[tokio::test]
 async fn an_endless_output_is_cut_and_ended() {
     let scene = Scene::new().await;
-    let output = scene.call("shell", json!({"command": "yes", "timeout_secs": 1})).await;
-    assert!(output.content.ends_with("y\n[ended: it took longer than its limit of 1 s]"));
+    let output = scene.call("shell", json!({"command": "yes", "timeout_secs": 3})).await;
+    assert!(output.content.ends_with("y\n[ended: it took longer than its limit of 3 s]"));
     assert!(output.content.len() <= CONTENT_LIMIT + 200, "{} bytes", output.content.len());
     assert!(output.whole.is_some_and(|whole| whole.starts_with("y\ny\n")));
 }

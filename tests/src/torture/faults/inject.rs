@@ -11,18 +11,14 @@ use super::{
     witness::{Told, Witness},
 };
 use crate::{
-    Client, Finished, Home, Server,
+    Client, Finished, Home, PATIENCE, Server,
     torture::power::{
         promise,
         replay::{goes_on, logs},
     },
 };
 
-/// A server that has seen its disk fail is gone within this time.
-const FATAL: Duration = Duration::from_secs(10);
-/// When there is space again, commands are taken again within this time.
-const RECOVERED: Duration = Duration::from_secs(20);
-/// How often to ask whether they are.
+/// How often to ask what the server does not tell by itself.
 const ASK: Duration = Duration::from_millis(100);
 
 /// What fails under load. `ENOSPC` hits a few calls in a row, as a disk stays full for a while.
@@ -209,8 +205,8 @@ async fn under_load(
             // The fault may have come with the last call, an instant ago; what counts is that the server ends.
             hit.findings.extend(still_ready(&client, status).await);
         }
-        match timeout(FATAL, server.ended()).await {
-            Err(_elapsed) => hit.findings.push(format!("the server still runs {FATAL:?} after the fault")),
+        match timeout(PATIENCE, server.ended()).await {
+            Err(_elapsed) => hit.findings.push(format!("the server still runs {PATIENCE:?} after the fault")),
             Ok(finished) => {
                 hit.has_ended = true;
                 if finished.code.is_none_or(|code| code == 0) || !says_why(&finished) {
@@ -242,14 +238,14 @@ async fn under_load(
 
 /// The fault may be noticed a moment after the load: it must be by the time that the server ends.
 async fn still_ready(client: &Client, mut status: u16) -> Option<String> {
-    let gone = timeout(FATAL, async {
+    let gone = timeout(PATIENCE, async {
         while status == 200 {
             // Nothing tells when a server that is about to end stops being ready.
             tokio::time::sleep(ASK).await;
             status = ready(client).await.unwrap_or_default();
         }
     });
-    gone.await.is_err().then(|| format!("/readyz is still 200 {FATAL:?} after the fault"))
+    gone.await.is_err().then(|| format!("/readyz is still 200 {PATIENCE:?} after the fault"))
 }
 
 async fn ready(client: &Client) -> Option<u16> {
@@ -265,7 +261,7 @@ async fn recovers(client: &Client) -> Vec<String> {
             other => findings.push(format!("{path} while the disk is full: {other:?}")),
         }
     }
-    let taken = timeout(RECOVERED, async {
+    let taken = timeout(PATIENCE, async {
         loop {
             match client.try_post("/v1/workers", &json!({"intent": {"kind": "assistant"}})).await {
                 Ok(answer) if answer.status == 507 => tokio::time::sleep(ASK).await,
@@ -277,7 +273,7 @@ async fn recovers(client: &Client) -> Vec<String> {
         Ok(Ok(answer)) if answer.status == 200 => {}
         Ok(other) => findings.push(format!("a create when there is space again: {other:?}")),
         Err(_elapsed) => {
-            findings.push(format!("creates are still refused {RECOVERED:?} after there is space again"))
+            findings.push(format!("creates are still refused {PATIENCE:?} after there is space again"))
         }
     }
     findings

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{home, inject::kept, witness::Witness};
-use crate::{Client, Home};
+use crate::{Client, Home, PATIENCE};
 
 /// Room for the reserve of 64 MiB and a little more.
 const SIZE: &str = "size=80m";
@@ -20,8 +20,7 @@ const SIZE: &str = "size=80m";
 const BLOCK: usize = 4096;
 /// More inputs than the free parts of open blocks have room for.
 const INPUTS: usize = 200;
-/// When there is space again, commands are taken again within this time.
-const RECOVERED: Duration = Duration::from_secs(20);
+/// How often to ask what the server does not tell by itself.
 const ASK: Duration = Duration::from_millis(100);
 
 /// A small file system in memory, which goes with this value.
@@ -97,7 +96,7 @@ pub(super) async fn full() -> Vec<String> {
         findings.push(format!("a create on a full disk: {created:?}"));
     }
     findings
-        .extend(ended(&client, &format!("/v1/workers/{kept_open}?until=idle&wait=20"), "store_full").await);
+        .extend(ended(&client, &format!("/v1/workers/{kept_open}?until=idle&wait=50"), "store_full").await);
     for (worker, command) in [(&kept_open, "interrupt"), (&open, "stop"), (&kept_open, "cancel")] {
         let ended = witness.post(&format!("/v1/workers/{worker}/{command}"), &json!({})).await;
         if ended.as_ref().is_none_or(|answer| answer.status != 200) {
@@ -147,7 +146,7 @@ async fn ended(client: &Client, path: &str, code: &str) -> Option<String> {
 }
 
 async fn takes_again(witness: &Witness, worker: &str) -> Option<String> {
-    let taken = timeout(RECOVERED, async {
+    let taken = timeout(PATIENCE, async {
         loop {
             match witness.say(worker, "is there space again?").await {
                 // Nothing tells when the store has noticed.
@@ -159,7 +158,7 @@ async fn takes_again(witness: &Witness, worker: &str) -> Option<String> {
     match taken.await {
         Ok(Some(answer)) if answer.status == 200 => None,
         Ok(other) => Some(format!("an input when there is space again: {other:?}")),
-        Err(_elapsed) => Some(format!("inputs are still refused {RECOVERED:?} after there is space again")),
+        Err(_elapsed) => Some(format!("inputs are still refused {PATIENCE:?} after there is space again")),
     }
 }
 

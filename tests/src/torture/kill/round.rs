@@ -27,7 +27,7 @@ const KILLED_STARTS: u64 = 4;
 const START_MS: u64 = 60;
 
 /// For the turns of one round to end; they take a fraction of a second. Under what a request waits for at most.
-const IDLE_SECS: u64 = 30;
+const IDLE_SECS: u64 = 50;
 
 /// The rounds, with all that has to be remembered from one to the next.
 #[derive(Debug)]
