@@ -160,3 +160,52 @@ async fn what_cannot_be_had_or_kept_is_refused_by_name() {
     client.create(&without_shell(request(&["shop"], &["handbook"]))).await;
     client.create(&request(&["shop"], &["cache"])).await;
 }
+
+#[tokio::test]
+async fn a_directory_that_claude_code_could_not_keep_is_refused_before_there_is_a_worker() {
+    let around = tempfile::tempdir().unwrap();
+    for name in ["shop", "drafts [old] (2*)"] {
+        fs::create_dir(around.path().join(name)).unwrap();
+    }
+    let config = format!(
+        r#"
+        [backends.claude-pty]
+        program = "/bin/sh"
+        [profiles.coder]
+        backend = "claude-pty"
+        [workspaces.shop]
+        path = "{around}/shop"
+        [mounts.drafts]
+        path = "{around}/drafts [old] (2*)"
+        [mounts.cache]
+        path = "{around}/drafts [old] (2*)"
+        writable = true
+        "#,
+        around = around.path().display(),
+    );
+    let home = Home::new(&config);
+    let server = home.start().await;
+    let client = server.client();
+    let wanted = |mount: &str| {
+        let capabilities = json!({"requested_capabilities": [{"name": "read"}]});
+        let mut wanted = request(&["shop"], &[mount]);
+        wanted.as_object_mut().unwrap().extend(capabilities.as_object().unwrap().clone());
+        wanted
+    };
+    let refused = client.post("/v1/workers", &wanted("drafts")).await;
+    let error = &refused.body["error"];
+    let missing = "a path without `*`, `?`, `[`, `]`, `(`, `)` and `\\`, which mean something else in Claude Code's rule that it is read-only";
+    assert_eq!(refused.error(), (409, "worker_execution_unavailable"), "{error}");
+    assert_eq!(
+        (&error["field"], &error["missing"], &error["message"]),
+        (
+            &json!("/mount_refs"),
+            &json!([missing]),
+            &json!(format!("mount `drafts` cannot be had; missing: {missing}"))
+        )
+    );
+    // A rule is needed for what is read-only alone.
+    client.create(&wanted("cache")).await;
+    let workers = client.get("/v1/workers").await.good()["workers"].clone();
+    assert_eq!(workers.as_array().map(Vec::len), Some(1));
+}

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use musher_protocol::Capability;
 use serde_json::{Map, Value};
 
-use crate::{BackendError, Launch, Link, SessionOutcome};
+use crate::{BackendError, Launch, Link, Root, SessionOutcome};
 
 /// Executes workers of one kind.
 #[async_trait]
@@ -28,6 +28,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What is missing for sessions like this, by name: not on this host, which [`Backend::availability`] tells, but
     /// anywhere, such as the price of a model whose costs are limited. Asked at every create.
     fn missing(&self, wanted: &Wanted<'_>) -> Vec<String>;
+
+    /// What a directory lacks to be one of [`Launch::roots`], without its path. Asked at every create about each that the
+    /// worker has got, of a backend that brings its own tools and gives its workers directories
+    /// ([`Capabilities::roots`]). Where it is not said, any directory will do.
+    fn lacking(&self, _root: &Root) -> Option<String> {
+        None
+    }
 
     /// Runs one session to its end; the front page of the crate says how.
     ///

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use musher_backend::{
-    Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
+    Availability, Backend, BackendError, Capabilities, Launch, Link, Root, SessionOutcome, Wanted,
+    async_trait,
 };
 use musher_process::Program;
 use musher_protocol::Capability;
@@ -13,6 +14,7 @@ use crate::{
     ClaudeOptions, ClaudeProfile, invocation,
     invocation::Invocation,
     recording::Recording,
+    roots,
     session::{self, Limits},
     tenancy::Tenancy,
 };
@@ -78,6 +80,10 @@ impl Backend for ClaudePty {
 
     fn missing(&self, wanted: &Wanted<'_>) -> Vec<String> {
         missing(wanted)
+    }
+
+    fn lacking(&self, root: &Root) -> Option<String> {
+        roots::lacking(root).map(str::to_owned)
     }
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {

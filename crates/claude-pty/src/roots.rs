@@ -26,6 +26,14 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// The keys under which tools are told which file to change.
 const FILE_KEYS: [&str; 2] = ["file_path", "notebook_path"];
 
+/// What means something else in a rule of the program's than in a path.
+const SPECIAL: [char; 7] = ['*', '?', '[', ']', '(', ')', '\\'];
+
+const NO_TEXT: &str = "a path that is text";
+const NOT_WHOLE: &str =
+    "a path without control characters and without a space at its end, which Claude Code would leave out";
+const NO_RULE: &str = "a path without `*`, `?`, `[`, `]`, `(`, `)` and `\\`, which mean something else in Claude Code's rule that it is read-only";
+
 /// The directories of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Roots {
@@ -72,13 +80,12 @@ impl Roots {
     ///
     /// When the program cannot be told of one, or could not keep it as it is.
     pub(crate) fn of(launch: &Launch) -> Result<Self, BackendError> {
-        let odd = launch.roots.iter().find(|root| !is_plain(root));
-        if let Some(Root { path, .. }) = odd {
-            let message = format!(
-                "give Claude Code `{}`: a path with `*`, `?`, a bracket, `\\`, a control character or a space at \
-                 the end means something else to it",
-                path.display()
-            );
+        // What is created cannot have such a one; a store may hold older workers, and whoever embeds this may do without
+        // the runtime.
+        if let Some((root, lacking)) = launch.roots.iter().find_map(|root| Some((root, lacking(root)?))) {
+            tracing::error!(path = ?root.path, "a directory cannot be given to Claude Code");
+            let message =
+                format!("give Claude Code one of the worker's further directories, which lacks {lacking}");
             return Err(BackendError { code: "launch_invalid", message, source: None });
         }
         Ok(Self { working_dir: launch.working_dir.clone(), further: launch.roots.clone() })
@@ -162,11 +169,14 @@ impl Roots {
     }
 }
 
-/// Whether the program means the same directory by this path, in a rule, too.
-fn is_plain(Root { path, access }: &Root) -> bool {
-    let is_special = |c: char| *access == Access::ReadOnly && "*?[]()\\".contains(c);
-    path.to_str()
-        .is_some_and(|text| text.trim_end() == text && !text.chars().any(|c| c.is_control() || is_special(c)))
+/// What a directory lacks for the program to mean the same one by its path, in a rule, too.
+pub(crate) fn lacking(Root { path, access }: &Root) -> Option<&'static str> {
+    let Some(text) = path.to_str() else { return Some(NO_TEXT) };
+    if text.trim_end() != text || text.contains(char::is_control) {
+        return Some(NOT_WHOLE);
+    }
+    let is_special = *access == Access::ReadOnly && text.contains(SPECIAL);
+    is_special.then_some(NO_RULE)
 }
 
 fn text(path: &Path) -> &str {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     mount::{self, Mounted},
-    workspace::Workplace,
+    workspace::{Workplace, look},
 };
 
 /// A named, complete answer to "what runs here".
@@ -277,11 +277,25 @@ impl WorkerSpec {
         children.chain(self.mounts.iter().map(|mount| mount.directory.clone())).collect()
     }
 
-    /// The directories that it has besides its working directory.
-    pub(crate) fn roots(&self) -> Vec<Root> {
+    /// The directories that it has besides its working directory, by paths without links: its further workspaces, then its
+    /// mounts. Those of its worktrees may be below a link of the host's. What cannot be looked at fails where it is used.
+    pub(crate) async fn roots(&self) -> Vec<Root> {
+        let worktrees = self.workplaces.iter().filter(|workplace| workplace.worktree.is_some());
+        let worktrees: BTreeSet<_> = worktrees.map(|workplace| workplace.directory.clone()).collect();
         let further = self.workplaces.iter().skip(1).map(|workplace| &workplace.directory);
         let further = further.map(|path| Root { path: path.clone(), access: Access::ReadWrite });
-        further.chain(self.mounts.iter().map(Mounted::root)).collect()
+        let roots: Vec<_> = further.chain(self.mounts.iter().map(Mounted::root)).collect();
+        let resolved = {
+            let roots = roots.clone();
+            move || {
+                let resolved = roots.into_iter().map(|root| match root.path.canonicalize() {
+                    Ok(path) if worktrees.contains(&root.path) => Root { path, ..root },
+                    Ok(_) | Err(_) => root,
+                });
+                resolved.collect()
+            }
+        };
+        look(resolved).await.unwrap_or(roots)
     }
 
     /// What is added to the vendor's instructions: the profile's, and the role that the worker was created for.

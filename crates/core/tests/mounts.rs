@@ -56,6 +56,10 @@ impl Backend for Noting {
         is_missing.then(|| "a wall".to_owned()).into_iter().collect()
     }
 
+    fn lacking(&self, root: &Root) -> Option<String> {
+        root.path.to_str().unwrap().contains('*').then(|| format!("a plain path ({:?})", root.access))
+    }
+
     async fn run(&self, launch: Launch, mut link: Link) -> Result<SessionOutcome, BackendError> {
         self.launches.lock().unwrap().push(launch);
         let ended = talk(&mut link).await;
@@ -381,6 +385,64 @@ async fn what_cannot_be_kept_read_only_is_refused() {
         let world = World { can, cannot_keep, has_landlock, sandbox, ..World::new() };
         let found = missing(&world, mounts).await;
         assert_eq!(found, expected, "{can:?} {cannot_keep} {has_landlock} {sandbox:?} {mounts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_the_backend_cannot_give_is_refused_by_name() {
+    let (repository, around) = (Repository::new(), tempfile::tempdir().unwrap());
+    let path = |name: &str| around.path().join(name);
+    for name in ["plain", "a*b", "c*d", "stories*/one"] {
+        fs::create_dir_all(path(name)).unwrap();
+    }
+    symlink(path("c*d"), path("link")).unwrap();
+    let worktree = WorkspaceIsolation::Worktree { setup: None };
+    let stories = Workspace { children: true, ..path("stories*").into() };
+    let runtime = |can: Capabilities| {
+        let noting = Noting { can, cannot_keep: false, launches: Arc::default() };
+        Runtime::builder(MemoryStore::new())
+            .backend("noting", noting)
+            .toolbox(Kernel { has_landlock: true, benches: Arc::default() })
+            .profile("coder", Profile::of("noting"))
+            .workspace("plain", path("plain"))
+            .workspace("odd", path("a*b"))
+            .workspace("stories", stories.clone())
+            .workspace("shop", Workspace { isolation: worktree.clone(), ..repository.path().into() })
+            .mount("handbook", path("link"))
+            .mount("cache", Mount { path: path("c*d"), writable: true })
+            .scratch(path("scratch"))
+            .worktrees(path("work*trees"))
+            .start()
+    };
+    let (can, mount, workspace) = (Capabilities::default(), "mount", "workspace");
+    let roots = Capabilities { roots: true, ..can };
+    let refused =
+        |kind, name: &str, access: &str| Some((kind, name.to_owned(), format!("a plain path ({access})")));
+    for (can, workspaces, mounts, expected) in [
+        (roots, &["plain"][..], &["handbook"][..], refused(mount, "handbook", "ReadOnly")),
+        (roots, &["plain"], &["cache"], refused(mount, "cache", "ReadWrite")),
+        (roots, &["plain", "odd"], &["handbook"], refused(workspace, "odd", "ReadWrite")),
+        (roots, &["plain", "stories/one"], &[], refused(workspace, "stories/one", "ReadWrite")),
+        (roots, &["plain", "shop"], &[], refused(workspace, "shop", "ReadWrite")),
+        (roots, &["shop"], &["cache"], refused(mount, "cache", "ReadWrite")),
+        // It works in it, and is told no path.
+        (roots, &["odd", "plain"], &[], None),
+        // It has our tools, which can have any directory.
+        (Capabilities { tools: true, ..can }, &["plain", "odd"], &["handbook"], None),
+    ] {
+        let runtime = runtime(can).await.unwrap();
+        let found = match create(&runtime, workspaces, mounts).await {
+            Ok(_) => None,
+            Err(Error::MountUnavailable { mount: name, missing }) => Some((mount, name, missing)),
+            Err(Error::WorkspaceUnavailable { workspace: name, missing }) => Some((workspace, name, missing)),
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(found, expected, "{can:?} {workspaces:?} {mounts:?}");
+        if found.is_some() {
+            let listed = runtime.list_workers(&WorkerFilter::default(), Order::Asc, None, 10).await.unwrap();
+            assert_eq!(listed.workers, []);
+        }
+        assert_eq!((repository.branches(), repository.n_worktrees()), (vec!["main".to_owned()], 0));
     }
 }
 

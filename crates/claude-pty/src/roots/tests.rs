@@ -1,4 +1,8 @@
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+};
 
 use super::*;
 
@@ -45,31 +49,32 @@ fn each_directory_is_given_and_each_that_is_read_only_has_a_rule() {
 }
 
 #[test]
-fn a_path_that_means_something_else_to_the_program_is_refused_by_name() {
-    for (root, is_taken) in [
-        (kept("/srv/hand book"), true),
-        (kept("/srv/a, {b}!#\"'$HOME"), true),
-        (kept("/srv/a)b"), false),
-        (kept("/srv/äöü"), true),
-        (kept("/srv/a*"), false),
-        (kept("/srv/a?b"), false),
-        (kept("/srv/[a]"), false),
-        (kept("/srv/a\\b"), false),
-        (kept("/srv/a\nb"), false),
-        (kept("/srv/a "), false),
-        (changed("/srv/[a]*(b)"), true),
-        (changed("/srv/a "), false),
-        (changed("/srv/a\tb"), false),
+fn a_path_that_means_something_else_to_the_program_is_refused() {
+    let unnamed = PathBuf::from(OsStr::from_bytes(b"/srv/\xff"));
+    for (root, expected) in [
+        (kept("/srv/hand book"), None),
+        (kept("/srv/a, {b}!#\"'$HOME"), None),
+        (kept("/srv/äöü"), None),
+        (kept("/srv/a)b"), Some(NO_RULE)),
+        (kept("/srv/a*"), Some(NO_RULE)),
+        (kept("/srv/a?b"), Some(NO_RULE)),
+        (kept("/srv/[a]"), Some(NO_RULE)),
+        (kept("/srv/a\\b"), Some(NO_RULE)),
+        (kept("/srv/a\nb"), Some(NOT_WHOLE)),
+        (kept("/srv/a "), Some(NOT_WHOLE)),
+        (changed("/srv/[a]*(b)"), None),
+        (changed("/srv/a "), Some(NOT_WHOLE)),
+        (changed("/srv/a\tb"), Some(NOT_WHOLE)),
+        (Root { path: unnamed, access: Access::ReadWrite }, Some(NO_TEXT)),
     ] {
-        let path = root.path.display().to_string();
-        match Roots::of(&launch("/work", vec![root])) {
-            Ok(_) => assert!(is_taken, "{path:?}"),
-            Err(error) => {
-                assert!(!is_taken, "{path:?}: {error}");
-                assert_eq!(error.code, "launch_invalid");
-                assert!(error.message.contains(&path), "{error}");
-            }
-        }
+        assert_eq!(lacking(&root), expected, "{root:?}");
+        // The session looks itself, too, and shows no path.
+        let refused = Roots::of(&launch("/work", vec![changed("/srv/a"), root.clone()])).err();
+        let refused = refused.map(|error| (error.code, error.message));
+        let message = |lacking| {
+            format!("give Claude Code one of the worker's further directories, which lacks {lacking}")
+        };
+        assert_eq!(refused, expected.map(|lacking| ("launch_invalid", message(lacking))), "{root:?}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{mem, sync::Arc};
 
-use musher_backend::Backend;
-use musher_protocol::{Actor, CreateWorker, WorkerDetail, WorkerId};
+use musher_backend::{Backend, Root};
+use musher_protocol::{Actor, CreateWorker, WorkerDetail, WorkerId, WorkerWorkspace};
 use tokio::sync::oneshot;
 
 use super::{
@@ -147,7 +147,7 @@ impl Runtime {
             creation;
         let (keyed, claim) = keyed.unzip();
         let desk = self.0.desk.clone();
-        if let Err(error) = self.place(&worker, &mut spec, wanted).await {
+        if let Err(error) = self.place(&worker, &mut spec, wanted, &*backend).await {
             desk.give_back(&worker).await;
             drop(claim);
             // Whoever asked may have gone: then nobody misses it.
@@ -204,6 +204,7 @@ impl Runtime {
         worker: &WorkerId,
         spec: &mut WorkerSpec,
         wanted: Vec<Wanted>,
+        backend: &dyn Backend,
     ) -> Result<(), Error> {
         // Before worktrees are made, which nothing that is declared can be in.
         self.mount(worker, spec, &wanted).await?;
@@ -214,6 +215,7 @@ impl Runtime {
             spec.workspaces.push(had.shown);
             spec.workplaces.push(had.workplace);
         }
+        check_roots(worker, spec, backend).await?;
         if let Some(first) = spec.workplaces.first() {
             spec.working_dir.clone_from(&first.directory);
             return Ok(());
@@ -247,6 +249,30 @@ impl Runtime {
         tracing::warn!(%worker, mount, error = &error as &dyn std::error::Error, "a mount cannot be had");
         Err(Error::MountUnavailable { mount, missing: error.missing().to_owned() })
     }
+}
+
+/// Whether the backend can give the worker the directories that it has got, by the paths that they have.
+async fn check_roots(worker: &WorkerId, spec: &WorkerSpec, backend: &dyn Backend) -> Result<(), Error> {
+    if backend.capabilities().tools {
+        return Ok(());
+    }
+    let lacking = |root: &Root| {
+        let missing = backend.lacking(root)?;
+        tracing::warn!(%worker, path = ?root.path, missing, "a directory cannot be given to a worker");
+        Some(missing)
+    };
+    let mut roots = spec.roots().await.into_iter();
+    for (WorkerWorkspace { reference, .. }, root) in spec.workspaces.iter().skip(1).zip(&mut roots) {
+        if let Some(missing) = lacking(&root) {
+            return Err(Error::WorkspaceUnavailable { workspace: reference.clone(), missing });
+        }
+    }
+    for (mount, root) in spec.mounts.iter().zip(roots) {
+        if let Some(missing) = lacking(&root) {
+            return Err(Error::MountUnavailable { mount: mount.shown.reference.clone(), missing });
+        }
+    }
+    Ok(())
 }
 
 fn refused(worker: &WorkerId, workspace: String, error: &NotHad) -> Error {

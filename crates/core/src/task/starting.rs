@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 
-use musher_backend::{BackendError, Launch, Resume, Root, Sandbox};
+use musher_backend::{BackendError, Launch, Resume, Sandbox};
 use musher_protocol::{Role, TranscriptEntry, WorkerId};
 use serde_json::json;
 use tokio::task;
@@ -17,7 +17,7 @@ use crate::{
     session::{Equipment, Session},
     setup::Setup,
     store::{Start, Store, StoreError},
-    workspace::{Desk, Workplace, look},
+    workspace::{Desk, Workplace},
     worktree::Worktree,
 };
 
@@ -80,7 +80,7 @@ impl Task {
             worker_id: worker.clone(),
             marker: marker.to_string(),
             working_dir: spec.working_dir.clone(),
-            roots: roots(spec).await,
+            roots: spec.roots().await,
             writable,
             pass_env,
             temporary,
@@ -111,25 +111,6 @@ impl Task {
         ));
         Ok(())
     }
-}
-
-/// The directories that the worker has besides, by paths without links: those of its worktrees may be below one of the
-/// host's. What cannot be looked at fails where it is used.
-async fn roots(spec: &WorkerSpec) -> Vec<Root> {
-    let worktrees = spec.workplaces.iter().filter(|workplace| workplace.worktree.is_some());
-    let worktrees: BTreeSet<_> = worktrees.map(|workplace| workplace.directory.clone()).collect();
-    let roots = spec.roots();
-    let resolved = {
-        let roots = roots.clone();
-        move || {
-            let resolved = roots.into_iter().map(|root| match root.path.canonicalize() {
-                Ok(path) if worktrees.contains(&root.path) => Root { path, ..root },
-                Ok(_) | Err(_) => root,
-            });
-            resolved.collect()
-        }
-    };
-    look(resolved).await.unwrap_or(roots)
 }
 
 /// What a session needs of the worker's worktrees.
