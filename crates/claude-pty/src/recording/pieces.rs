@@ -8,7 +8,7 @@ use std::{
     ops::Range,
 };
 
-use musher_backend::{Found, Secrets};
+use musher_backend::{Found, Known, Look, Secrets};
 use serde_json::Value;
 
 /// What may wait, in bytes. A secret is some pieces long, and little comes between them; where more comes, the rest
@@ -57,6 +57,8 @@ struct Block {
     open: Vec<usize>,
     /// How much of the first of them is settled.
     settled: usize,
+    /// So many bytes behind that are hidden by a name that is settled.
+    hidden: usize,
     /// The rest of it is left out.
     is_withheld: bool,
 }
@@ -69,13 +71,6 @@ struct Piece {
     pointer: String,
     text: Vec<u8>,
     is_changed: bool,
-}
-
-/// How much of a block is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    SoFar,
-    All,
 }
 
 /// What a line means to the blocks.
@@ -139,13 +134,7 @@ impl Pieces {
     /// The stream breaks off, perhaps in the middle of a secret: nothing waits any more.
     pub(super) fn break_off(&mut self, secrets: &Secrets) {
         for key in self.keys() {
-            let Some(block) = self.blocks.remove(&key) else { continue };
-            let end = self.text(&block.open).split_off(block.settled);
-            let redacted = secrets.redact_broken(&end);
-            if redacted != end {
-                self.replace(&block.open, block.settled..block.settled + end.len(), &redacted);
-            }
-            self.close(&block.open);
+            self.settle(&key, Known::BrokenOff, secrets);
         }
     }
 
@@ -180,9 +169,8 @@ impl Pieces {
         let Some(mut block) = self.blocks.remove(key) else { return };
         if block.is_withheld {
             self.replace(&block.open, 0..self.text(&block.open).len(), b"");
-            block.settled = 0;
         } else {
-            block.settled = self.name(&block, known, secrets);
+            self.name(&mut block, known, secrets);
         }
         while let Some(number) = block.open.first().copied() {
             let length = self.text(&[number]).len();
@@ -198,37 +186,27 @@ impl Pieces {
         }
     }
 
-    /// Puts names in the place of a block's secrets; returns how much of its text is settled by that.
-    fn name(&mut self, block: &Block, known: Known, secrets: &Secrets) -> usize {
-        let mut settled = block.settled;
-        loop {
-            let rest = self.text(&block.open).split_off(settled);
-            let end = match known {
-                Known::SoFar => secrets.open_end(&rest),
-                Known::All => rest.len(),
-            };
-            match secrets.find(&rest) {
-                Some(Found { place, name, .. }) if place.start < end => {
-                    let place = settled + place.start..settled + place.end;
-                    // What stands before it, and its name, is not looked at again.
-                    settled = place.start + name.len();
-                    self.replace(&block.open, place, name.as_bytes());
-                }
-                // It may be the beginning of a longer one.
-                Some(_) | None => return settled + end,
-            }
+    /// Puts names in the place of a block's secrets. What that settles is not looked at again.
+    fn name(&mut self, block: &mut Block, known: Known, secrets: &Secrets) {
+        let rest = self.text(&block.open).split_off(block.settled);
+        let Look { found, certain, hidden } = secrets.look(&rest, block.hidden, known);
+        let before = block.settled;
+        block.settled += certain;
+        block.hidden = hidden;
+        // From the last to the first, so that the places of the others stay what they are.
+        for Found { place, name } in found.into_iter().rev() {
+            block.settled = block.settled - place.len() + name.len();
+            self.replace(&block.open, before + place.start..before + place.end, name.as_bytes());
         }
     }
 
     /// More waits than may: what is open is left out, and so is what follows it in its block.
     fn withhold(&mut self) {
         for key in self.keys() {
-            let Some(mut block) = self.blocks.remove(&key) else { continue };
+            let Some(block) = self.blocks.remove(&key) else { continue };
             self.replace(&block.open, block.settled..self.text(&block.open).len(), b"");
             self.close(&block.open);
-            block.open.clear();
-            block.is_withheld = true;
-            self.blocks.insert(key, block);
+            self.blocks.insert(key, Block { is_withheld: true, ..Block::default() });
         }
     }
 

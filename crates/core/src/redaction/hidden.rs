@@ -151,14 +151,14 @@ impl Hidden {
 
     /// Notes what the marks in a text will stand for.
     fn look_at(&mut self, text: &str, secrets: &Secrets) {
-        let mut rest = text;
-        while let Some(Found { place, hidden, mark, .. }) = secrets.find(rest.as_bytes()) {
-            self.note_marks(&rest[..place.start]);
-            self.note(mark, &rest[hidden]);
+        let mut at = 0;
+        for Found { place, name } in secrets.find(text.as_bytes()) {
+            self.note_marks(&text[at..place.start]);
+            self.note(name, &text[place.clone()]);
             self.is_redacted = true;
-            rest = &rest[place.end..];
+            at = place.end;
         }
-        self.note_marks(rest);
+        self.note_marks(&text[at..]);
     }
 
     /// Notes the marks that the worker said itself.

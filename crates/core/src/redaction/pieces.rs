@@ -1,11 +1,9 @@
 //! Secrets in what comes in pieces, which may be cut anywhere. Pure.
 //!
-//! An end that may be the beginning of a secret waits until it is known how it goes on: at most as long as the longest secret,
-//! and until its stream is over. So it may come behind events of other streams, and never behind the end of its own.
+//! An end that may be the beginning of a secret waits until it is known how it goes on ([`Unsaid`]), and until its stream is
+//! over. So it may come behind events of other streams, and never behind the end of its own.
 
-use std::mem;
-
-use musher_backend::{Event, Report, Secrets};
+use musher_backend::{Event, Known, Report, Secrets, Unsaid};
 use musher_protocol::{Block, ToolCallId};
 
 /// Streams of one turn that are open at once, each with an end that may wait. A model has one or two, and each of the
@@ -36,7 +34,7 @@ struct Open {
 #[derive(Debug)]
 enum End {
     /// It may begin a secret. Empty where nothing waits.
-    Waits(String),
+    Waits(Unsaid),
     /// The stream broke off, perhaps in the middle of a secret. The rest of the secret may come all the same.
     BrokeOff,
 }
@@ -97,8 +95,7 @@ impl Pieces {
         let open = self.open.iter_mut().find(|open| open.stream == stream);
         // The session lives, though nothing can be said of it, or nothing yet.
         let Some(Open { end: End::Waits(end), .. }) = open else { return Event::Alive };
-        let (certain, rest) = secrets.part(&(mem::take(end) + piece));
-        *end = rest;
+        let certain = secrets.say(end, piece, Known::SoFar);
         if certain.is_empty() { Event::Alive } else { stream.piece(certain) }
     }
 
@@ -115,7 +112,7 @@ impl Pieces {
             return Vec::new();
         }
         if self.open.len() < MAX_OPEN {
-            self.open.push(Open { stream, end: End::Waits(String::new()) });
+            self.open.push(Open { stream, end: End::Waits(Unsaid::default()) });
             return Vec::new();
         }
         self.is_over_bound = true;
@@ -128,11 +125,11 @@ impl Pieces {
     /// All of a stream was said.
     fn whole(&mut self, done: &Stream, secrets: &Secrets) -> Vec<Report> {
         let place = self.open.iter().position(|open| open.stream == *done);
-        let Some(Open { stream, end: End::Waits(end) }) = place.map(|place| self.open.remove(place)) else {
+        let Some(Open { stream, end: End::Waits(mut end) }) = place.map(|place| self.open.remove(place))
+        else {
             return Vec::new();
         };
-        let end = secrets.redact_text(&end).unwrap_or(end);
-        stream.last(end).into_iter().collect()
+        stream.last(secrets.say(&mut end, "", Known::All)).into_iter().collect()
     }
 
     /// These break off, perhaps in the middle of a secret.
@@ -142,13 +139,13 @@ impl Pieces {
             if !breaks(&open.stream) {
                 return true;
             }
-            if let End::Waits(end) = &open.end {
-                reports.extend(open.stream.clone().last(secrets.redact_broken_text(end)));
-                if end.is_empty() {
-                    return false;
-                }
-                open.end = End::BrokeOff;
+            let End::Waits(end) = &mut open.end else { return true };
+            if end.is_empty() {
+                return false;
             }
+            let last = secrets.say(end, "", Known::BrokenOff);
+            reports.extend(open.stream.clone().last(last));
+            open.end = End::BrokeOff;
             true
         });
         reports

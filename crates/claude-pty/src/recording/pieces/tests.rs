@@ -92,6 +92,27 @@ fn a_secret_in_pieces_of_any_length_is_hidden() {
 }
 
 #[test]
+fn secrets_that_overlap_are_hidden_in_pieces_of_any_length() {
+    let variables =
+        [("A_KEY", "abcdefgh"), ("B_KEY", "efghijkl"), ("C_KEY", "abcabcabc"), ("A_URL", "x://me@h")];
+    let secrets = Secrets::of(variables.map(|(name, value)| (name, OsStr::new(value))).into_iter());
+    let text = "x abcdefghijkl y abcabcabcabcabca efgh x://me@h abcdefghij";
+    let chars: Vec<char> = text.chars().collect();
+    for (end, last) in [(block("stop", 0), "[A_KEY]ij"), (json!({ "type": "system" }), "[A_KEY]")] {
+        for n in 1..=chars.len() {
+            let mut pieces = Pieces::default();
+            let deltas = chars.chunks(n).map(|chars| delta(0, "text", &chars.iter().collect::<String>()));
+            for line in deltas.chain([end.clone()]) {
+                pieces.push(said(&line), &secrets);
+            }
+            pieces.break_off(&secrets);
+            let expected = format!("x [A_KEY] y [C_KEY]a efgh x://[A_URL]@h {last}");
+            assert_eq!(joined(&popped(&mut pieces), "text"), expected, "in pieces of {n}");
+        }
+    }
+}
+
+#[test]
 fn what_holds_no_secret_is_recorded_as_it_came() {
     let lines = [
         block("start", 0),

@@ -147,3 +147,23 @@ fn debug_shows_no_secret() {
     let (_, hidden) = part(json!({"command": KEY}), vec![question(KEY, &[KEY])]);
     assert_eq!(format!("{hidden:?}"), format!("{{{MARK_OF_KEY:?}}}"));
 }
+
+#[test]
+fn a_mark_in_the_place_of_secrets_that_overlap_stands_for_all_of_them() {
+    let vault = Vault::default();
+    vault.hide("A_KEY", b"abcdefgh");
+    vault.hide("B_KEY", b"efghijkl");
+    let request = ApprovalRequest {
+        tool_call_id: None,
+        kind: ApprovalKind::Tool,
+        tool: "shell".to_owned(),
+        input: json!({ "command": "login abcdefghijkl", "other": "efghijkl" }),
+        questions: Vec::new(),
+        suggestions: Vec::new(),
+    };
+    let (shown, hidden) = Hidden::part(request, &vault.secrets());
+    let (a_key, b_key) = ("[redacted:A_KEY]", "[redacted:B_KEY]");
+    assert_eq!(shown.input, json!({ "command": format!("login {a_key}"), "other": b_key }));
+    let told = updated(&hidden, json!({ "command": format!("login -v {a_key} {b_key}") }));
+    assert_eq!(told, Ok(json!({ "command": "login -v abcdefghijkl efghijkl" })));
+}

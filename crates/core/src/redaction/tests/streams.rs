@@ -126,6 +126,25 @@ fn a_letter_that_a_secret_is_cut_in_is_never_broken() {
     );
 }
 
+#[test]
+fn what_overlaps_goes_on_being_hidden_in_the_pieces_that_come() {
+    let vault = Arc::new(Vault::default());
+    vault.hide("A_KEY", b"abcdefgh");
+    vault.hide("B_KEY", b"efghijkl");
+    let redaction = || Redaction::new(Arc::clone(&vault));
+    assert_eq!(
+        shown(
+            &mut redaction(),
+            [delta("x abcdefgh"), delta("ijk"), delta("l y"), done(0, "x abcdefghijkl y")]
+        ),
+        [delta(&format!("x {NAME}")), Event::Alive, delta(" y"), done(0, &format!("x {NAME} y"))]
+    );
+    // It was none, or nobody knows.
+    assert_eq!(shown(&mut redaction(), [delta("abcdefghij"), delta("-")]), [delta(NAME), delta("ij-")]);
+    let ends = [delta("abcdefghij"), Event::TurnEnded(TurnEnd::Interrupted)];
+    assert_eq!(shown(&mut redaction(), ends), [delta(NAME), Event::TurnEnded(TurnEnd::Interrupted)]);
+}
+
 /// What a model says in one text: words, secrets, and beginnings of secrets.
 fn words() -> impl Strategy<Value = Vec<(u8, usize, String)>> {
     vec((0..3_u8, 0..32_usize, "[abé ]{0,6}"), 0..8)
