@@ -14,6 +14,7 @@ pub mod bench;
 mod client;
 mod fleet;
 mod kennel;
+mod obedient;
 mod parts;
 mod process;
 mod proxy;
@@ -26,6 +27,7 @@ pub use self::{
     client::{Answer, Broken, Client, Ended, Stream},
     fleet::Fleet,
     kennel::{ALLOW, ASK, Credential, DENY, Kennel, claude_config, types},
+    obedient::{LOCAL_KEY, Obedient, call, local_home, shell, turn},
     parts::{Claude, binary, fake_claude},
     process::Process,
     proxy::{Proxy, Vice},

@@ -6,62 +6,18 @@ use std::path::Path;
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Client, Finished, Fleet, Home, musher};
+use musher_e2e::{Client, Finished, Fleet, Home, LOCAL_KEY, Obedient, call, musher, shell, turn};
 use musher_protocol::{BlobRef, Envelope, Payload};
-use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
 use serde_json::{Value, json};
 
-const KEY: &str = "sk-test-0123456789abcdef";
-
-/// A model that does what it is told, `call NAME ARGUMENTS` or `hang WORDS`, and else says that again.
-async fn obedient() -> ModelApi {
-    let script = |request: &Received, n: usize| {
-        let last = request.body["messages"].as_array().unwrap().last().unwrap();
-        let content = last["content"].as_str().unwrap();
-        match content.split_once(' ') {
-            Some(("call", call)) if last["role"] == "user" => {
-                let (name, arguments) = call.split_once(' ').unwrap();
-                chat::answer(&Reply::calls(&[(&format!("call_{n}"), name, arguments)]))
-            }
-            Some(("hang", words)) if last["role"] == "user" => chat::begun(&Reply::text(words)).hang(),
-            _ => chat::answer(&Reply::text(content)),
-        }
-    };
-    ModelApi::start(|request| chat::violations(request, KEY), script).await.unwrap()
-}
-
-/// A home whose coder is a model at this address, with these lines in its profile.
-fn home(api: &ModelApi, work: &Path, profile: &str) -> Home {
-    let config = format!(
-        r#"
-        [store]
-        url = "sqlite:store"
-        [backends.local]
-        kind = "openai-api"
-        dialect = "chat"
-        base_url = "{}/v1"
-        api_key_env = "LOCAL_KEY"
-        [profiles.coder]
-        backend = "local"
-        model = "qwen"
-        {profile}
-        [workspaces.shop]
-        path = "{}"
-        "#,
-        api.url(),
-        work.display(),
-    );
-    Home::new(&config).env("LOCAL_KEY", KEY)
+/// A home with a workspace and these lines in the profile.
+fn home(api: &Obedient, work: &Path, profile: &str) -> Home {
+    api.home(&format!("{profile}\n[workspaces.shop]\npath = \"{}\"", work.display()))
 }
 
 async fn worker(client: &Client) -> String {
     let workspace = json!([{"name": "main", "reference": "shop"}]);
     client.create(&json!({"intent": {"kind": "assistant"}, "workspace_refs": workspace})).await
-}
-
-async fn turn(client: &Client, worker: &str, content: &str) -> Value {
-    client.say(worker, content).await;
-    client.idle(worker).await["outcome"].clone()
 }
 
 /// What came of the log's only call.
@@ -88,7 +44,7 @@ fn result(log: &[Envelope]) -> Came<'_> {
 }
 
 /// What tools have told the model, as its last request holds it.
-fn told(api: &ModelApi) -> Vec<Value> {
+fn told(api: &Obedient) -> Vec<Value> {
     let last = api.requests().pop().unwrap();
     let messages = last.body["messages"].as_array().unwrap().iter();
     messages.filter(|message| message["role"] == "tool").map(|message| message["content"].clone()).collect()
@@ -96,7 +52,7 @@ fn told(api: &ModelApi) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_file_is_written_when_somebody_allowed_it() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let server = home(&api, work.path(), "approval = { mode = \"ask\" }").start().await;
     let client = server.client();
     let worker = worker(&client).await;
@@ -129,14 +85,14 @@ async fn a_file_is_written_when_somebody_allowed_it() {
 
 #[tokio::test]
 async fn a_command_of_a_model_leaves_nothing_when_its_worker_is_stopped() {
-    let (api, work, fleet) = (obedient().await, tempfile::tempdir().unwrap(), Fleet::new());
+    let (api, work, fleet) = (Obedient::start().await, tempfile::tempdir().unwrap(), Fleet::new());
     let server = home(&api, work.path(), "approval = { mode = \"allow\" }").start().await;
     let client = server.client();
     let worker = worker(&client).await;
     // The command says itself whose it is, for its environment is not the config's to set.
     let command =
         format!("export {}; echo up; setsid sleep 600 & sleep 601", fleet.env().replace(" = ", "="));
-    client.say(&worker, &format!("call shell {}", json!({"command": command}))).await;
+    client.say(&worker, &shell(&command)).await;
     fleet.shows("sleep 600").await;
     fleet.shows("sleep 601").await;
     let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({"grace_secs": 1})).await.good();
@@ -149,12 +105,12 @@ async fn a_command_of_a_model_leaves_nothing_when_its_worker_is_stopped() {
 
 #[tokio::test]
 async fn a_long_output_is_whole_for_people_and_for_the_model_what_it_was_told_also_after_a_crash() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
     let server = home.start().await;
     let client = server.client();
     let worker = worker(&client).await;
-    turn(&client, &worker, r#"call shell {"command": "seq 100000"}"#).await;
+    turn(&client, &worker, &shell("seq 100000")).await;
     let whole = (1..=100_000).map(|n| format!("{n}\n")).collect::<String>();
     let log = client.log(&worker).await;
     let Came { content, is_error: false, diff: None, blob: Some(blob) } = result(&log) else {
@@ -171,14 +127,14 @@ async fn a_long_output_is_whole_for_people_and_for_the_model_what_it_was_told_al
 
     server.kill().await;
     let server = home.start().await;
-    assert_eq!(turn(&server.client(), &worker, "and now").await["text"], "and now");
+    assert_eq!(turn(&server.client(), &worker, "and now").await, "and now");
     assert_eq!(told(&api), [content]);
     assert_eq!(api.violations(), []);
 }
 
 #[tokio::test]
 async fn a_worker_whose_mcp_server_says_nothing_is_ended_at_once_and_leaves_nothing() {
-    let (api, work, fleet) = (obedient().await, tempfile::tempdir().unwrap(), Fleet::new());
+    let (api, work, fleet) = (Obedient::start().await, tempfile::tempdir().unwrap(), Fleet::new());
     // What it starts leaves its session, so that only a look for it finds it.
     let mute = format!(
         r#"
@@ -227,13 +183,13 @@ async fn a_worker_whose_mcp_server_says_nothing_is_ended_at_once_and_leaves_noth
 
 #[tokio::test]
 async fn a_run_shows_what_a_tool_changed() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     std::fs::write(work.path().join("a.txt"), "gee\nhaw\n").unwrap();
     let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
     let edit = json!({"path": "a.txt", "old": "haw\n", "new": "\u{1b}[31mmush\n"});
     let mut command = musher(home.path());
-    command.env("LOCAL_KEY", KEY).current_dir(work.path()).arg("run").arg("--config");
-    command.arg(home.path().join("musher.toml")).arg(format!("call edit_file {edit}"));
+    command.env("LOCAL_KEY", LOCAL_KEY).current_dir(work.path()).arg("run").arg("--config");
+    command.arg(home.path().join("musher.toml")).arg(call("edit_file", &edit));
     let run = Finished::of(&mut command).await;
     assert_eq!(run.code, Some(0), "{run:?}");
     let diff = "  --- a/a.txt\n  +++ b/a.txt\n  @@ -1,2 +1,2 @@\n   gee\n  -haw\n  +␛[31mmush\n";
@@ -242,7 +198,7 @@ async fn a_run_shows_what_a_tool_changed() {
 
 #[tokio::test]
 async fn a_model_on_the_machine_itself_is_reached_past_its_proxy() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     // Whoever connects to this waits for ever.
     let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
@@ -250,14 +206,15 @@ async fn a_model_on_the_machine_itself_is_reached_past_its_proxy() {
     let server = home.start().await;
     let client = server.client();
     let worker = worker(&client).await;
-    assert_eq!(turn(&client, &worker, "mush").await["text"], "mush");
+    assert_eq!(turn(&client, &worker, "mush").await, "mush");
     assert_eq!(api.violations(), []);
 }
 
 /// What a worker of a profile with this sandbox runs in, what its log has to report, and whether a command of it wrote
 /// outside of its workspace; `None` where no such worker can be created, for want of Landlock.
 async fn wrote_outside(sandbox: &str) -> Option<(String, Vec<String>, bool)> {
-    let (api, work, outside) = (obedient().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (api, work, outside) =
+        (Obedient::start().await, tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let profile = format!("approval = {{ mode = \"allow\" }}\nsandbox = \"{sandbox}\"");
     let server = home(&api, work.path(), &profile).start().await;
     let client = server.client();
@@ -274,7 +231,7 @@ async fn wrote_outside(sandbox: &str) -> Option<(String, Vec<String>, bool)> {
     let worker = created.good()["worker"]["worker_id"].as_str().unwrap().to_owned();
     let file = outside.path().join("made");
     let command = format!("echo x > inside; echo x > '{}'", file.display());
-    turn(&client, &worker, &format!("call shell {}", json!({"command": command}))).await;
+    turn(&client, &worker, &shell(&command)).await;
     assert!(work.path().join("inside").exists(), "the workspace is the worker's");
     let log = client.log(&worker).await;
     let Came { content, is_error, .. } = result(&log);
@@ -316,16 +273,16 @@ async fn a_command_writes_where_the_sandbox_of_its_profile_lets_it() {
 
 #[tokio::test]
 async fn what_was_said_outlives_the_server() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
     let server = home.start().await;
     let client = server.client();
     let worker = worker(&client).await;
-    assert_eq!(turn(&client, &worker, "the word is husky").await["text"], "the word is husky");
+    assert_eq!(turn(&client, &worker, "the word is husky").await, "the word is husky");
     server.kill().await;
     let server = home.start().await;
     let client = server.client();
-    assert_eq!(turn(&client, &worker, "which word?").await["text"], "which word?");
+    assert_eq!(turn(&client, &worker, "which word?").await, "which word?");
     let last = api.requests().pop().unwrap();
     let said: Vec<_> = last.body["messages"]
         .as_array()
@@ -340,7 +297,7 @@ async fn what_was_said_outlives_the_server() {
 
 #[tokio::test]
 async fn a_steer_that_came_too_late_for_its_turn_begins_the_next_and_is_said_once() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let home = home(&api, work.path(), "approval = { mode = \"allow\" }");
     let server = home.start().await;
     let client = server.client();
@@ -384,7 +341,7 @@ async fn a_steer_that_came_too_late_for_its_turn_begins_the_next_and_is_said_onc
 
 #[tokio::test]
 async fn what_is_missing_is_named_before_anything_is_created() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let tickets = "capabilities = [\"read\", \"mcp:tickets\"]\n[mcp.tickets]\ncommand = \"no-such-program\"";
     let server = home(&api, work.path(), tickets).env("LOCAL_KEY", "").start().await;
     let client = server.client();
@@ -398,7 +355,7 @@ async fn what_is_missing_is_named_before_anything_is_created() {
 
 #[tokio::test]
 async fn a_cost_limit_is_refused_where_the_models_price_is_not_known() {
-    let (api, work) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, work) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let profiles = "limits = { cost_usd = 5.0 }\n\
         [profiles.free]\nbackend = \"local\"\nmodel = \"qwen\"\n\
         [profiles.priced]\nbackend = \"local\"\nmodel = \"gpt-5-mini\"\nlimits = { cost_usd = 5.0 }\n\

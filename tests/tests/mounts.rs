@@ -4,45 +4,17 @@
 
 use std::{fs, path::Path};
 
-use musher_e2e::{Client, Home};
-use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
+use musher_e2e::{Home, Obedient, call, shell, turn};
 use serde_json::{Value, json};
 
-const KEY: &str = "sk-test-0123456789abcdef";
-
-/// A model that calls the tool that it is told, `NAME ARGUMENTS`, then says what came of it.
-async fn obedient() -> ModelApi {
-    let script = |request: &Received, n: usize| {
-        let turn = chat::turn(request);
-        chat::answer(&match turn.results.last() {
-            Some(result) => Reply::text(result),
-            None => {
-                let (name, arguments) = turn.prompt.split_once(' ').unwrap();
-                Reply::calls(&[(&format!("call_{n}"), name, arguments)])
-            }
-        })
-    };
-    ModelApi::start(|request| chat::violations(request, KEY), script).await.unwrap()
-}
-
 /// A home in which there are two workspaces and two mounts, with these lines in the profile.
-fn home(api: &ModelApi, around: &Path, profile: &str) -> Home {
+fn home(api: &Obedient, around: &Path, profile: &str) -> Home {
     for name in ["shop/docs", "api", "handbook", "cache"] {
         fs::create_dir_all(around.join(name)).unwrap();
     }
     fs::write(around.join("handbook/page"), "one rule\n").unwrap();
-    let config = format!(
+    let lines = format!(
         r#"
-        [store]
-        url = "sqlite:store"
-        [backends.local]
-        kind = "openai-api"
-        dialect = "chat"
-        base_url = "{url}/v1"
-        api_key_env = "LOCAL_KEY"
-        [profiles.coder]
-        backend = "local"
-        model = "qwen"
         approval = {{ mode = "allow" }}
         {profile}
         [workspaces.shop]
@@ -57,10 +29,9 @@ fn home(api: &ModelApi, around: &Path, profile: &str) -> Home {
         path = "{around}/cache"
         writable = true
         "#,
-        url = api.url(),
         around = around.display(),
     );
-    Home::new(&config).env("LOCAL_KEY", KEY)
+    api.home(&lines)
 }
 
 fn named(names: &[&str]) -> Value {
@@ -76,16 +47,9 @@ fn request(workspaces: &[&str], mounts: &[&str]) -> Value {
     })
 }
 
-async fn turn(client: &Client, worker: &str, call: &str) -> String {
-    client.say(worker, call).await;
-    let outcome = client.idle(worker).await["outcome"].clone();
-    assert_eq!(outcome["outcome"], "completed", "{outcome}");
-    outcome["text"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn a_model_is_told_of_its_directories_and_changes_only_those_that_it_may() {
-    let (api, around) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, around) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let home = home(&api, around.path(), "");
     let server = home.start().await;
     let client = server.client();
@@ -98,9 +62,8 @@ async fn a_model_is_told_of_its_directories_and_changes_only_those_that_it_may()
     assert_eq!(worker["mounts"], expected);
     let id = worker["worker_id"].as_str().unwrap();
     let path = |name: &str| around.path().join(name).display().to_string();
-    let shell = |command: String| format!("shell {}", json!({"command": command}));
 
-    let read = turn(&client, id, &format!("read_file {}", json!({"path": path("handbook/page")}))).await;
+    let read = turn(&client, id, &call("read_file", &json!({"path": path("handbook/page")}))).await;
     assert_eq!(read, "one rule\n");
     let instructions = api.requests()[0].body["messages"][0]["content"].as_str().unwrap().to_owned();
     for line in [
@@ -111,13 +74,13 @@ async fn a_model_is_told_of_its_directories_and_changes_only_those_that_it_may()
         assert!(instructions.contains(&line), "{line} in {instructions}");
     }
 
-    let write = |name: &str| format!("write_file {}", json!({"path": path(name), "content": "x"}));
+    let write = |name: &str| call("write_file", &json!({"path": path(name), "content": "x"}));
     let refused = turn(&client, id, &write("handbook/page")).await;
     assert!(refused.contains("is in a directory that is read-only"), "{refused}");
     for name in ["api/new", "cache/new"] {
         turn(&client, id, &write(name)).await;
         assert_eq!(fs::read_to_string(around.path().join(name)).unwrap(), "x");
-        turn(&client, id, &shell(format!("echo y > {}", path(name)))).await;
+        turn(&client, id, &shell(&format!("echo y > {}", path(name)))).await;
         assert_eq!(fs::read_to_string(around.path().join(name)).unwrap(), "y\n");
     }
 
@@ -127,14 +90,14 @@ async fn a_model_is_told_of_its_directories_and_changes_only_those_that_it_may()
     let client = server.client();
     let shown = client.get(&format!("/v1/workers/{id}")).await.good()["worker"]["mounts"].clone();
     assert_eq!(shown, expected);
-    let refused = turn(&client, id, &shell(format!("echo y > {}", path("handbook/page")))).await;
+    let refused = turn(&client, id, &shell(&format!("echo y > {}", path("handbook/page")))).await;
     assert!(refused.contains("Permission denied"), "{refused}");
     assert_eq!(fs::read_to_string(around.path().join("handbook/page")).unwrap(), "one rule\n");
 }
 
 #[tokio::test]
 async fn what_cannot_be_had_or_kept_is_refused_by_name() {
-    let (api, around) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, around) = (Obedient::start().await, tempfile::tempdir().unwrap());
     let home = home(&api, around.path(), "sandbox = \"none\"");
     let server = home.start().await;
     let client = server.client();

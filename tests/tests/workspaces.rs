@@ -9,48 +9,24 @@ use std::{
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Answer, Client, Fleet, Home, PATIENCE};
+use musher_e2e::{Answer, Client, Fleet, Home, Obedient, PATIENCE, local_home, shell, turn};
 use musher_protocol::{Envelope, Payload};
-use musher_scripted::model_api::{ModelApi, Received, Reply, chat};
 use musher_testkit::{
     program::executable,
     repository::{Repository, commit_in, git_in},
 };
 use serde_json::{Value, json};
 
-const KEY: &str = "sk-test-0123456789abcdef";
 /// A token that may drive, and nothing else.
 const DRIVES: &str = "drives";
 
-/// A model that calls a shell with what it is told, then says what came of it.
-async fn obedient() -> ModelApi {
-    let script = |request: &Received, n: usize| {
-        let turn = chat::turn(request);
-        chat::answer(&match turn.results.last() {
-            Some(result) => Reply::text(result),
-            None => {
-                let arguments = json!({"command": turn.prompt}).to_string();
-                Reply::calls(&[(&format!("call_{n}"), "shell", &arguments)])
-            }
-        })
-    };
-    ModelApi::start(|request| chat::violations(request, KEY), script).await.unwrap()
-}
+/// Where there is no model, and none is asked.
+const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// A config with a model at this address; `workspace` are lines of the table of `shop`.
-fn config(url: &str, path: &Path, workspace: &str) -> String {
+/// The profile's other lines, a token, and the table of `shop`, of which `workspace` are lines.
+fn lines(path: &Path, workspace: &str) -> String {
     format!(
         r#"
-        [store]
-        url = "sqlite:store"
-        [backends.local]
-        kind = "openai-api"
-        dialect = "chat"
-        base_url = "{url}/v1"
-        api_key_env = "LOCAL_KEY"
-        [profiles.coder]
-        backend = "local"
-        model = "qwen"
         approval = {{ mode = "allow" }}
         [[tokens]]
         name = "drives"
@@ -64,10 +40,6 @@ fn config(url: &str, path: &Path, workspace: &str) -> String {
     )
 }
 
-fn home(url: &str, path: &Path, workspace: &str) -> Home {
-    Home::new(&config(url, path, workspace)).env("LOCAL_KEY", KEY)
-}
-
 fn request() -> Value {
     let workspace = json!([{"name": "main", "reference": "shop"}]);
     json!({"intent": {"kind": "assistant"}, "profile": {"kind": "named", "value": "coder"}, "workspace_refs": workspace})
@@ -78,11 +50,9 @@ fn directory(home: &Home, worker: &str) -> PathBuf {
     home.path().join("store/worktrees").join(worker).join("0/shop")
 }
 
-async fn turn(client: &Client, worker: &str, command: &str) -> String {
-    client.say(worker, command).await;
-    let outcome = client.idle(worker).await["outcome"].clone();
-    assert_eq!(outcome["outcome"], "completed", "{outcome}");
-    outcome["text"].as_str().unwrap().to_owned()
+/// The text of a turn in which a shell is told this.
+async fn run(client: &Client, worker: &str, command: &str) -> String {
+    turn(client, worker, &shell(command)).await
 }
 
 async fn delete(client: &Client, worker: &str, query: &str) -> Answer {
@@ -96,9 +66,9 @@ async fn stop(client: &Client, worker: &str) {
 
 #[tokio::test]
 async fn a_worker_commits_in_its_worktree_and_reaches_nothing_else_of_the_repository() {
-    let (api, repository) = (obedient().await, Repository::new());
+    let (api, repository) = (Obedient::start().await, Repository::new());
     let base = repository.git(&["rev-parse", "HEAD"]);
-    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let home = api.home(&lines(&repository.path(), "isolation = \"worktree\""));
     let server = home.start().await;
     let client = server.client();
     let worker = client.post("/v1/workers", &request()).await.good()["worker"].clone();
@@ -113,19 +83,19 @@ async fn a_worker_commits_in_its_worktree_and_reaches_nothing_else_of_the_reposi
     let commit = format!(
         "echo new > new && git add new && {identity} commit --quiet -m work 2>&1 | grep -v packed-refs; git log --format=%s"
     );
-    assert_eq!(turn(&client, id, &commit).await, "work\nfirst\n");
+    assert_eq!(run(&client, id, &commit).await, "work\nfirst\n");
     let head = git_in(&directory(&home, id), &["rev-parse", "HEAD"]);
     assert_eq!(repository.git(&["rev-parse", &branch]), head);
     // Also when somebody has tidied up meanwhile.
     repository.git(&["pack-refs", "--all"]);
-    assert_eq!(turn(&client, id, &commit.replace("new", "newer")).await, "work\nwork\nfirst\n");
+    assert_eq!(run(&client, id, &commit.replace("new", "newer")).await, "work\nwork\nfirst\n");
 
     if is_confined(&client, id).await {
         let shared = repository.path().join(".git");
         for attempt in
             ["config --local alias.x '!evil'", "branch other", "tag other", "update-ref refs/heads/main HEAD"]
         {
-            let told = turn(&client, id, &format!("git {attempt} 2>&1; echo")).await;
+            let told = run(&client, id, &format!("git {attempt} 2>&1; echo")).await;
             assert!(
                 told.contains("ermission denied") || told.contains("could not lock"),
                 "{attempt}: {told}"
@@ -133,7 +103,7 @@ async fn a_worker_commits_in_its_worktree_and_reaches_nothing_else_of_the_reposi
         }
         for file in ["hooks/pre-commit", "config", "HEAD", "info/attributes"] {
             let told =
-                turn(&client, id, &format!("echo evil >> {} ; echo", shared.join(file).display())).await;
+                run(&client, id, &format!("echo evil >> {} ; echo", shared.join(file).display())).await;
             assert!(told.contains("ermission denied"), "{file}: {told}");
         }
     }
@@ -144,19 +114,15 @@ async fn a_worker_commits_in_its_worktree_and_reaches_nothing_else_of_the_reposi
 
 #[tokio::test]
 async fn what_a_worker_changed_is_shown_while_it_runs_and_after() {
-    let (api, repository) = (obedient().await, Repository::new());
+    let (api, repository) = (Obedient::start().await, Repository::new());
     let base = repository.git(&["rev-parse", "HEAD"]);
-    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let home = api.home(&lines(&repository.path(), "isolation = \"worktree\""));
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
     let at = format!("/v1/workers/{worker}/diff");
-    turn(
-        &client,
-        &worker,
-        "echo more >> README; git add README; echo new > new; mkfifo pipe; ln -s /etc out",
-    )
-    .await;
+    run(&client, &worker, "echo more >> README; git add README; echo new > new; mkfifo pipe; ln -s /etc out")
+        .await;
     let expected = json!({"diff": {
         "workspace": "main", "branch": format!("musher/{worker}"), "base_commit": base, "truncated": false,
         "files": [
@@ -207,12 +173,12 @@ async fn is_confined(client: &Client, worker: &str) -> bool {
 
 #[tokio::test]
 async fn work_is_deleted_only_by_who_may_discard_it() {
-    let (api, repository) = (obedient().await, Repository::new());
-    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let (api, repository) = (Obedient::start().await, Repository::new());
+    let home = api.home(&lines(&repository.path(), "isolation = \"worktree\""));
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
-    assert_eq!(turn(&client, &worker, "echo new > new; ls").await, "README\nnew\nsrc\n");
+    assert_eq!(run(&client, &worker, "echo new > new; ls").await, "README\nnew\nsrc\n");
     stop(&client, &worker).await;
 
     let kept = delete(&client, &worker, "").await;
@@ -239,9 +205,8 @@ async fn work_is_deleted_only_by_who_may_discard_it() {
 #[tokio::test]
 async fn a_store_in_memory_has_no_worktrees_and_says_so() {
     let repository = Repository::new();
-    let text = config("http://127.0.0.1:9", &repository.path(), "isolation = \"worktree\"");
-    let home = Home::new(&text.replace("sqlite:store", "memory")).env("LOCAL_KEY", KEY);
-    let server = home.start().await;
+    let home = local_home(NOWHERE, &lines(&repository.path(), "isolation = \"worktree\""));
+    let server = home.env("MUSHER_STORE", "memory").start().await;
     let refused = server.client().post("/v1/workers", &request()).await;
     assert_eq!(refused.error(), (409, "worker_execution_unavailable"));
     assert_eq!(refused.body["error"]["field"], "/workspace_refs");
@@ -255,7 +220,7 @@ const STEPS: [&str; 5] = ["config", "rev-parse", "update-ref", "read-tree", "non
 async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_does_not_know() {
     for step in STEPS {
         let repository = Repository::new();
-        let home = home("http://127.0.0.1:9", &repository.path(), "isolation = \"worktree\"");
+        let home = local_home(NOWHERE, &lines(&repository.path(), "isolation = \"worktree\""));
         // A git that hangs behind this step.
         let (bin, reached) = (home.path().join("bin"), home.path().join("reached"));
         fs::create_dir(&bin).unwrap();
@@ -291,7 +256,7 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
 #[tokio::test]
 async fn a_diff_that_git_fails_at_says_whether_another_try_may_succeed() {
     let repository = Repository::new();
-    let home = home("http://127.0.0.1:9", &repository.path(), "isolation = \"direct\"");
+    let home = local_home(NOWHERE, &lines(&repository.path(), "isolation = \"direct\""));
     // A git that does first what a file says.
     let (bin, first) = (home.path().join("bin"), home.path().join("first"));
     fs::create_dir(&bin).unwrap();
@@ -340,8 +305,8 @@ async fn is_there(path: &Path) {
 
 #[tokio::test]
 async fn what_was_merged_goes_with_its_worker() {
-    let (api, repository) = (obedient().await, Repository::new());
-    let home = home(api.url(), &repository.path(), "isolation = \"worktree\"");
+    let (api, repository) = (Obedient::start().await, Repository::new());
+    let home = api.home(&lines(&repository.path(), "isolation = \"worktree\""));
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
@@ -373,18 +338,18 @@ fn timeless(message: &str) -> String {
 
 #[tokio::test]
 async fn a_new_worktree_is_set_up_once() {
-    let (api, repository) = (obedient().await, Repository::new());
+    let (api, repository) = (Obedient::start().await, Repository::new());
     let workspace = r#"
         isolation = "worktree"
         setup = "echo $GREETING; basename $PWD; (echo x >> ../outside) 2>/dev/null; echo built > built; echo once >> src/lib.txt"
         pass_env = ["GREETING"]
         "#;
-    let home = home(api.url(), &repository.path(), workspace).env("GREETING", "hello");
+    let home = api.home(&lines(&repository.path(), workspace)).env("GREETING", "hello");
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
     assert_eq!(setups(&client.log(&worker).await), [], "before the first session");
-    assert_eq!(turn(&client, &worker, "cat built; echo $GREETING").await, "built\nhello\n");
+    assert_eq!(run(&client, &worker, "cat built; echo $GREETING").await, "built\nhello\n");
     let told = setups(&client.log(&worker).await);
     assert_eq!((told.len(), told[0].0.as_str()), (1, "workspace.set_up"));
     let outside = directory(&home, &worker).with_file_name("outside");
@@ -395,23 +360,22 @@ async fn a_new_worktree_is_set_up_once() {
     server.kill().await;
     let server = home.start().await;
     let client = server.client();
-    assert_eq!(turn(&client, &worker, "grep -c once src/lib.txt").await, "1\n");
+    assert_eq!(run(&client, &worker, "grep -c once src/lib.txt").await, "1\n");
     assert_eq!(setups(&client.log(&worker).await).len(), 1);
 }
 
 #[tokio::test]
 async fn a_setup_is_held_from_writing_as_the_profile_says_and_never_from_reading() {
     for (sandbox, is_held) in [("landlock", true), ("none", false)] {
-        let (api, repository) = (obedient().await, Repository::new());
+        let (api, repository) = (Obedient::start().await, Repository::new());
         let setup = "echo x > ../outside; grep -q . $HOME/token && echo reads the token of the admin";
         let workspace = format!("isolation = \"worktree\"\nsetup = \"{setup}\"");
-        let text = config(api.url(), &repository.path(), &workspace);
-        let profile = format!("model = \"qwen\"\nsandbox = \"{sandbox}\"");
-        let home = Home::new(&text.replace("model = \"qwen\"", &profile)).env("LOCAL_KEY", KEY);
+        let profile = format!("sandbox = \"{sandbox}\"");
+        let home = api.home(&(profile + &lines(&repository.path(), &workspace)));
         let server = home.start().await;
         let client = server.client();
         let worker = client.create(&request()).await;
-        turn(&client, &worker, "true").await;
+        run(&client, &worker, "true").await;
         let outside = directory(&home, &worker).with_file_name("outside");
         assert_eq!(outside.exists(), !is_held, "{sandbox}");
         // What `SECURITY.md` says is not held off.
@@ -422,15 +386,15 @@ async fn a_setup_is_held_from_writing_as_the_profile_says_and_never_from_reading
 
 #[tokio::test]
 async fn a_setup_that_fails_fails_the_turn_and_is_tried_again() {
-    let (api, repository) = (obedient().await, Repository::new());
+    let (api, repository) = (Obedient::start().await, Repository::new());
     let fixed = repository.path().join("fixed");
     let workspace =
         format!("isolation = \"worktree\"\nsetup = \"echo installing; test -e {}\"", fixed.display());
-    let home = home(api.url(), &repository.path(), &workspace);
+    let home = api.home(&lines(&repository.path(), &workspace));
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
-    client.say(&worker, "true").await;
+    client.say(&worker, &shell("true")).await;
     let outcome = client.idle(&worker).await["outcome"].clone();
     let error = json!({
         "code": "setup_failed",
@@ -443,19 +407,19 @@ async fn a_setup_that_fails_fails_the_turn_and_is_tried_again() {
     assert_eq!(api.requests().len(), 0, "no model was asked");
 
     fs::write(fixed, "").unwrap();
-    assert_eq!(turn(&client, &worker, "echo works").await, "works\n");
+    assert_eq!(run(&client, &worker, "echo works").await, "works\n");
 }
 
 #[tokio::test]
 async fn a_worktree_that_nothing_is_known_of_any_more_is_not_worked_in() {
-    let (api, repository) = (obedient().await, Repository::new());
+    let (api, repository) = (Obedient::start().await, Repository::new());
     let workspace = "isolation = \"worktree\"\nsetup = \"touch built\"";
-    let home = home(api.url(), &repository.path(), workspace);
+    let home = api.home(&lines(&repository.path(), workspace));
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
     fs::remove_dir_all(home.path().join("store/worktrees").join(&worker)).unwrap();
-    client.say(&worker, "true").await;
+    client.say(&worker, &shell("true")).await;
     let outcome = client.idle(&worker).await["outcome"].clone();
     assert_eq!(
         (&outcome["outcome"], &outcome["error"]["code"]),
@@ -466,25 +430,25 @@ async fn a_worktree_that_nothing_is_known_of_any_more_is_not_worked_in() {
 
 #[tokio::test]
 async fn a_setup_that_is_cut_off_leaves_nothing_and_runs_again() {
-    let (api, repository, fleet) = (obedient().await, Repository::new(), Fleet::new());
+    let (api, repository, fleet) = (Obedient::start().await, Repository::new(), Fleet::new());
     let begun = repository.path().join("begun");
     let workspace = format!(
         "isolation = \"worktree\"\nsetup = \"export {}; test -e {} || exec sleep 600\"",
         fleet.env().replace(" = ", "=").replace('"', "'"),
         begun.display()
     );
-    let home = home(api.url(), &repository.path(), &workspace);
+    let home = api.home(&lines(&repository.path(), &workspace));
     let server = home.start().await;
     let client = server.client();
     let worker = client.create(&request()).await;
-    client.say(&worker, "true").await;
+    client.say(&worker, &shell("true")).await;
     fleet.shows("sleep 600").await;
     let interrupted = client.post(&format!("/v1/workers/{worker}/interrupt"), &json!({})).await.good();
     assert_eq!(interrupted["ack"]["status"], "running");
     assert_eq!(client.idle(&worker).await["outcome"]["outcome"], "interrupted");
     assert_eq!(fleet.alive(), Vec::<String>::new());
 
-    client.say(&worker, "echo works").await;
+    client.say(&worker, &shell("echo works")).await;
     fleet.shows("sleep 600").await;
     server.kill().await;
     fs::write(begun, "").unwrap();
@@ -498,14 +462,14 @@ async fn a_setup_that_is_cut_off_leaves_nothing_and_runs_again() {
 
 #[tokio::test]
 async fn a_worker_works_in_a_directory_below_and_in_no_other() {
-    let (api, stories) = (obedient().await, tempfile::tempdir().unwrap());
+    let (api, stories) = (Obedient::start().await, tempfile::tempdir().unwrap());
     for name in ["story-1", "story-2"] {
         fs::create_dir(stories.path().join(name)).unwrap();
         fs::write(stories.path().join(name).join("name"), name).unwrap();
     }
     fs::write(stories.path().join("file"), "").unwrap();
     std::os::unix::fs::symlink(stories.path().join("story-1"), stories.path().join("link")).unwrap();
-    let home = home(api.url(), stories.path(), "children = true");
+    let home = api.home(&lines(stories.path(), "children = true"));
     let server = home.start().await;
     let client = server.client();
     let create = |reference: &str| {
@@ -521,9 +485,9 @@ async fn a_worker_works_in_a_directory_below_and_in_no_other() {
         assert!(!refused.body.to_string().contains(stories.path().to_str().unwrap()), "{}", refused.body);
     }
     let worker = client.create(&create("shop/story-2")).await;
-    assert_eq!(turn(&client, &worker, "cat name").await, "story-2");
+    assert_eq!(run(&client, &worker, "cat name").await, "story-2");
     if is_confined(&client, &worker).await {
-        let told = turn(&client, &worker, "echo x > ../story-1/name; echo").await;
+        let told = run(&client, &worker, "echo x > ../story-1/name; echo").await;
         assert!(told.contains("ermission denied"), "{told}");
     }
 
@@ -531,7 +495,7 @@ async fn a_worker_works_in_a_directory_below_and_in_no_other() {
     let second = client.create(&create("shop/story-1")).await;
     fs::rename(stories.path().join("story-1"), stories.path().join("gone")).unwrap();
     std::os::unix::fs::symlink("/etc", stories.path().join("story-1")).unwrap();
-    client.say(&second, "cat passwd").await;
+    client.say(&second, &shell("cat passwd")).await;
     let outcome = client.idle(&second).await["outcome"].clone();
     let error = json!({"code": "workspace_gone", "message": "a directory of the worker is gone, or has become a link"});
     assert_eq!((&outcome["outcome"], &outcome["error"]), (&json!("failed"), &error));
