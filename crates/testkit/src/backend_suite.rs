@@ -23,6 +23,7 @@ mod asking;
 mod ending;
 mod interrupting;
 mod laws;
+mod line;
 mod processes;
 mod reporting;
 mod session;
@@ -45,6 +46,7 @@ pub use self::{
         an_interrupt_without_a_turn_is_harmless,
     },
     laws::Breach,
+    line::line,
     reporting::{
         a_turn_ends_once, blocks_are_unique_in_a_turn, deltas_add_up_to_the_whole, the_id_comes_before_work,
         the_input_is_taken_first, tools_answer_their_calls,
@@ -81,8 +83,8 @@ pub enum Footprint {
     InProcess,
 }
 
-/// Inputs, each of which makes the backend do one thing.
-#[derive(Clone, Debug)]
+/// Inputs, each of which makes the backend do one thing. The default ones are for sessions that are told other things.
+#[derive(Clone, Debug, Default)]
 pub struct Prompts {
     /// Says a text of some words and completes.
     pub say: String,
