@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
-use crate::{fault::Fault, options::Bounds};
+use crate::{fault::Fault, options::Bounds, wording};
 
 /// How much of a body that is too large is read and thrown away. Most clients write all of it before they read
 /// the answer, and would only see a broken connection if the server hung up before.
@@ -71,15 +71,15 @@ fn too_large(max: usize) -> Fault {
 
 /// Reads JSON: one object and nothing behind it.
 pub(crate) fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Fault> {
-    if body.trim_ascii_start().first().is_some_and(|&first| first != b'{') {
-        return Err(Fault::new(ErrorCode::InvalidJson, "the body is not a JSON object"));
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Fault::new(ErrorCode::InvalidJson, "a JSON object is expected"));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = pointer(error.path());
-        let message = error.inner();
+        let message = wording::json(&error.inner().to_string());
         if field.is_empty() || field.len() > MAX_POINTER_BYTES {
-            Fault::new(ErrorCode::InvalidJson, message.to_string())
+            Fault::new(ErrorCode::InvalidJson, message)
         } else {
             Fault::new(ErrorCode::InvalidJson, format!("`{field}`: {message}")).at(field)
         }
@@ -146,10 +146,11 @@ mod tests {
     fn faults_name_their_place() {
         let deep = format!(r#"{{"intent":{}"#, r#"{"purpose":"#.repeat(200));
         let cases: &[(&[u8], Option<&str>, &str)] = &[
-            (b"", None, "EOF while parsing a value at line 1 column 0"),
+            (b"", None, "a JSON object is expected"),
+            (b" \n", None, "a JSON object is expected"),
             (b"{", None, "EOF while parsing an object at line 1 column 1"),
-            (b"null", None, "the body is not a JSON object"),
-            (br#"[{"kind":"assistant"}]"#, None, "the body is not a JSON object"),
+            (b"null", None, "a JSON object is expected"),
+            (br#"[{"kind":"assistant"}]"#, None, "a JSON object is expected"),
             (b"{}", None, "missing field `intent` at line 1 column 2"),
             (
                 br#"{"intent":{"kind":"task"}}"#,

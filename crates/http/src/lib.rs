@@ -76,6 +76,7 @@ mod metrics;
 mod query;
 mod range;
 mod reply;
+mod wording;
 
 mod accept;
 mod ending;

@@ -6,7 +6,7 @@ use http::Uri;
 use musher_protocol::{ErrorCode, bounds::MAX_WAIT_SECS};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::fault::Fault;
+use crate::{fault::Fault, wording};
 
 /// A page that names no size.
 const DEFAULT_LIMIT: u64 = 256;
@@ -23,8 +23,8 @@ pub(crate) fn parse<T: DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
     let query = uri.query().unwrap_or_default();
     let query = serde_html_form::Deserializer::from_bytes(query.as_bytes());
     serde_path_to_error::deserialize(query).map_err(|error| {
-        let (parameter, message) = (error.path(), error.inner());
-        Fault::invalid_query(format!("`{parameter}`: {message}"))
+        let (name, said) = (error.path().to_string(), error.inner().to_string());
+        Fault::invalid_query(wording::parameter(&name, &said))
     })
 }
 

@@ -133,7 +133,7 @@ mod tests {
                 r#"{"kind":"subscribe","topic":"catalog","cursor":"x"}"#,
                 wrong("`cursor` is of a worker; a topic has no log"),
             ),
-            ("[]", wrong("the body is not a JSON object")),
+            ("[]", wrong("a JSON object is expected")),
         ];
         for (text, expected) in cases {
             assert_eq!(read(text.as_bytes()), expected, "{text}");

@@ -299,7 +299,7 @@ async fn errors_say_what_helps() {
         ),
         (
             Ask::get("/v1/workers?colour=red"),
-            json!({"code": "invalid_query", "message": "`colour`: unknown field `colour`, expected one of `status`, \
+            json!({"code": "invalid_query", "message": "unknown parameter `colour`, expected one of `status`, \
                 `run_state`, `outcome`, `label`, `updated_after`, `order`, `limit`, `after`"}),
         ),
         (Ask::get("/v1/workers/wrk_1"), json!({"code": "worker_not_found", "message": "no worker `wrk_1`"})),
