@@ -81,8 +81,12 @@ impl Gate {
             Self::Tokens(_) if !stands(Wall::Token) => return Ok(Caller::Anonymous),
             Self::Tokens(tokens) => tokens,
         };
-        let missing = || Fault::new(ErrorCode::Unauthorized, "this needs `Authorization: Bearer TOKEN`");
-        let token = bearer(headers).and_then(|presented| tokens.find(presented)).ok_or_else(missing)?;
+        let refused = |why| Fault::new(ErrorCode::Unauthorized, why);
+        let presented =
+            bearer(headers).ok_or_else(|| refused("this needs `Authorization: Bearer TOKEN`, once"))?;
+        let token = tokens
+            .find(presented)
+            .ok_or_else(|| refused("no such token: it is wrong, or it was revoked or is another one now"))?;
         Ok(Caller::Holder(Holder { token, tokens: tokens.clone() }))
     }
 }
@@ -103,31 +107,35 @@ mod tests {
 
     #[test]
     fn only_one_bearer_token_counts() {
-        let cases: &[(&[&str], bool)] = &[
-            (&["Bearer good"], true),
-            (&["bEARER good"], true),
-            (&[], false),
-            (&[""], false),
-            (&["Bearer"], false),
-            (&["Bearer "], false),
-            (&["Bearer goo"], false),
-            (&["Bearer good2"], false),
-            (&["Bearer  good"], false),
-            (&["Basic good"], false),
-            (&["good"], false),
-            (&["Bearer good", "Bearer good"], false),
+        const ABSENT: Option<&str> = Some("this needs `Authorization: Bearer TOKEN`, once");
+        const WRONG: Option<&str> =
+            Some("no such token: it is wrong, or it was revoked or is another one now");
+        let cases: &[(&[&str], Option<&str>)] = &[
+            (&["Bearer good"], None),
+            (&["bEARER good"], None),
+            (&[], ABSENT),
+            (&[""], ABSENT),
+            (&["Bearer"], ABSENT),
+            (&["Bearer "], ABSENT),
+            (&["Bearer goo"], WRONG),
+            (&["Bearer good2"], WRONG),
+            (&["Bearer  good"], WRONG),
+            (&["Basic good"], ABSENT),
+            (&["good"], ABSENT),
+            (&["Bearer good", "Bearer good"], ABSENT),
         ];
         let gate = gate(vec![
             Token::admin("one", &"other".into()),
             Token::admin("two", &"good".into()),
             Token::admin("none", &"".into()),
         ]);
-        for (given, admitted) in cases {
+        for (given, refused) in cases {
             let mut headers = HeaderMap::new();
             for value in *given {
                 headers.append(AUTHORIZATION, value.parse().unwrap());
             }
-            assert_eq!(gate.identify(&headers).is_ok(), *admitted, "{given:?}");
+            let told = gate.identify(&headers).map(drop).map_err(|fault| fault.message().to_owned());
+            assert_eq!(told.err().as_deref(), *refused, "{given:?}");
         }
     }
 
