@@ -1436,6 +1436,8 @@ class Outcome(TypedDict):
     stop_reason: NotRequired[StopReason | None]
     # The last text of the assistant; at most its first 4 kB.
     text: str
+    # Whether `text` is only the beginning: all of it is the assistant's last entry of the transcript.
+    text_truncated: NotRequired[bool]
     # The turn.
     turn_id: TurnId
     # What the worker used over its life.

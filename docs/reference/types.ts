@@ -1234,6 +1234,8 @@ export interface Outcome {
   stop_reason?: StopReason | null;
   /** The last text of the assistant; at most its first 4 kB. */
   text: string;
+  /** Whether `text` is only the beginning: all of it is the assistant's last entry of the transcript. */
+  text_truncated?: boolean;
   /** The turn. */
   turn_id: TurnId;
   /** What the worker used over its life. */

@@ -88,8 +88,11 @@ pub(crate) struct Fold {
     /// The vendor no longer has the session that held what was said; no other one was told yet.
     #[serde(default)]
     pub(crate) lost_session: bool,
-    /// The last whole text of the assistant, cut to what an outcome repeats.
+    /// The last text of the assistant, cut to what an outcome repeats.
     last_text: String,
+    /// Whether that is not all of it.
+    #[serde(default)]
+    last_text_truncated: bool,
 }
 
 /// The request that ends a worker, and what it left: the outcome that repeats answer with.
@@ -164,6 +167,7 @@ impl Fold {
             was_taken: false,
             lost_session: false,
             last_text: String::new(),
+            last_text_truncated: false,
         }
     }
 
@@ -276,7 +280,7 @@ impl Fold {
             Payload::ThinkingDelta { block, text, .. } => self.running().block(*block, true).push_str(text),
             Payload::TextDone { block, text, blob, .. } => {
                 self.close_block(*block);
-                self.last_text = prefix(text, OUTCOME_TEXT).to_owned();
+                self.spoke(text, blob.is_none());
                 return vec![self.entry(event, Role::Assistant, text.clone(), *blob)];
             }
             Payload::ThinkingDone { block, text, blob, .. } => {
@@ -394,7 +398,7 @@ impl Fold {
     fn open_turn(&mut self, turn_id: &TurnId) -> &mut Turn {
         if self.turn.as_ref().is_none_or(|turn| turn.id != *turn_id) {
             self.turn = Some(Turn::new(turn_id.clone()));
-            self.last_text.clear();
+            self.spoke("", true);
         }
         self.turn.as_mut().expect("it was just opened")
     }
@@ -453,12 +457,19 @@ impl Fold {
         }
     }
 
+    /// The assistant said this; `is_whole` when it is no preview.
+    fn spoke(&mut self, text: &str, is_whole: bool) {
+        let kept = prefix(text, OUTCOME_TEXT);
+        self.last_text_truncated = !is_whole || kept.len() < text.len();
+        self.last_text = kept.to_owned();
+    }
+
     fn turn_finished(&mut self, event: Decided<'_>, finished: &TurnFinished) -> Vec<TranscriptEntry> {
         let cut_off = self.turn.as_mut().map(|turn| std::mem::take(&mut turn.blocks)).unwrap_or_default();
         let mut entries = Vec::new();
         for open in cut_off.into_iter().filter(|open| !open.text.is_empty()) {
             if !open.thinking {
-                self.last_text = prefix(&open.text, OUTCOME_TEXT).to_owned();
+                self.spoke(&open.text, true);
             }
             let role = if open.thinking { Role::Thinking } else { Role::Assistant };
             entries.push(TranscriptEntry { partial: true, ..self.entry(event, role, open.text, None) });
@@ -486,6 +497,7 @@ impl Fold {
             limit: finished.limit,
             error: finished.error.clone(),
             text: self.last_text.clone(),
+            text_truncated: self.last_text_truncated,
             finished_at: event.at,
             session_id: self.last_session.clone(),
             exit_ok: None,

@@ -400,6 +400,17 @@ async fn a_large_input_is_in_the_log_by_name_and_reaches_the_backend_whole() {
 }
 
 #[tokio::test]
+async fn an_outcome_says_whether_its_text_is_only_the_beginning() {
+    let runtime = runtime(json!("echo")).await;
+    for (bytes, shown, truncated) in [(4096, 4096, false), (4097, 4096, true), (100_000, 4096, true)] {
+        let words = "x".repeat(bytes);
+        let worker = runtime.create_worker(task(&words), me()).await.unwrap();
+        let outcome = wait(&runtime, &worker, Until::Idle).await.outcome.unwrap();
+        assert_eq!((outcome.text, outcome.text_truncated), (words[..shown].to_owned(), truncated));
+    }
+}
+
+#[tokio::test]
 async fn a_large_result_and_a_large_input_of_a_tool_are_previews_with_their_names() {
     let (text, said) = ("t".repeat(100_000), "r".repeat(300_000));
     let steps =

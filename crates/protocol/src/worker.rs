@@ -172,6 +172,9 @@ pub struct Outcome {
     pub error: Option<TurnError>,
     /// The last text of the assistant; at most its first 4 kB.
     pub text: String,
+    /// Whether `text` is only the beginning: all of it is the assistant's last entry of the transcript.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text_truncated: bool,
     /// When the turn ended.
     pub finished_at: Timestamp,
     /// The session it ran in.

@@ -67,6 +67,7 @@ fn outcome() -> Outcome {
         limit: Some(LimitKind::InactivitySecs),
         error: Some(error()),
         text: "half".into(),
+        text_truncated: true,
         finished_at: at(9),
         session_id: Some(id("s-1")),
         exit_ok: Some(false),

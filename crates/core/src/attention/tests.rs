@@ -35,6 +35,7 @@ fn outcome(limit: Option<LimitKind>, code: Option<&str>) -> Outcome {
         limit,
         error: code.map(|code| TurnError { code: code.to_owned(), message: "no key".to_owned() }),
         text: String::new(),
+        text_truncated: false,
         finished_at: at(4),
         session_id: None,
         exit_ok: None,
