@@ -224,9 +224,10 @@ ErrorCode: TypeAlias = Literal[
     #
     # Send `Authorization: Bearer TOKEN` with a token that the server knows.
     "unauthorized",
-    # The token may not do this, or the request came from a page of another origin.
+    # The token may not do this, the profile does not allow as much, or the request came from a page.
     #
-    # Use a token with the route's scope; call from a page only where its origin is allowed.
+    # Use a token with the route's scope and the worker's labels, and ask for what the profile allows; from a page, ask
+    # through a proxy of your own that leaves `Origin` out.
     "forbidden",
     # There is no such worker.
     #
@@ -1149,7 +1150,7 @@ class ErrorBody(TypedDict):
     reason: NotRequired[str | None]
     # The request, for finding it in the server's log.
     request_id: RequestId
-    # Whether the same request may succeed later.
+    # Whether a client should send the same again by itself, after a while.
     retryable: bool
 
 
@@ -1165,13 +1166,13 @@ class EventsQuery(TypedDict):
 
     # The cursor to go on from; from the first event when absent.
     after: NotRequired[str | None]
-    # How many events.
+    # How many events: `max_event_batch_items` of `GET /v1/runtime` at most; that, but not above 256, when absent.
     limit: NotRequired[int | None]
     # Only the last so many events; not together with `after`.
     tail: NotRequired[int | None]
     # Only events of these types, separated by commas.
     types: NotRequired[str | None]
-    # Whole seconds to wait for the first event when there is none yet, 60 at most.
+    # Whole seconds to wait for the first event when there is none yet, 60 at most and none when absent.
     wait: NotRequired[int | None]
 
 
@@ -2153,7 +2154,7 @@ class TranscriptPage(TypedDict):
 class TranscriptQuery(TypedDict):
     """Query of a page of a transcript."""
 
-    # How many entries.
+    # How many entries: `max_transcript_projection_items` of `GET /v1/runtime` at most; that, but not above 256, when absent.
     limit: NotRequired[int | None]
     # How many entries to pass over; a negative number asks for the last ones.
     start: NotRequired[int | None]
@@ -2357,9 +2358,9 @@ class WorkerMount(TypedDict):
 class WorkerQuery(TypedDict):
     """Query of a worker's detail."""
 
-    # Wait until this holds, or until the time is up.
+    # Wait until this holds, or until the time of `wait` is up.
     until: NotRequired[Until | None]
-    # Whole seconds to wait, 60 at most.
+    # Whole seconds to wait, 60 at most and none when absent; only with `until`.
     wait: NotRequired[int | None]
 
 

@@ -627,7 +627,7 @@ export interface ErrorBody {
   reason?: string | null;
   /** The request, for finding it in the server's log. */
   request_id: RequestId;
-  /** Whether the same request may succeed later. */
+  /** Whether a client should send the same again by itself, after a while. */
   retryable: boolean;
 }
 
@@ -700,9 +700,10 @@ export type ErrorCode =
    */
   | "unauthorized"
   /**
-   * The token may not do this, or the request came from a page of another origin.
+   * The token may not do this, the profile does not allow as much, or the request came from a page.
    *
-   * Use a token with the route's scope; call from a page only where its origin is allowed.
+   * Use a token with the route's scope and the worker's labels, and ask for what the profile allows; from a page, ask
+   * through a proxy of your own that leaves `Origin` out.
    */
   | "forbidden"
   /**
@@ -883,13 +884,13 @@ export type EventId = string;
 export interface EventsQuery {
   /** The cursor to go on from; from the first event when absent. */
   after?: string | null;
-  /** How many events. */
+  /** How many events: `max_event_batch_items` of `GET /v1/runtime` at most; that, but not above 256, when absent. */
   limit?: number | null;
   /** Only the last so many events; not together with `after`. */
   tail?: number | null;
   /** Only events of these types, separated by commas. */
   types?: string | null;
-  /** Whole seconds to wait for the first event when there is none yet, 60 at most. */
+  /** Whole seconds to wait for the first event when there is none yet, 60 at most and none when absent. */
   wait?: number | null;
 }
 
@@ -2058,7 +2059,7 @@ export interface TranscriptPage {
 
 /** Query of a page of a transcript. */
 export interface TranscriptQuery {
-  /** How many entries. */
+  /** How many entries: `max_transcript_projection_items` of `GET /v1/runtime` at most; that, but not above 256, when absent. */
   limit?: number | null;
   /** How many entries to pass over; a negative number asks for the last ones. */
   start?: number | null;
@@ -2289,9 +2290,9 @@ export interface WorkerMount {
 
 /** Query of a worker's detail. */
 export interface WorkerQuery {
-  /** Wait until this holds, or until the time is up. */
+  /** Wait until this holds, or until the time of `wait` is up. */
   until?: Until | null;
-  /** Whole seconds to wait, 60 at most. */
+  /** Whole seconds to wait, 60 at most and none when absent; only with `until`. */
   wait?: number | null;
 }
 

@@ -21,7 +21,7 @@ pub struct ErrorBody {
     pub message: String,
     /// The request, for finding it in the server's log.
     pub request_id: RequestId,
-    /// Whether the same request may succeed later.
+    /// Whether a client should send the same again by itself, after a while.
     pub retryable: bool,
     /// Where in the body the fault is, as a JSON pointer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,9 +116,10 @@ codes! {
     ///
     /// Send `Authorization: Bearer TOKEN` with a token that the server knows.
     Unauthorized = 401,
-    /// The token may not do this, or the request came from a page of another origin.
+    /// The token may not do this, the profile does not allow as much, or the request came from a page.
     ///
-    /// Use a token with the route's scope; call from a page only where its origin is allowed.
+    /// Use a token with the route's scope and the worker's labels, and ask for what the profile allows; from a page, ask
+    /// through a proxy of your own that leaves `Origin` out.
     Forbidden = 403,
     /// There is no such worker.
     ///
@@ -232,7 +233,7 @@ codes! {
 }
 
 impl ErrorCode {
-    /// Whether the same request may succeed later.
+    /// Whether a client should send the same again by itself, after a while.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::IdempotencyInFlight | Self::Overloaded | Self::Draining | Self::StoreFull)

@@ -80,10 +80,10 @@ pub struct AttentionQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerQuery {
-    /// Wait until this holds, or until the time is up.
+    /// Wait until this holds, or until the time of `wait` is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
-    /// Whole seconds to wait, 60 at most.
+    /// Whole seconds to wait, 60 at most and none when absent; only with `until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = MAX_WAIT_SECS))]
     pub wait: Option<u64>,
@@ -124,7 +124,7 @@ pub struct TranscriptQuery {
     /// How many entries to pass over; a negative number asks for the last ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<i64>,
-    /// How many entries.
+    /// How many entries: `max_transcript_projection_items` of `GET /v1/runtime` at most; that, but not above 256, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub limit: Option<u64>,
@@ -144,11 +144,11 @@ pub struct EventsQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = types()))]
     pub types: Option<String>,
-    /// How many events.
+    /// How many events: `max_event_batch_items` of `GET /v1/runtime` at most; that, but not above 256, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub limit: Option<u64>,
-    /// Whole seconds to wait for the first event when there is none yet, 60 at most.
+    /// Whole seconds to wait for the first event when there is none yet, 60 at most and none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = MAX_WAIT_SECS))]
     pub wait: Option<u64>,

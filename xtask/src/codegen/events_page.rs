@@ -19,8 +19,8 @@ are in [Routes](http.md); how to follow a log is told in [Clients](../clients.md
 
 const OF_ERRORS: &str = "\
 An answer with a status from 400 on is an [ErrorReply](http.md#type-ErrorReply). Its `code` is for programs and never
-changes its meaning or its status; its `message` is for people. *Again* says whether the same request may succeed later,
-as `retryable` of the error does; `Retry-After` says when.
+changes its meaning or its status; its `message` is for people. *Again* says whether a client should send
+the same again by itself, as `retryable` of the error does; `Retry-After` says when.
 ";
 
 /// The page of what a log holds and what goes wrong.
