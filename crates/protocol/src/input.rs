@@ -25,6 +25,14 @@ pub struct InputRequest {
     pub delivery: Delivery,
 }
 
+impl InputRequest {
+    /// Words of a user, which wait for the end of a turn that runs.
+    #[must_use]
+    pub fn user(content: impl Into<String>) -> Self {
+        Self { kind: InputKind::User, content: content.into(), input_id: None, delivery: Delivery::Queue }
+    }
+}
+
 /// Whose words an input carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use musher_client::{Client, Error, Events};
 use musher_protocol::{
-    CommandRequest, CreateWorker, Cursor, DeleteWorkerQuery, Delivery, DiagnosticCode, Envelope, EventId,
-    EventsQuery, IdempotencyKey, InputKind, InputRequest, Intent, ListWorkersQuery, ProfileSelector,
-    StopRequest, Until, WorkerDetail, WorkerId, WorkerQuery,
+    CommandRequest, CreateWorker, Cursor, DeleteWorkerQuery, DiagnosticCode, Envelope, EventId, EventsQuery,
+    IdempotencyKey, InputRequest, Intent, ListWorkersQuery, ProfileSelector, StopRequest, Until,
+    WorkerDetail, WorkerId, WorkerQuery,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -259,12 +259,7 @@ impl Examination {
                 "the worker is only looked at; --profile makes one to talk to".to_owned(),
             ));
         }
-        let request = InputRequest {
-            kind: InputKind::User,
-            content: "Say hello, and nothing else.".to_owned(),
-            input_id: None,
-            delivery: Delivery::Queue,
-        };
+        let request = InputRequest::user("Say hello, and nothing else.");
         let ack = answered(self.client.send_input(worker, &request)).await?;
         let finding = match events {
             Some(events) => self.comes(events, &ack.event_id).await,
