@@ -388,6 +388,27 @@ async fn what_waits_for_a_person_is_known_again_and_what_was_withdrawn_is_not() 
 }
 
 #[tokio::test]
+async fn what_a_drain_withdraws_says_that_the_runtime_ended() {
+    let place = Place::new();
+    let first = place.runtime().await;
+    let worker = create(&first, "waits").await;
+    say(&first, &worker, "ask").await;
+    until(&first, &worker, 0, "approval_requested").await;
+    first.shutdown().await;
+
+    let events = log(&place.runtime().await, &worker).await;
+    let resolved: Vec<_> = events
+        .into_iter()
+        .filter_map(|event| {
+            let Payload::ApprovalResolved { decision, message, .. } = event.payload else { return None };
+            Some((decision, message))
+        })
+        .collect();
+    let why = "the runtime ended while the question was open".to_owned();
+    assert_eq!(resolved, [(Decision::Withdrawn, Some(why))]);
+}
+
+#[tokio::test]
 async fn a_worker_that_restarts_cut_off_too_often_waits_for_a_person() {
     let place = Place::new();
     let runtime = place.runtime().await;

@@ -5,7 +5,7 @@ use musher_protocol::{
     Actor, Approval, ApprovalId, ApprovalKind, ApprovalState, Decision, Payload, Remember,
 };
 
-use super::{Answer, Refusal, Step, Token, later};
+use super::{Answer, Refusal, Step, Token, later, turn::CUT_OFF_QUESTION};
 use crate::{profile::ApprovalMode, redaction::Hidden};
 
 /// A worker that has asked this often without an answer is out of hand; what it asks then is denied.
@@ -84,7 +84,13 @@ impl Step<'_> {
     pub(super) fn approval_withdrawn(&mut self, approval_id: ApprovalId) {
         self.state.last_activity = self.now;
         if self.state.fold.approvals.contains_key(&approval_id) {
-            self.resolve(approval_id, Decision::Withdrawn, "the worker no longer needs the answer");
+            // A session that is ended with its runtime takes back what it asked, which is not the worker's own doing.
+            let why = if self.state.is_cut_off() {
+                CUT_OFF_QUESTION
+            } else {
+                "the worker no longer needs the answer"
+            };
+            self.resolve(approval_id, Decision::Withdrawn, why);
         }
     }
 

@@ -20,6 +20,8 @@ use crate::{
 
 /// What a tool call without a result says in the end.
 const CUT_OFF: &str = "interrupted; side effects unknown";
+/// Why an approval is withdrawn that was open when its runtime ended.
+pub(super) const CUT_OFF_QUESTION: &str = "the runtime ended while the question was open";
 /// The shortest wait for a limit; it doubles with each refusal of the same turn, up to [`BLIND_PARK`].
 const FIRST_PARK: Duration = Duration::from_secs(1);
 /// How long to wait for a limit whose reset the vendor does not tell.
@@ -299,7 +301,7 @@ impl Step<'_> {
         self.state.parked = None;
         self.state.refusals = super::Refusals::default();
         let is_cut_off = finish.error.as_ref().is_some_and(|error| error.code == RESTARTED);
-        let why = if is_cut_off { "the runtime ended while the question was open" } else { "the turn ended" };
+        let why = if is_cut_off { CUT_OFF_QUESTION } else { "the turn ended" };
         for approval_id in self.state.fold.approvals.keys().cloned().collect::<Vec<_>>() {
             self.resolve(approval_id, Decision::Withdrawn, why);
         }
