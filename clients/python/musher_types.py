@@ -768,8 +768,8 @@ class AttentionQuery(TypedDict):
     after: NotRequired[Digest | None]
     # Only items of this kind.
     kind: NotRequired[AttentionKind | None]
-    # Only workers with this label, written `key=value`.
-    label: NotRequired[str | None]
+    # Only workers with this label, written `key=value`; repeated, with all of these labels.
+    label: NotRequired[list[str]]
     # Whole seconds to wait, 60 at most and when absent; only with `after`.
     wait: NotRequired[int | None]
 

@@ -176,8 +176,8 @@ export interface AttentionQuery {
   after?: Digest | null;
   /** Only items of this kind. */
   kind?: AttentionKind | null;
-  /** Only workers with this label, written `key=value`. */
-  label?: string | null;
+  /** Only workers with this label, written `key=value`; repeated, with all of these labels. */
+  label?: Array<string>;
   /** Whole seconds to wait, 60 at most and when absent; only with `after`. */
   wait?: number | null;
 }

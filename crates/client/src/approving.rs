@@ -65,15 +65,15 @@ impl Client {
         mut rule: impl AsyncFnMut(&Approval) -> Option<DecisionRequest>,
     ) -> Result<Infallible, Error> {
         match whose {
-            Whose::All => self.decide_listed(None, &mut rule).await,
-            Whose::Label(label) => self.decide_listed(Some(label), &mut rule).await,
+            Whose::All => self.decide_listed(Vec::new(), &mut rule).await,
+            Whose::Label(label) => self.decide_listed(vec![label], &mut rule).await,
             Whose::Worker(worker) => self.decide_of(&worker, &mut rule).await,
         }
     }
 
     async fn decide_listed(
         &self,
-        label: Option<String>,
+        label: Vec<String>,
         rule: &mut impl AsyncFnMut(&Approval) -> Option<DecisionRequest>,
     ) -> Result<Infallible, Error> {
         let mut asked = HashSet::new();

@@ -63,10 +63,10 @@ pub struct AttentionQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("not" = { "const": "unknown" }))]
     pub kind: Option<AttentionKind>,
-    /// Only workers with this label, written `key=value`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = KEY_AND_VALUE))]
-    pub label: Option<String>,
+    /// Only workers with this label, written `key=value`; repeated, with all of these labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(regex(pattern = KEY_AND_VALUE)))]
+    pub label: Vec<String>,
     /// The `next` of an earlier answer to the same query: wait until the list is another one, or until the time is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Digest>,

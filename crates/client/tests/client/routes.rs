@@ -39,7 +39,10 @@ async fn call(client: &Client, id: RouteId) -> Result<(), Error> {
         RouteId::CheckConfigBundle => client.check_config_bundle(&bundle()).await.map(drop),
         RouteId::DeleteConfigBundle => client.delete_config_bundle(&bundle()).await,
         RouteId::Attention => {
-            let query = AttentionQuery { label: Some("team=a&b".to_owned()), ..AttentionQuery::default() };
+            let query = AttentionQuery {
+                label: vec!["team=a&b".to_owned(), "size=l".to_owned()],
+                ..AttentionQuery::default()
+            };
             client.attention(&query).await.map(drop)
         }
         RouteId::ListWorkers => {
@@ -106,7 +109,7 @@ fn line(route: &Route) -> String {
     let path = path.replace("{digest}", DIGEST).replace("{config_bundle_id}", "team-a");
     let of_digest = format!("?digest={DIGEST}");
     let queries = [
-        (RouteId::Attention, "?label=team%3Da%26b"),
+        (RouteId::Attention, "?label=team%3Da%26b&label=size%3Dl"),
         (RouteId::ListWorkers, "?run_state=idle&label=team%3Da&label=size%3Dl"),
         (RouteId::DeleteWorker, "?discard=true"),
         (RouteId::Diff, "?workspace=main"),

@@ -16,7 +16,7 @@ pub(super) async fn list(call: Call) -> Result<Response, Fault> {
     if kind == Some(AttentionKind::Unknown) {
         return Err(Fault::invalid_query("`kind` is `approval`, `question`, `login`, `parked` or `stuck`"));
     }
-    let labels: Vec<_> = label.as_deref().map(query::label).transpose()?.into_iter().collect();
+    let labels = label.iter().map(|label| query::label(label)).collect::<Result<Vec<_>, _>>()?;
     let view = &call.view;
     view.check_labels(&labels)?;
     let wait = query::wait(wait)?;

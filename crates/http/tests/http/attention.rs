@@ -60,7 +60,7 @@ async fn a_list_is_of_one_label_and_a_worker_that_ends_is_off_it() {
     for team in ["a", "b"] {
         let request = json!({
             "intent": {"kind": "task", "objective": "ask"}, "profile": {"kind": "named", "value": "narrow"},
-            "labels": {"team": team}, "display_name": format!("of {team}"),
+            "labels": {"team": team, "size": "l"}, "display_name": format!("of {team}"),
         });
         let worker = client.post("/v1/workers", &request).await.ok().json()["worker"]["worker_id"].clone();
         let worker = worker.as_str().expect("an id").to_owned();
@@ -72,6 +72,10 @@ async fn a_list_is_of_one_label_and_a_worker_that_ends_is_off_it() {
     assert_eq!(names, [Some("of a"), Some("of b")]);
     let of_b: AttentionReply = client.get("/v1/attention?label=team=b").await.read();
     assert_eq!(of_b.attention, [all.attention[1].clone()]);
+    let of_both: AttentionReply = client.get("/v1/attention?label=team=b&label=size=l").await.read();
+    assert_eq!(of_both.attention, of_b.attention);
+    let of_neither: AttentionReply = client.get("/v1/attention?label=team=b&label=size=s").await.read();
+    assert_eq!(of_neither.attention, []);
     client.post(&format!("/v1/workers/{}/cancel", workers[1]), &json!({})).await.ok();
     let of_b: AttentionReply = client.get("/v1/attention?label=team%3Db").await.read();
     assert_eq!(of_b.attention, []);
