@@ -498,7 +498,7 @@ Role: TypeAlias = Literal[
 
 # What a worker does right now.
 RunState: TypeAlias = Literal[
-    # No session yet.
+    # No session lives, and the last one, if any, ended well.
     "unconnected",
     # A session, and no turn.
     "idle",
@@ -1293,7 +1293,7 @@ class InitialInput(TypedDict):
 
 
 class InputAck(TypedDict):
-    """An input was accepted: it is in the log and will run, whatever happens."""
+    """An input was accepted: it is in the log, and is worked on over any crash, unless the worker ends before (`input_dropped`)."""
 
     # The place behind the `input_accepted` event.
     cursor: Cursor

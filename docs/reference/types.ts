@@ -1019,7 +1019,7 @@ export interface InitialInput {
   kind: InputKind;
 }
 
-/** An input was accepted: it is in the log and will run, whatever happens. */
+/** An input was accepted: it is in the log, and is worked on over any crash, unless the worker ends before (`input_dropped`). */
 export interface InputAck {
   /** The place behind the `input_accepted` event. */
   cursor: Cursor;
@@ -1733,7 +1733,7 @@ export type Role =
 
 /** What a worker does right now. */
 export type RunState =
-  /** No session yet. */
+  /** No session lives, and the last one, if any, ended well. */
   | "unconnected"
   /** A session, and no turn. */
   | "idle"

@@ -88,7 +88,7 @@ pub struct StopRequest {
     pub grace_secs: Option<u32>,
 }
 
-/// An input was accepted: it is in the log and will run, whatever happens.
+/// An input was accepted: it is in the log, and is worked on over any crash, unless the worker ends before (`input_dropped`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InputAck {
     /// The worker.

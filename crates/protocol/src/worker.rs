@@ -50,7 +50,7 @@ impl WorkerStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// No session yet.
+    /// No session lives, and the last one, if any, ended well.
     Unconnected,
     /// A session, and no turn.
     Idle,
