@@ -74,6 +74,21 @@ async fn a_token_is_shown_once_and_works_while_the_server_runs() {
 }
 
 #[tokio::test]
+async fn a_token_for_a_server_that_never_was_is_said_to_be_one() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(CONFIG).await;
+    for (place, is_told) in [(home.path(), true), (server.path(), false)] {
+        let mut command = musher(home.path());
+        command
+            .args(["token", "create", "ci", "--scope", "observe", "--token-file"])
+            .arg(place.join("token"));
+        let finished = Finished::of(&mut command).await;
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.stderr.contains("no server has begun with"), is_told, "{finished:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_revoked_or_rotated_token_had_opened_ends() {
     let server = Server::start(CONFIG).await;
     let worker = server.client().create(&serde_json::from_str(ECHO).unwrap()).await;

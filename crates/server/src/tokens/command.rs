@@ -1,6 +1,10 @@
 //! `musher token`: makes tokens, shows them, and takes them away.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use musher_http::{Token, TokenScope};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -47,7 +51,8 @@ pub(crate) fn command(command: TokenCommand) -> Result<ExitCode, Failure> {
 
 fn create(arguments: CreateToken) -> Result<(), Failure> {
     let CreateToken { name, scopes, labels, json, place } = arguments;
-    let file = TokensFile::beside(&admin_file(place)?);
+    let admin = admin_file(place)?;
+    let file = TokensFile::beside(&admin);
     let (text, sha256) = fresh(&name);
     let made = TokenTable { name, sha256, scopes, labels: labels.into_iter().collect::<BTreeMap<_, _>>() };
     let table = made.clone();
@@ -63,7 +68,7 @@ fn create(arguments: CreateToken) -> Result<(), Failure> {
         Ok(())
     })
     .map_err(failure)?;
-    show(&made, &text, json);
+    show(&made, &text, json, &admin);
     Ok(())
 }
 
@@ -81,7 +86,7 @@ fn rotate(name: &str, json: bool, place: TokenPlace) -> Result<(), Failure> {
         known.sha256 = sha256;
         Ok::<_, Refused>(known.clone())
     });
-    show(&rotated.map_err(failure)?, &text, json);
+    show(&rotated.map_err(failure)?, &text, json, &admin);
     Ok(())
 }
 
@@ -116,16 +121,24 @@ fn list(json: bool, place: TokenPlace) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The one time that a token's text is shown.
-fn show(made: &TokenTable, text: &SecretString, json: bool) {
+/// The one time that a token's text is shown. Without an admin's token no server has been here, and a path may be mistyped.
+fn show(made: &TokenTable, text: &SecretString, json: bool, admin: &Path) {
     let TokenTable { name, sha256: _, scopes, labels } = made;
     let token = text.expose_secret();
     if json {
         let shown = json!({ "name": name, "token": token, "scopes": scopes, "labels": labels });
-        return terminal::print(&format!("{shown}\n"));
+        terminal::print(&format!("{shown}\n"));
+    } else {
+        terminal::print(&format!("{token}\n"));
     }
-    terminal::print(&format!("{token}\n"));
-    terminal::say("this is the only time that it is shown; a running server takes it within a second");
+    if !admin.exists() {
+        let admin = admin.display();
+        terminal::say(format_args!(
+            "no server has begun with {admin} yet; the first that does takes the token"
+        ));
+    } else if !json {
+        terminal::say("this is the only time that it is shown; a running server takes it within a second");
+    }
 }
 
 fn scope_names(scopes: &[TokenScope]) -> String {
