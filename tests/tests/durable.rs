@@ -151,6 +151,10 @@ async fn a_directory_has_one_server_and_anybody_who_asks_in_sql() {
     let harm =
         musher(home.path()).args(["sql", "--store", &store, "DELETE FROM stored_event"]).output().await;
     assert_eq!(harm.unwrap().status.code(), Some(2));
+    let nowhere =
+        Finished::of(musher(home.path()).args(["sql", "--store", "sqlite:nowhere", "SELECT 1"])).await;
+    assert_eq!(nowhere.code, Some(2));
+    assert!(nowhere.stderr.contains("name one with --store"), "{}", nowhere.stderr);
 
     let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({})).await;
     assert_eq!(stopped.status, 200, "{}", stopped.body);

@@ -302,5 +302,6 @@ async fn a_taken_port_is_named() {
     let second =
         Finished::of(musher(home.path()).args(["serve", "--listen", &format!("127.0.0.1:{port}")])).await;
     assert_eq!(second.code, Some(1));
-    assert!(second.stderr.contains(&format!("listen on 127.0.0.1:{port}")), "{}", second.stderr);
+    let named = format!("error: serve: listen on 127.0.0.1:{port}: Address already in use");
+    assert!(second.stderr.contains(&named), "{}", second.stderr);
 }

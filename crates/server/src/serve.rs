@@ -64,7 +64,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
         Ok(server) => server,
         Err(error) => {
             composed.finish().await;
-            return Err(Failure::other(format!("listen on {listen}"), error));
+            return Err(Failure::other("serve", error));
         }
     };
     let url = format!("http://{}", server.local_addr());

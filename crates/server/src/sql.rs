@@ -1,6 +1,9 @@
 //! `musher sql`: a read-only look into the store.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use musher_store_sqlite::{QueryError, QueryLimits, Rows, Value, query};
 use serde_json::{Number, json};
@@ -16,6 +19,11 @@ const WIDEST: usize = 60;
 #[derive(Debug, thiserror::Error)]
 #[error("a store in memory cannot be asked from outside; name one with --store sqlite:DIRECTORY")]
 struct InMemory;
+
+/// There is nothing where it was looked for.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no store in `{}`; name one with --store sqlite:DIRECTORY, or a server's config with --config", .0.display())]
+struct Absent(PathBuf);
 
 pub(crate) fn sql(arguments: &SqlArguments) -> Result<ExitCode, Failure> {
     let file = arguments.config.clone().or_else(paths::default_config);
@@ -33,7 +41,9 @@ pub(crate) fn sql(arguments: &SqlArguments) -> Result<ExitCode, Failure> {
 
 fn ask(directory: &Path, query_text: &str) -> Result<Rows, Failure> {
     query(directory, query_text, QueryLimits::default()).map_err(|error| {
-        if matches!(error, QueryError::Forbidden | QueryError::NoStore(_)) {
+        if let QueryError::NoStore(directory) = error {
+            Failure::usage(Absent(directory))
+        } else if matches!(error, QueryError::Forbidden) {
             Failure::usage(error)
         } else {
             Failure::other("ask the store", error)
