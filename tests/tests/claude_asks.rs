@@ -171,6 +171,54 @@ async fn a_question_is_answered_with_one_of_its_labels(claude: Claude) {
     kennel.close();
 }
 
+async fn a_question_that_holds_a_secret_is_answered_by_what_is_shown_of_it(claude: Claude) {
+    let kennel = open(claude).await;
+    let worker = kennel.worker().await;
+    let (key, mark) = (kennel.api.api_key(), "[redacted:ANTHROPIC_API_KEY]");
+    let option = |label: String| json!({"label": label, "description": format!("with {label}")});
+    let asked = |question: String, multi: bool, labels: [String; 2]| {
+        let options = labels.map(option);
+        json!({"question": question, "header": "Key", "multiSelect": multi, "options": options})
+    };
+    let ask = |key: &str| {
+        json!({"questions": [
+            asked(format!("Use {key}?"), false, [format!("yes, {key}"), "no".to_owned()]),
+            asked("Where?".to_owned(), true, [format!("{key} here"), format!("{key} there")]),
+        ]})
+    };
+    // The client does not say the key: only the model does.
+    let (first, rest) = key.split_at(1);
+    let spelled = format!("\\u{:04x}{rest}", u32::from(first.chars().next().unwrap()));
+    let prompt = format!("@@tool:AskUserQuestion|{}@@", ask(key).to_string().replace(key, &spelled));
+    let talk = Talk::begin(&kennel.client, &worker, &prompt).await;
+    let approval = talk.asked().await;
+    assert_eq!(approval["input"], ask(mark));
+    for (shown, expected) in
+        approval["questions"].as_array().unwrap().iter().zip(ask(mark)["questions"].as_array().unwrap())
+    {
+        assert_eq!((&shown["question"], &shown["options"]), (&expected["question"], &expected["options"]));
+    }
+    let answers = json!({
+        format!("Use {mark}?"): [format!("yes, {mark}")],
+        "Where?": [format!("{mark} there"), format!("or {mark} nowhere")],
+    });
+    let decided = talk.decide(&json!({"decision": "allow", "answers": answers})).await;
+    assert_eq!(talk.outcome().await["text"], "FAKE-DONE tool step=1");
+    let told = told(&kennel.api);
+    for answer in [
+        format!(r#"\"Use {key}?\"=\"yes, {key}\""#),
+        format!(r#"\"Where?\"=\"{key} there, or {key} nowhere\""#),
+    ] {
+        assert!(told.contains(&answer), "{answer} in {told}");
+    }
+    assert!(!told.contains(mark), "{told}");
+    let log = json!(kennel.client.log(&worker).await).to_string();
+    assert!(!log.contains(key), "{log}");
+    assert!(!decided.to_string().contains(key), "{decided}");
+    kennel.stop(&worker).await;
+    kennel.close();
+}
+
 async fn what_nobody_decides_is_denied_at_its_deadline(claude: Claude) {
     let approval = r#"{ mode = "ask", deadline_secs = 1 }"#;
     let kennel = Kennel::open_with(claude.program().to_str().unwrap(), approval).await;
@@ -290,6 +338,7 @@ on_both_versions!(
     a_denial_is_told_to_the_model_and_may_end_the_turn,
     what_was_allowed_for_good_is_not_asked_again,
     a_question_is_answered_with_one_of_its_labels,
+    a_question_that_holds_a_secret_is_answered_by_what_is_shown_of_it,
     what_nobody_decides_is_denied_at_its_deadline,
     two_open_approvals_are_decided_in_any_order,
     an_interrupt_withdraws_what_is_open,
