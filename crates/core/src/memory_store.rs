@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
-    TranscriptEntry, WorkerId, WorkerStatus,
+    ApprovalId, ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order,
+    StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
 };
+use serde::Deserialize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -57,6 +58,8 @@ struct Log {
     /// The place before the first of `events`.
     oldest: Head,
     events: Vec<StoredEvent>,
+    /// The numbers of the events about each approval.
+    approvals: HashMap<String, Vec<u64>>,
     /// By their sequence, which has no gaps.
     entries: BTreeMap<u64, TranscriptEntry>,
     accepted: HashMap<InputId, AcceptedInput>,
@@ -104,6 +107,7 @@ impl Log {
             last_batch: Uuid::nil(),
             oldest: Head::EMPTY,
             events: Vec::new(),
+            approvals: HashMap::new(),
             entries: BTreeMap::new(),
             accepted: HashMap::new(),
             blobs: HashMap::new(),
@@ -127,6 +131,11 @@ impl Log {
 
     fn write(&mut self, commit: Commit) {
         self.last_batch = commit.batch_id;
+        for event in &commit.events {
+            if let Some(approval) = approval_of(event) {
+                self.approvals.entry(approval).or_default().push(event.seq);
+            }
+        }
         self.events.extend(commit.events);
         self.entries.extend(commit.entries.into_iter().map(|entry| (entry.sequence, entry)));
         self.accepted.extend(commit.accepted.into_iter().map(|input| (input.input_id.clone(), input)));
@@ -137,12 +146,28 @@ impl Log {
 
     fn prune(&mut self, oldest: Head, checkpoint: Checkpoint) {
         self.events.retain(|event| event.seq > oldest.seq);
+        self.approvals.retain(|_, events| {
+            events.retain(|seq| *seq > oldest.seq);
+            !events.is_empty()
+        });
         self.oldest = oldest;
         // A checkpoint of a later commit stays the newest.
         if self.checkpoint.as_ref().is_none_or(|newest| newest.head.seq <= checkpoint.head.seq) {
             self.checkpoint = Some(checkpoint);
         }
     }
+}
+
+/// The approval that an event asks for or resolves.
+fn approval_of(event: &StoredEvent) -> Option<String> {
+    #[derive(Deserialize)]
+    struct About {
+        approval_id: String,
+    }
+    let is_about_one = matches!(event.type_name, "approval_requested" | "approval_resolved");
+    // A payload of another form is about none.
+    let about = is_about_one.then(|| serde_json::from_slice::<About>(&event.payload).ok());
+    about.flatten().map(|about| about.approval_id)
 }
 
 impl Default for MemoryStore {
@@ -292,6 +317,18 @@ impl Store for MemoryStore {
         };
         let events = log.events.iter().skip(passed).enumerate();
         Ok(events.take_while(fits).map(|(_, event)| event.clone()).collect())
+    }
+
+    async fn approval_events(
+        &self,
+        worker: &WorkerId,
+        approval: &ApprovalId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let logs = self.logs();
+        let Some(log) = logs.workers.get(worker) else { return Ok(Vec::new()) };
+        let about = log.approvals.get(approval.as_str()).into_iter().flatten().take(2);
+        let place = |seq: &u64| usize::try_from(seq - log.oldest.seq - 1).ok();
+        Ok(about.filter_map(place).filter_map(|place| log.events.get(place)).cloned().collect())
     }
 
     async fn transcript(

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use musher_protocol::{
-    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Cursor, Digest, EventId, IdempotencyKey, InputId,
-    Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
+    ApprovalId, ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Cursor, Digest, EventId,
+    IdempotencyKey, InputId, Order, RuntimeId, StoreKind, TranscriptEntry, WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 
@@ -136,6 +136,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// answer with is damaged, or missing though the log goes further. Good events before damage are answered with.
     async fn events(&self, worker: &WorkerId, after: u64, most: Most)
     -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// The events that ask for an approval and resolve it, in order, as far as a log has them: the first two of the types
+    /// `approval_requested` and `approval_resolved` whose payload has this `approval_id`. Found in time that does not grow
+    /// with the log. None for a worker that is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or such an event is damaged.
+    async fn approval_events(
+        &self,
+        worker: &WorkerId,
+        approval: &ApprovalId,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
 
     /// A slice of a worker's transcript, with the head that it belongs to; an empty one for a worker that is not there.
     ///

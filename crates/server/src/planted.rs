@@ -14,8 +14,8 @@ use musher_core::{
     WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
-    WorkerId, WorkerStatus,
+    ApprovalId, ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order,
+    StoreKind, WorkerId, WorkerStatus,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -162,6 +162,14 @@ impl Store for Planted {
         most: Most,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.store.events(worker, after, most).await
+    }
+
+    async fn approval_events(
+        &self,
+        worker: &WorkerId,
+        approval: &ApprovalId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.approval_events(worker, approval).await
     }
 
     async fn transcript(

@@ -11,7 +11,7 @@ pub(crate) use self::{
     beside::{READ_A_KEY, accepted_input, blob, checkpoint, kept, keys_of, remembered},
     bundle::{bundle, bundles, damaged as damaged_bundle, has_bundle},
     list::{bytes, counts, unsettled, workers},
-    log::{Bounds, bounds, events, extent},
+    log::{Bounds, approval_events, bounds, events, extent},
     row::{row, status_text},
     transcript::transcript,
 };

@@ -11,8 +11,8 @@ use musher_core::{
     WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
-    WorkerId, WorkerStatus,
+    ApprovalId, ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order,
+    StoreKind, WorkerId, WorkerStatus,
 };
 use tokio::sync::watch;
 
@@ -222,6 +222,16 @@ impl Store for SqliteStore {
         let id = worker.clone();
         let events = move |connection: &_| read::events(connection, &id, after, most);
         self.readers.read("read events", Some(worker), events).await
+    }
+
+    async fn approval_events(
+        &self,
+        worker: &WorkerId,
+        approval: &ApprovalId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let (id, approval) = (worker.clone(), approval.clone());
+        let events = move |connection: &_| read::approval_events(connection, &id, &approval);
+        self.readers.read("look for an approval", Some(worker), events).await
     }
 
     async fn transcript(

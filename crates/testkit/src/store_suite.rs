@@ -31,6 +31,7 @@
 //! check with random histories; `PROPTEST_CASES` says how many.
 
 mod appending;
+mod asking;
 mod bodies;
 mod bundling;
 mod claiming;
@@ -64,6 +65,10 @@ pub use self::{
         a_conflict_writes_nothing, a_large_commit_is_taken, a_long_commit_is_taken,
         a_repeated_commit_is_written_once, a_row_stays_until_another_comes, accepted_inputs_are_kept,
         entries_are_replaced_by_their_sequence, events_come_back_to_the_byte, the_newest_checkpoint_is_kept,
+    },
+    asking::{
+        an_approval_belongs_to_its_worker, an_approval_is_forgotten_with_its_events,
+        an_approval_is_found_in_its_log, approvals_are_found_again,
     },
     bodies::{a_body_belongs_to_its_worker, a_body_may_come_again},
     bundling::{
@@ -172,6 +177,9 @@ macro_rules! store_suite {
             events_are_paged_without_gaps
             a_page_holds_what_its_bounds_allow
             a_transcript_is_sliced_from_both_ends
+            an_approval_is_found_in_its_log
+            an_approval_belongs_to_its_worker
+            an_approval_is_forgotten_with_its_events
             no_bound_is_too_large
             workers_are_listed_in_the_order_of_creation
             a_page_goes_on_behind_what_has_changed
@@ -226,6 +234,7 @@ macro_rules! store_suite {
         $crate::store_suite! { $($then)* =>
             a_life_knows_the_one_before
             what_was_committed_is_there_again
+            approvals_are_found_again
             what_is_kept_is_there_again
             keys_are_there_again
             a_repeated_commit_is_known_again

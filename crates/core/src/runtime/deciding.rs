@@ -8,14 +8,9 @@ use crate::{
     error::Error,
     idempotency::{Answered, Claim, CommandOptions, Keyed, Outcome},
     load::read_payload,
-    store::{Extent, Most, Store, StoreError, WorkerRow},
+    store::{Store, StoreError, WorkerRow},
     task::now,
 };
-
-/// What is read of a log at once while an old approval is looked for: a retry finds its approval in the first page, and
-/// a long log costs time, not memory.
-const PAGE: u64 = 512;
-const PAGE_BYTES: usize = 4 << 20;
 
 /// What a log says of an approval.
 struct History {
@@ -153,52 +148,22 @@ impl History {
     }
 }
 
-/// Looks for an approval from the end of a log backwards. `None` where the log has none of that name, or no longer.
+/// Looks for an approval in a log. `None` where the log has none of that name, or no longer.
 async fn find(
     store: &dyn Store,
     worker: &WorkerId,
     approval_id: &ApprovalId,
 ) -> Result<Option<History>, Error> {
-    let extent = store.extent(worker).await?;
-    let Extent { oldest, head } = extent.ok_or_else(|| Error::WorkerNotFound(worker.clone()))?;
-    let mut resolved = None;
-    let mut end = head.seq;
-    while end > oldest.seq {
-        let begin = end.saturating_sub(PAGE).max(oldest.seq);
-        let mut asked = None;
-        let mut after = begin;
-        while after < end {
-            let events = usize::try_from(end - after).unwrap_or(usize::MAX);
-            let events = match store.events(worker, after, Most { events, bytes: PAGE_BYTES }).await {
-                // Forgotten since, and everything before it.
-                Err(StoreError::Pruned { .. }) => return Ok(None),
-                events => events?,
-            };
-            let Some(last) = events.last() else { return Err(Error::WorkerNotFound(worker.clone())) };
-            after = last.seq;
-            for event in &events {
-                match event.type_name {
-                    "approval_requested" => {
-                        if let Payload::ApprovalRequested(approval) = read_payload(worker, event)?
-                            && approval.approval_id == *approval_id
-                        {
-                            asked = Some(*approval);
-                        }
-                    }
-                    "approval_resolved" => {
-                        let payload = read_payload(worker, event)?;
-                        if resolves(&payload, approval_id) {
-                            resolved = Some(payload);
-                        }
-                    }
-                    _ => {}
-                }
-            }
+    let (mut asked, mut resolved) = (None, None);
+    for event in store.approval_events(worker, approval_id).await? {
+        let payload = read_payload(worker, &event)?;
+        if resolves(&payload, approval_id) {
+            resolved = Some(payload);
+        } else if let Payload::ApprovalRequested(approval) = payload
+            && approval.approval_id == *approval_id
+        {
+            asked = Some(*approval);
         }
-        if let Some(asked) = asked {
-            return Ok(Some(History { asked, resolved }));
-        }
-        end = begin;
     }
-    Ok(None)
+    Ok(asked.map(|asked| History { asked, resolved }))
 }

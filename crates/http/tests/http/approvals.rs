@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{Client, Reply},
-    world::{APPROVES, DRIVES, World},
+    store::Fragile,
+    world::{APPROVES, DRIVES, World, options, runtime},
 };
 
 /// The approval that comes with a refusal.
@@ -135,5 +136,25 @@ async fn two_who_decide_at_the_same_time_decide_once() {
         assert_eq!(refused_with(&lost), won.approval);
         resolved(&world.client(), &worker).await;
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_came_of_an_approval_is_known_without_reading_the_log() {
+    let (store, faults) = Fragile::new();
+    let world = World::over(runtime(store).await, options()).await;
+    let (worker, approval) = world.asking("ask").await;
+    let client = world.client();
+    let n_read = faults.n_read();
+    let allow = json!({"decision": "allow"});
+    for duplicate in [false, true] {
+        let reply: DecisionReply = client.post(&approval, &allow).await.read();
+        assert_eq!((reply.approval.decision, reply.duplicate), (Some(Decision::Allow), duplicate));
+    }
+    let other = refused_with(&client.post(&approval, &json!({"decision": "deny"})).await);
+    assert_eq!(other.decision, Some(Decision::Allow));
+    let unknown = client.post(&format!("/v1/workers/{worker}/approvals/apr_none"), &allow).await;
+    assert_eq!(unknown.error(), ErrorCode::ApprovalNotFound);
+    assert_eq!(faults.n_read(), n_read, "a log may be long");
     world.end().await;
 }

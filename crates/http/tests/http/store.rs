@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -17,8 +17,8 @@ use musher_core::{
     WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, StoreKind,
-    WorkerId, WorkerStatus,
+    ApprovalId, ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order,
+    StoreKind, WorkerId, WorkerStatus,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     damaged: Arc<AtomicBool>,
     exhausted: Arc<AtomicBool>,
     health: watch::Sender<Health>,
+    /// How many events were read of logs.
+    n_read: Arc<AtomicUsize>,
     /// Whoever has it holds every append, key and bundle up, once it is durable and before it is acknowledged.
     pass: Arc<Semaphore>,
     held: Arc<Notify>,
@@ -48,6 +50,11 @@ impl Faults {
     pub(crate) fn fail(&self) {
         self.broken.store(true, Ordering::SeqCst);
         self.health.send_replace(Health::Failed(Arc::new(StoreError::Failed)));
+    }
+
+    /// How many events were read of logs until now.
+    pub(crate) fn n_read(&self) -> usize {
+        self.n_read.load(Ordering::SeqCst)
     }
 
     /// From now on what is stored of a worker is damaged, whichever it is.
@@ -89,6 +96,7 @@ impl Fragile {
             damaged: Arc::default(),
             exhausted: Arc::default(),
             health: watch::Sender::new(Health::Good),
+            n_read: Arc::default(),
             pass: Arc::new(Semaphore::new(1)),
             held: Arc::default(),
         };
@@ -272,7 +280,18 @@ impl Store for Fragile {
         most: Most,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.check_worker(worker)?;
-        self.inner.events(worker, after, most).await
+        let events = self.inner.events(worker, after, most).await?;
+        self.faults.n_read.fetch_add(events.len(), Ordering::SeqCst);
+        Ok(events)
+    }
+
+    async fn approval_events(
+        &self,
+        worker: &WorkerId,
+        approval: &ApprovalId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.check_worker(worker)?;
+        self.inner.approval_events(worker, approval).await
     }
 
     async fn transcript(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use musher_core::{Extent, Head, Most, StoreError, StoredEvent};
-use musher_protocol::{Payload, WorkerId};
+use musher_protocol::{ApprovalId, Payload, WorkerId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
@@ -105,6 +105,40 @@ pub(crate) fn events(
     Ok(events)
 }
 
+/// The condition on types and the value that is compared are those of the index, to the letter. The signs before `seq` keep SQLite
+/// from going through the whole log in its order instead, to save itself the sorting of two rows.
+const APPROVAL_EVENTS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM stored_event WHERE worker = ?1 AND type IN ('approval_requested', 'approval_resolved')
+     AND CASE WHEN json_valid(payload) THEN payload ->> '$.approval_id' END = ?2
+     AND +seq > ?3 ORDER BY +seq LIMIT 2"
+);
+
+/// The events about an approval.
+pub(crate) fn approval_events(
+    connection: &Connection,
+    worker: &WorkerId,
+    approval: &ApprovalId,
+) -> Result<Vec<StoredEvent>, Fault> {
+    let Some(start) = start(connection, worker)? else { return Ok(Vec::new()) };
+    let mut statement = connection.prepare_cached(APPROVAL_EVENTS)?;
+    let mut rows = statement.query(params![start.number, approval.as_str(), start.oldest.seq])?;
+    let mut events = Vec::new();
+    loop {
+        let event = match rows.next() {
+            Ok(Some(row)) => read(row, worker)?,
+            Ok(None) => return Ok(events),
+            Err(error) if is_damage(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some((event, _)) = event else {
+            return Err(damaged(worker, format!("what is said of {approval}")).into());
+        };
+        events.push(event);
+    }
+}
+
 /// The beginning of a log, as the worker's row has it.
 struct Start {
     number: i64,
@@ -193,4 +227,24 @@ fn known(type_name: &str) -> &'static str {
 fn batch(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Uuid>> {
     let batch: Option<[u8; 16]> = row.get(column)?;
     Ok(batch.map(Uuid::from_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::migration::migrate;
+
+    #[test]
+    fn an_approval_is_looked_up_and_not_looked_for() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Path::new("a.db")).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {APPROVAL_EVENTS}");
+        let mut statement = connection.prepare(&explain).unwrap();
+        let plan = statement.query_map(params![1, "apr_1", 0], |row| row.get::<_, String>(3)).unwrap();
+        let plan: Vec<_> = plan.map(Result::unwrap).collect();
+        let search = "SEARCH stored_event USING INDEX stored_event_approval (worker=? AND <expr>=?)";
+        assert_eq!(plan, [search, "USE TEMP B-TREE FOR ORDER BY"]);
+    }
 }

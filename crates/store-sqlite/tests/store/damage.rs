@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use musher_core::{
     AcceptedInput, Blob, Checkpoint, Commit, Kept, Most, Start, Store, StoreError, WorkerCounts,
 };
@@ -258,6 +259,68 @@ fn break_page(dir: &Path, event_id: &str) {
     let page = bytes.chunks_mut(4096).rfind(|page| holds(page)).expect("a page of the event");
     page[3..5].fill(0xff);
     std::fs::write(path, bytes).unwrap();
+}
+
+/// A worker that has asked something.
+async fn asking(store: &SqliteStore, payload: &'static str) -> Log {
+    let mut log = Log::new();
+    store.append(log.first()).await.unwrap();
+    let event = ("approval_requested", Bytes::from_static(payload.as_bytes()), Timestamp::now());
+    store.append(log.commit([event])).await.unwrap();
+    log
+}
+
+#[tokio::test]
+async fn a_damaged_event_about_an_approval_is_damaged_and_not_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let asked = r#"{"approval_id":"apr_1","tool":"x"}"#;
+    let logs = [asking(&store, asked).await, asking(&store, asked).await];
+    drop(store);
+    change(
+        dir.path(),
+        "UPDATE stored_event SET payload = replace(payload, 'x', 'y') WHERE worker = 1 AND seq = 2",
+    );
+    let store = open(dir.path());
+    let approval = "apr_1".parse().unwrap();
+    let [ours, others] = logs.each_ref().map(|log| store.approval_events(&log.worker, &approval));
+    let damaged = format!("what is said of apr_1 of `{}` is damaged", logs[0].worker);
+    assert_eq!(ours.await.unwrap_err().to_string(), damaged);
+    assert_eq!(others.await.unwrap().len(), 1);
+    // What is no JSON any more is in no index, and ends nothing.
+    drop(store);
+    change(dir.path(), "UPDATE stored_event SET payload = '{' WHERE worker = 1 AND seq = 2");
+    let store = open(dir.path());
+    assert!(store.approval_events(&logs[0].worker, &approval).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_index_that_is_in_the_way_of_damage_is_done_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut log = Log::new();
+    store.append(log.first()).await.unwrap();
+    let commit = log.next(200);
+    let last = commit.events.last().unwrap().event_id.clone();
+    store.append(commit).await.unwrap();
+    // What is asked goes behind these, not into the page that breaks.
+    let mut filling = Log::new();
+    store.append(filling.first()).await.unwrap();
+    store.append(filling.next(200)).await.unwrap();
+    let other = asking(&store, r#"{"approval_id":"apr_1"}"#).await;
+    drop(store);
+    drop(open(dir.path()));
+    // As the version before the index left it.
+    let database = Connection::open(dir.path().join("musher.db")).unwrap();
+    database.execute_batch("DROP INDEX stored_event_approval; PRAGMA user_version = 6").unwrap();
+    drop(database);
+    break_page(dir.path(), last.as_str());
+
+    let store = open(dir.path());
+    let approval = "apr_1".parse().unwrap();
+    assert_eq!(store.approval_events(&other.worker, &approval).await.unwrap().len(), 1);
+    let damaged = store.approval_events(&log.worker, &approval).await;
+    assert!(matches!(damaged, Err(StoreError::Corrupt { .. })), "{damaged:?}");
 }
 
 #[tokio::test]

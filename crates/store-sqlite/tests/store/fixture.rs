@@ -21,8 +21,8 @@ use uuid::Uuid;
 use crate::{entry, log::Log, open};
 
 /// The versions that a fixture is kept of, and the newest, which each of them is brought to.
-const VERSIONS: [u32; 5] = [1, 2, 3, 4, 5];
-const NEWEST: u32 = 6;
+const VERSIONS: [u32; 6] = [1, 2, 3, 4, 5, 6];
+const NEWEST: u32 = 7;
 
 const MOST: Most = Most { events: 10, bytes: 1 << 20 };
 
@@ -37,10 +37,13 @@ fn log(worker: &str) -> Log {
 
 fn commit(log: &mut Log, n: u64) -> Commit {
     let payload = Bytes::from(r#"{"type":"diagnostic","code":"a","message":"ä"}"#);
-    let mut commit = log.commit((0..n).map(|_| ("diagnostic", payload.clone(), time())));
-    commit.batch_id = Uuid::from_u128(log.head.into());
+    same_every_time(log.commit((0..n).map(|_| ("diagnostic", payload.clone(), time()))))
+}
+
+fn same_every_time(mut commit: Commit) -> Commit {
+    commit.batch_id = Uuid::from_u128(commit.head().seq.into());
     for event in &mut commit.events {
-        event.event_id = format!("evt_{}_{}", log.worker, event.seq).parse::<EventId>().unwrap();
+        event.event_id = format!("evt_{}_{}", commit.worker, event.seq).parse::<EventId>().unwrap();
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(event.event_id.as_str().as_bytes());
         checksum.update(&event.at.as_nanosecond().to_be_bytes());
@@ -55,12 +58,14 @@ fn first(log: &mut Log, status: WorkerStatus) -> Commit {
     Commit { row: Some(log.row(&commit, status)), ..commit }
 }
 
-/// What the fixture holds: a runtime, a worker with something in every table, one that is stopped, one deleted.
+/// What the fixture holds: a runtime, a worker with something in every table, one that is stopped, one deleted, one that has
+/// asked something.
 struct Fixture {
     main: [Commit; 2],
     prune: Prune,
     stopped: Commit,
     deleted: Commit,
+    asking: Option<Commit>,
     bundles: Vec<StoredBundle>,
 }
 
@@ -101,6 +106,7 @@ impl Fixture {
             prune,
             stopped: first(&mut log("wrk_b"), WorkerStatus::Stopped),
             deleted: first(&mut log("wrk_c"), WorkerStatus::Running),
+            asking: Some(asking()),
             bundles: vec![bundle()],
         }
     }
@@ -120,6 +126,9 @@ impl Fixture {
         if version < 5 {
             fixture.main[1].keys.iter_mut().for_each(|record| record.owner.clear());
         }
+        if version < 6 {
+            fixture.asking = None;
+        }
         fixture
     }
 
@@ -135,6 +144,9 @@ impl Fixture {
         let deleted = self.deleted.worker.clone();
         store.append(self.deleted).await.unwrap();
         store.delete(&deleted).await.unwrap();
+        if let Some(asking) = self.asking {
+            store.append(asking).await.unwrap();
+        }
         for bundle in self.bundles {
             store.put_bundle(bundle, 1, None).await.unwrap();
         }
@@ -144,13 +156,23 @@ impl Fixture {
         let life = NewLife { runtime_id: RuntimeId::mint(), owner: "owner 2".to_owned() };
         let expected = Life { runtime_id: runtime(), previous_owner: Some("owner 1".to_owned()) };
         assert_eq!(store.begin(life).await.unwrap(), expected);
-        assert_eq!(store.counts().await.unwrap(), WorkerCounts { active: 1, stopped: 1, cancelled: 0 });
+        let active = 1 + u64::from(self.asking.is_some());
+        assert_eq!(store.counts().await.unwrap(), WorkerCounts { active, stopped: 1, cancelled: 0 });
         let [begin, rest] = self.main;
         let main = &begin.worker;
         assert_eq!(
             store.workers(None, Order::Asc, None, 10).await.unwrap(),
-            [begin.row.clone().unwrap(), self.stopped.row.clone().unwrap()]
+            [Some(&begin), Some(&self.stopped), self.asking.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|commit| commit.row.clone().unwrap())
+                .collect::<Vec<_>>()
         );
+        if let Some(asking) = &self.asking {
+            let approval = "apr_1".parse().unwrap();
+            let events = store.approval_events(&asking.worker, &approval).await.unwrap();
+            assert_eq!(events, asking.events[1..]);
+        }
         assert_eq!(store.worker(main).await.unwrap(), begin.row);
         let Prune { oldest, checkpoint, .. } = self.prune;
         let extent = Extent { oldest: oldest.clone(), head: rest.head() };
@@ -188,6 +210,19 @@ impl Fixture {
         kept.insert(0, new);
         assert_eq!(store.kept(main, None, MOST).await.unwrap(), kept);
     }
+}
+
+/// A worker that has asked something and got an answer.
+fn asking() -> Commit {
+    let mut log = log("wrk_d");
+    let events = [
+        ("diagnostic", r#"{"type":"diagnostic","code":"a","message":"ä"}"#),
+        ("approval_requested", r#"{"type":"approval_requested","approval_id":"apr_1"}"#),
+        ("approval_resolved", r#"{"type":"approval_resolved","approval_id":"apr_1","decision":"deny"}"#),
+    ];
+    let commit = log.commit(events.map(|(name, payload)| (name, Bytes::from(payload), time())));
+    let commit = same_every_time(commit);
+    Commit { row: Some(log.row(&commit, WorkerStatus::Running)), ..commit }
 }
 
 pub(crate) fn bundle() -> StoredBundle {

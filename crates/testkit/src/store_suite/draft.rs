@@ -6,11 +6,16 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use musher_core::{AcceptedInput, Blob, Checkpoint, Commit, Head, Kept, KeyRecord, StoredEvent};
 use musher_protocol::{
-    Cursor, EventId, InputId, Payload, Role, RuntimeId, TranscriptEntry, WorkerId, WorkerRef,
+    ApprovalId, Cursor, EventId, InputId, Payload, Role, RuntimeId, TranscriptEntry, WorkerId, WorkerRef,
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::row::RowDraft;
+
+/// The types of the events that are about an approval.
+pub(super) const ASKED: &str = "approval_requested";
+pub(super) const RESOLVED: &str = "approval_resolved";
 
 /// A commit in the making: it has one event unless it is told otherwise.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub(super) struct Draft {
     epoch: u64,
     expected_head: u64,
     payloads: Vec<Bytes>,
+    /// Types and payloads of further events.
+    about: Vec<(&'static str, Bytes)>,
     entries: Vec<u64>,
     accepted: Vec<InputId>,
     blobs: Vec<Bytes>,
@@ -39,6 +46,7 @@ impl Draft {
             epoch,
             expected_head,
             payloads,
+            about: Vec::new(),
             entries: Vec::new(),
             accepted: Vec::new(),
             blobs: Vec::new(),
@@ -66,6 +74,13 @@ impl Draft {
     /// An event for each of these payloads.
     pub(super) fn payloads(self, payloads: impl IntoIterator<Item = Bytes>) -> Self {
         Self { payloads: payloads.into_iter().collect(), ..self }
+    }
+
+    /// An event of this type about an approval, behind the others.
+    pub(super) fn about(mut self, type_name: &'static str, approval: &ApprovalId) -> Self {
+        let payload = format!("{{ \"b\":{},\"approval_id\" : \"{approval}\" }}", self.number);
+        self.about.push((type_name, payload.into()));
+        self
     }
 
     /// Transcript entries with these sequences.
@@ -114,6 +129,7 @@ impl Draft {
             epoch,
             expected_head,
             payloads,
+            about,
             entries,
             accepted,
             blobs,
@@ -122,8 +138,12 @@ impl Draft {
             row,
             checkpoint,
         } = self;
-        let events: Vec<_> =
-            (expected_head + 1..).zip(payloads).map(|(seq, payload)| event(number, seq, payload)).collect();
+        let payloads = payloads.into_iter().map(|payload| (None, payload));
+        let payloads = payloads.chain(about.into_iter().map(|(about, payload)| (Some(about), payload)));
+        let events: Vec<_> = (expected_head + 1..)
+            .zip(payloads)
+            .map(|(seq, (type_name, payload))| event(number, seq, type_name, payload))
+            .collect();
         let (first, last) = events.first().zip(events.last()).expect("a commit has events");
         let entries = entries.into_iter().map(|sequence| entry(&worker, number, sequence, first)).collect();
         let accept = |input_id| AcceptedInput {
@@ -161,8 +181,17 @@ pub(super) fn checkpoint_at(head: Head) -> Checkpoint {
     Checkpoint { head, body: body.into() }
 }
 
-/// An event of commit `number`. Its type goes by its number alone: stores do not read payloads.
-fn event(number: u64, seq: u64, payload: Bytes) -> StoredEvent {
+/// The approval that an event is about.
+pub(super) fn approval_of(event: &StoredEvent) -> Option<ApprovalId> {
+    if ![ASKED, RESOLVED].contains(&event.type_name) {
+        return None;
+    }
+    let payload: Value = serde_json::from_slice(&event.payload).ok()?;
+    payload["approval_id"].as_str()?.parse().ok()
+}
+
+/// An event of commit `number`. Its type goes by its number alone where none is given: of most, stores do not read payloads.
+fn event(number: u64, seq: u64, type_name: Option<&'static str>, payload: Bytes) -> StoredEvent {
     let event_id: EventId = format!("evt_{number:016x}{seq:016x}").parse().expect("an event id");
     let at = instant(number, seq);
     let mut checksum = crc32fast::Hasher::new();
@@ -171,8 +200,8 @@ fn event(number: u64, seq: u64, payload: Bytes) -> StoredEvent {
     checksum.update(&payload);
     let types = Payload::TYPES;
     let nth = usize::try_from(seq).map_or(0, |seq| seq % types.len());
-    let event =
-        StoredEvent { seq, event_id, at, type_name: types[nth], checksum: checksum.finalize(), payload };
+    let type_name = type_name.unwrap_or(types[nth]);
+    let event = StoredEvent { seq, event_id, at, type_name, checksum: checksum.finalize(), payload };
     assert!(event.is_intact(), "the suite makes checksums as core does");
     event
 }
@@ -208,7 +237,10 @@ fn instant(number: u64, seq: u64) -> Timestamp {
 
 /// JSON that no two serializers would write alike: stores keep the bytes.
 fn payload(number: u64, place: usize) -> Bytes {
-    format!("{{ \"b\":{number},\"a\" : 1.50e1, \"b\":{place},\"\\u00e9\":\"é\\u0000\" }}").into()
+    format!(
+        "{{ \"b\":{number},\"a\" : 1.50e1, \"b\":{place},\"\\u00e9\":\"é\\u0000\", \"approval_id\":\"apr_{number}\" }}"
+    )
+    .into()
 }
 
 /// Some digest of an input's content.

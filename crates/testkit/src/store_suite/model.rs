@@ -6,10 +6,10 @@ use musher_core::{
     AcceptedInput, Checkpoint, Commit, Extent, Head, Kept, Most, Prune, Start, StoredEvent, TranscriptSlice,
     WorkerCounts, WorkerRow,
 };
-use musher_protocol::{InputId, Order, TranscriptEntry, WorkerId, WorkerStatus};
+use musher_protocol::{ApprovalId, InputId, Order, TranscriptEntry, WorkerId, WorkerStatus};
 
 use super::{
-    draft::place_behind,
+    draft::{approval_of, place_behind},
     read::{Read, Reply},
     refusal::{Answer, Refusal},
 };
@@ -134,6 +134,9 @@ impl Model {
                 Some(log) => Reply::Events(log.page(*after, *most)?),
                 None => Reply::Events(Vec::new()),
             },
+            Read::Approval(worker, approval) => {
+                Reply::Events(self.log(worker).map_or(Vec::new(), |log| log.about(approval)))
+            }
             Read::Transcript { worker, start, limit } => Reply::Transcript(match self.log(worker) {
                 Some(log) => log.slice(*start, *limit),
                 None => TranscriptSlice { start: 0, total: 0, entries: Vec::new(), head: Head::EMPTY },
@@ -235,6 +238,12 @@ impl Log {
             page.push(event.clone());
         }
         Ok(page)
+    }
+
+    fn about(&self, approval: &ApprovalId) -> Vec<StoredEvent> {
+        let oldest = self.oldest().seq;
+        let events = self.events().filter(|event| event.seq > oldest);
+        events.filter(|event| approval_of(event).as_ref() == Some(approval)).take(2).cloned().collect()
     }
 
     fn kept(&self, after: Option<&str>, most: Most) -> Vec<Kept> {

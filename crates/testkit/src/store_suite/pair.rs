@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::future;
 use musher_core::{Commit, Life, Most, NewLife, Prune, Start, Store};
-use musher_protocol::{Digest, InputId, Order, WorkerId, WorkerStatus};
+use musher_protocol::{ApprovalId, Digest, InputId, Order, WorkerId, WorkerStatus};
 
 use super::{
     Place,
-    draft::{Draft, checkpoint_at},
+    draft::{Draft, approval_of, checkpoint_at},
     model::Model,
     read::{Read, Reply},
     refusal::{Answer, answer},
@@ -38,6 +38,8 @@ pub(super) struct Pair<'a> {
     inputs: BTreeSet<InputId>,
     /// Bodies that some commit named, accepted or not.
     digests: BTreeSet<Digest>,
+    /// Approvals that some commit was about, accepted or not.
+    approvals: BTreeSet<ApprovalId>,
 }
 
 impl<'a> Pair<'a> {
@@ -51,6 +53,7 @@ impl<'a> Pair<'a> {
             n_lives: 0,
             inputs: BTreeSet::new(),
             digests: BTreeSet::new(),
+            approvals: BTreeSet::new(),
         };
         pair.reopen().await;
         pair
@@ -145,6 +148,7 @@ impl<'a> Pair<'a> {
     pub(super) fn note(&mut self, commit: &Commit) -> Answer<()> {
         self.inputs.extend(commit.accepted.iter().map(|accepted| accepted.input_id.clone()));
         self.digests.extend(commit.blobs.iter().map(|blob| blob.digest));
+        self.approvals.extend(commit.events.iter().filter_map(approval_of));
         self.model.append(commit)
     }
 
@@ -220,6 +224,9 @@ impl<'a> Pair<'a> {
         }
         for digest in &self.digests {
             self.same(Read::Blob(of(), *digest)).await;
+        }
+        for approval in &self.approvals {
+            self.same(Read::Approval(of(), approval.clone())).await;
         }
         self.same(Read::Kept { worker: of(), after: None, most: ALL }).await;
     }

@@ -5,7 +5,7 @@ use musher_core::{
     AcceptedInput, Checkpoint, Extent, Kept, Most, Start, Store, StoredEvent, TranscriptSlice, WorkerCounts,
     WorkerRow,
 };
-use musher_protocol::{Digest, InputId, Order, WorkerId, WorkerStatus};
+use musher_protocol::{ApprovalId, Digest, InputId, Order, WorkerId, WorkerStatus};
 
 use super::refusal::{Answer, answer};
 
@@ -18,6 +18,7 @@ pub(super) enum Read {
     Counts,
     Extent(WorkerId),
     Events { worker: WorkerId, after: u64, most: Most },
+    Approval(WorkerId, ApprovalId),
     Transcript { worker: WorkerId, start: Start, limit: usize },
     AcceptedInput(WorkerId, InputId),
     Checkpoint(WorkerId),
@@ -56,6 +57,9 @@ impl Read {
             Self::Extent(worker) => store.extent(worker).await.map(Reply::Extent),
             Self::Events { worker, after, most } => {
                 store.events(worker, *after, *most).await.map(Reply::Events)
+            }
+            Self::Approval(worker, approval) => {
+                store.approval_events(worker, approval).await.map(Reply::Events)
             }
             Self::Transcript { worker, start, limit } => {
                 store.transcript(worker, *start, *limit).await.map(Reply::Transcript)

@@ -37,6 +37,10 @@ faults! {
     AppendTakesAnyName
     AppendTakesRepeatedRefusals
     AppendTearsCommits
+    ApprovalsAreEverybodys
+    ApprovalsAreNotResolved
+    ApprovalsOutliveEvents
+    ApprovalsOutliveWorkers
     BeginForgetsOwners
     BeginTakesAnId
     BeginTakesTheNewId
@@ -113,6 +117,7 @@ faults! {
     PrunesRefuseOlderPlaces
     PrunesTakeOneMore
     PrunesTakeStrangers
+    ReopeningForgetsApprovals
     ReopeningForgetsBatches
     ReopeningForgetsEpochs
     ReopeningForgetsOwners

@@ -1,5 +1,6 @@
 //! Stores that break one rule each.
 
+mod asking;
 mod bundling;
 mod keeping;
 mod remembering;
@@ -18,8 +19,8 @@ use musher_core::{
     TranscriptSlice, WorkerCounts, WorkerRow,
 };
 use musher_protocol::{
-    ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order, RuntimeId,
-    StoreKind, WorkerId, WorkerStatus,
+    ApprovalId, ConfigBundleId, ConfigBundleRef, ConfigBundleSummary, Digest, IdempotencyKey, InputId, Order,
+    RuntimeId, StoreKind, WorkerId, WorkerStatus,
 };
 use tokio::{sync::watch, task::yield_now};
 use uuid::Uuid;
@@ -55,6 +56,8 @@ struct Seen {
     /// Of commits, whoever's.
     accepted: Vec<AcceptedInput>,
     blobs: Vec<Blob>,
+    /// Events, with the worker whose they are.
+    about: Vec<(WorkerId, StoredEvent)>,
     kept: Vec<(WorkerId, Kept)>,
     /// Names of what is kept by a commit under way, but for its first.
     late: Vec<String>,
@@ -244,6 +247,7 @@ impl Store for Faulty {
         let mut seen = self.seen();
         seen.accepted.extend(commit.accepted);
         seen.blobs.extend(commit.blobs);
+        seen.about.extend(commit.events.into_iter().map(|event| (commit.worker.clone(), event)));
         if let Some(row) = commit.row.filter(|_row| is_first) {
             *seen.created.of(row.status()) += 1;
         }
@@ -348,6 +352,14 @@ impl Store for Faulty {
             events.iter_mut().for_each(|event| event.type_name = "diagnostic");
         }
         Ok(events)
+    }
+
+    async fn approval_events(
+        &self,
+        worker: &WorkerId,
+        approval: &ApprovalId,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read_approval(worker, approval).await
     }
 
     async fn transcript(
