@@ -142,6 +142,9 @@ pub enum Error {
         /// What is missing.
         missing: String,
     },
+    /// There is no space left for what a worker would work in.
+    #[error("there is no space left to make workspace `{0}`; make some, and try again")]
+    WorkspaceSpace(String),
     /// A mount cannot be had as it is declared.
     #[error("mount `{mount}` cannot be had; missing: {missing}")]
     MountUnavailable {

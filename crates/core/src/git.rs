@@ -14,6 +14,7 @@ use std::{ffi::OsString, io, path::Path, time::Duration};
 
 use musher_process::{Environment, Exit, Marker, Owner, PipeCommand, Program, Spawned};
 use musher_protocol::WorkerId;
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time,
@@ -122,6 +123,10 @@ impl Said {
         if is_cut {
             return GitError::Long { attempt, most: stdout.len() };
         }
+        if exit.signal == Some(Signal::XFSZ.as_raw()) {
+            let said = "a file would have become larger than is allowed".to_owned();
+            return GitError::Space { attempt, said };
+        }
         if exit.code.is_none() {
             return GitError::Killed { attempt, exit };
         }
@@ -135,7 +140,8 @@ impl Said {
 /// Whether git ended for want of space: its exit is that of every other failure. An index that cannot be written has words of
 /// its own, all else the system's. They end a line, where no name of a file stands.
 fn is_for_space(said: &str) -> bool {
-    const WORDS: [&str; 3] = ["no space left on device", "out of diskspace", "quota exceeded"];
+    const WORDS: [&str; 4] =
+        ["no space left on device", "out of diskspace", "quota exceeded", "file too large"];
     said.to_lowercase().lines().any(|line| WORDS.iter().any(|words| line.ends_with(words)))
 }
 
@@ -303,6 +309,7 @@ mod tests {
         let index = "fatal: sha1 file '/tmp/view/index.lock' write error. Out of diskspace";
         let object = "error: x\nfatal: unable to write loose object file: No space left on device";
         let quota = "fatal: unable to create '/tmp/view/index.lock': Disk quota exceeded\n";
+        let large = "error: unable to write file src/lib.txt: File too large";
         let name = "fatal: 'No space left on device' does not exist in 'HEAD'";
         let damaged = "fatal: loose object 3f0c is corrupt";
         for (code, signal, is_cut, stderr, expected) in [
@@ -312,7 +319,9 @@ mod tests {
             (Some(128), None, false, index, space(index)),
             (Some(128), None, false, object, space(object)),
             (Some(128), None, false, quota, space(quota)),
+            (Some(128), None, false, large, space(large)),
             (None, Some(9), false, damaged, GitError::Killed { attempt, exit: exit(None, Some(9)) }),
+            (None, Some(25), false, "", space("a file would have become larger than is allowed")),
             (None, Some(13), true, "", GitError::Long { attempt, most: 3 }),
             (Some(0), None, true, "", GitError::Long { attempt, most: 3 }),
         ] {

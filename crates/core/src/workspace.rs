@@ -154,6 +154,12 @@ impl NotHad {
         move |source| Self::Io { attempt, source }
     }
 
+    /// Whether it is for want of space on a disk, and nothing else is missing.
+    pub(crate) fn is_for_space(&self) -> bool {
+        matches!(self, Self::Git(GitError::Space { .. }))
+            || matches!(self, Self::Io { source, .. } | Self::Git(GitError::Io { source, .. }) if is_for_space(source))
+    }
+
     /// What is missing, by name, without a path.
     pub(crate) fn missing(&self) -> &'static str {
         match self {
@@ -177,6 +183,12 @@ impl NotHad {
             Self::Io { .. } => "a directory that can be used; the server's log says more",
         }
     }
+}
+
+/// Whether something could not be written because a disk, a quota or a file has its most.
+pub(crate) fn is_for_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// What a request names, among the workspaces that there are.
@@ -368,7 +380,13 @@ impl Desk {
         let worktree = planned
             .unwrap_or_else(|error| Err(error.into()))
             .map_err(NotHad::io("make a place for a worktree"))?;
-        worktree.make(&view).await?;
+        if let Err(error) = worktree.make(&view).await {
+            // With the same look at the repository: a full disk may have no space for another.
+            if let Err(left) = worktree.remove(Some(&view)).await {
+                tracing::warn!(%worker, error = &left as &dyn std::error::Error, "a worktree stays for now");
+            }
+            return Err(error.into());
+        }
         let directory = directory.join(&repository.prefix);
         let works = directory.clone();
         if !tokio::task::spawn_blocking(move || works.is_dir()).await.unwrap_or(false) {
@@ -381,13 +399,20 @@ impl Desk {
     pub(crate) async fn give_back(&self, worker: &WorkerId) {
         let gone = async {
             for worktree in self.worktrees_of(worker).await.map_err(GitError::io("find worktrees"))? {
-                worktree.remove(self.view_of(&worktree.record).await?.as_ref()).await?;
+                self.remove(&worktree).await?;
             }
             Ok::<(), GitError>(())
         };
         if let Err(error) = gone.await {
             tracing::error!(%worker, error = &error as &dyn std::error::Error, "a worktree stays for now");
         }
+    }
+
+    /// Removes a worktree, whatever is in it.
+    pub(crate) async fn remove(&self, worktree: &Worktree) -> Result<(), GitError> {
+        // Before anything else: a full disk may have no space for a look at the repository.
+        worktree.empty().await?;
+        worktree.remove(self.view_of(&worktree.record).await?.as_ref()).await
     }
 
     /// Says that a worker is there: from now on its worktrees go only when they hold no work.

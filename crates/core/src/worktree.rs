@@ -23,6 +23,7 @@ pub use self::saved::Unsaved;
 use crate::{
     git::{GitError, Head, Repository, View, ensure_plain},
     temporary,
+    workspace::is_for_space,
 };
 
 /// The record's file.
@@ -36,6 +37,10 @@ const GOES: &str = "goes";
 const SET_UP: &str = "set-up";
 /// A directory for temporary files of the setup.
 const TEMPORARY: &str = "tmp";
+/// A file that is written to see whether there is space.
+const TRIED: &str = "space";
+/// As much as a block of any file system has.
+const TRIED_BYTES: usize = 64 << 10;
 /// Where branches of workers are, among a repository's references.
 const BRANCHES: &str = "refs/heads/musher";
 /// No value: what a reference is before it is created.
@@ -150,6 +155,16 @@ impl Worktree {
 
     /// Makes the branch and checks it out. What fails leaves what is there to [`Worktree::remove`].
     pub(crate) async fn make(&self, view: &View) -> Result<(), GitError> {
+        match self.check_out(view).await {
+            // Of a file that it cannot write, git does not say why.
+            Err(GitError::Failed { attempt, said, .. }) if self.is_without_space().await => {
+                Err(GitError::Space { attempt, said })
+            }
+            made => made,
+        }
+    }
+
+    async fn check_out(&self, view: &View) -> Result<(), GitError> {
         let record = &self.record;
         let this = self.clone();
         let attempt = "make a worktree";
@@ -165,6 +180,13 @@ impl Worktree {
         let directory = &record.directory;
         view.call_in("check out", directory, directory, args).with_index(&index).output().await?;
         Ok(())
+    }
+
+    /// Whether nothing can be written where its files are, or beside what the repository has of it.
+    async fn is_without_space(&self) -> bool {
+        let places = [self.place.clone(), self.record.entry()];
+        let tried = tokio::task::spawn_blocking(move || places.iter().any(|place| is_full(place)));
+        tried.await.unwrap_or(false)
     }
 
     /// Everything but the branch and the files, as gitrepository-layout(5) says.
@@ -227,6 +249,13 @@ impl Worktree {
         self.place.join(TEMPORARY)
     }
 
+    /// Removes its files and what the repository has of it but the branch; its record stays. What fails can be tried again.
+    pub(crate) async fn empty(&self) -> Result<(), GitError> {
+        let this = self.clone();
+        let removed = tokio::task::spawn_blocking(move || this.remove_files().map(drop)).await;
+        removed.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io("remove a worktree"))
+    }
+
     /// Removes all of it, whatever is in it: files, then what the repository has of it, then its record. A branch that
     /// somebody else has checked out stays. What fails can be tried again.
     pub(crate) async fn remove(&self, view: Option<&View>) -> Result<(), GitError> {
@@ -256,10 +285,23 @@ impl Worktree {
     }
 }
 
+/// Whether a disk has no space for what would fit into the rest that a file leaves which did not. Blocks.
+fn is_full(directory: &Path) -> bool {
+    let tried = directory.join(TRIED);
+    let written = File::create(&tried).and_then(|mut file| {
+        file.write_all(&[0; TRIED_BYTES])?;
+        file.sync_all()
+    });
+    // It goes with the worktree, at the latest.
+    let _removed = fs::remove_file(&tried);
+    // What else is wrong there is not this.
+    written.is_err_and(|error| is_for_space(&error))
+}
+
 /// Removes a place that holds no worktree. Blocks.
 pub(crate) fn remove_place(place: &Path) -> io::Result<()> {
     temporary::remove_all(&place.join(TEMPORARY))?;
-    for name in [WRITTEN, SET_UP, RECORD, GOES] {
+    for name in [TRIED, WRITTEN, SET_UP, RECORD, GOES] {
         match fs::remove_file(place.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,

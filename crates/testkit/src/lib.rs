@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+pub mod apart;
 pub mod backend_suite;
 pub mod cassette;
 pub mod fake_claude;

@@ -90,7 +90,7 @@ fn not_compared(worker: &WorkerId, workspace: &str, error: NotHad) -> Error {
         }
         NotHad::Git(GitError::Time { limit, .. }) => Error::DiffTime { workspace, limit: *limit },
         NotHad::Git(GitError::Space { .. }) => Error::DiffSpace(workspace),
-        NotHad::Io { source, .. } | NotHad::Git(GitError::Io { source, .. }) if is_for_space(source) => {
+        NotHad::Io { .. } | NotHad::Git(GitError::Io { .. }) if error.is_for_space() => {
             Error::DiffSpace(workspace)
         }
         NotHad::Io { source, .. } | NotHad::Git(GitError::Io { source, .. })
@@ -105,10 +105,6 @@ fn not_compared(worker: &WorkerId, workspace: &str, error: NotHad) -> Error {
     };
     tracing::warn!(%worker, error = &error as &dyn std::error::Error, "compare files with a commit");
     told
-}
-
-fn is_for_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]

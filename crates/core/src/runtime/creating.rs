@@ -1,6 +1,6 @@
 //! How workers are created.
 
-use std::{mem, sync::Arc};
+use std::{io, mem, sync::Arc};
 
 use musher_backend::{Backend, Root};
 use musher_protocol::{Actor, CreateWorker, WorkerDetail, WorkerId, WorkerWorkspace};
@@ -24,7 +24,7 @@ use crate::{
     store::{Commit, Head, StoreError},
     task::{Place, now},
     view,
-    workspace::{NotHad, Wanted, look},
+    workspace::{NotHad, Wanted, is_for_space, look},
 };
 
 /// A worker that is about to be.
@@ -220,11 +220,7 @@ impl Runtime {
             spec.working_dir.clone_from(&first.directory);
             return Ok(());
         }
-        make_scratch(&spec.working_dir).map_err(|source| {
-            tracing::error!(error = &source as &dyn std::error::Error, "make scratch directory");
-            let missing = vec!["a scratch directory that can be made".to_owned()];
-            Error::Unavailable { backend: spec.profile.backend.clone(), missing }
-        })
+        make_scratch(&spec.working_dir).map_err(|error| not_made(&error, &spec.profile.backend))
     }
 
     /// Gets the worker its mounts.
@@ -275,12 +271,26 @@ async fn check_roots(worker: &WorkerId, spec: &WorkerSpec, backend: &dyn Backend
     Ok(())
 }
 
+/// What is told of a private directory that cannot be made.
+fn not_made(error: &io::Error, backend: &str) -> Error {
+    tracing::error!(error = error as &dyn std::error::Error, "make scratch directory");
+    if is_for_space(error) {
+        return Error::WorkspaceSpace("scratch".to_owned());
+    }
+    let missing = vec!["a scratch directory that can be made".to_owned()];
+    Error::Unavailable { backend: backend.to_owned(), missing }
+}
+
+/// What is told of a workspace that cannot be had.
 fn refused(worker: &WorkerId, workspace: String, error: &NotHad) -> Error {
     if let NotHad::NoChild(child) = error {
         let message = format!("workspace `{workspace}`: there is no directory `{child}`, or it is a link");
         return Error::InvalidRequest { field: "/workspace_refs", message };
     }
     tracing::error!(%worker, workspace, error = error as &dyn std::error::Error, "a workspace cannot be had");
+    if error.is_for_space() {
+        return Error::WorkspaceSpace(workspace);
+    }
     Error::WorkspaceUnavailable { workspace, missing: error.missing().to_owned() }
 }
 
@@ -290,4 +300,46 @@ fn is_not_written(error: &Error) -> bool {
         **error,
         StoreError::Full | StoreError::Conflict { .. } | StoreError::Fenced { .. } | StoreError::NoWorker(_)
     ))
+}
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test names the few errors that it is about")]
+mod tests {
+    use super::*;
+    use crate::git::GitError;
+
+    #[test]
+    fn what_finds_no_space_is_told_apart_from_what_is_missing() {
+        let told = |error: Error| match error {
+            Error::WorkspaceSpace(workspace) => format!("no space for {workspace}"),
+            Error::WorkspaceUnavailable { missing, .. } => missing,
+            Error::Unavailable { missing, .. } => missing.concat(),
+            other => panic!("{other:?}"),
+        };
+        let worker = "wrk_1".parse().expect("an id");
+        let attempt = "make a worktree";
+        let had_not = |error: NotHad| told(refused(&worker, "shop".to_owned(), &error));
+        let space = GitError::Space { attempt, said: "No space left on device".to_owned() };
+        assert_eq!(had_not(space.into()), "no space for shop");
+        for (kind, is_space) in [
+            (io::ErrorKind::StorageFull, true),
+            (io::ErrorKind::QuotaExceeded, true),
+            (io::ErrorKind::FileTooLarge, true),
+            (io::ErrorKind::Other, false),
+        ] {
+            let ours = had_not(NotHad::Io { attempt, source: kind.into() });
+            let beside_git = had_not(GitError::Io { attempt, source: kind.into() }.into());
+            let private = told(not_made(&kind.into(), "echo"));
+            let expected = if is_space {
+                ["no space for shop", "no space for shop", "no space for scratch"]
+            } else {
+                [
+                    "a directory that can be used; the server's log says more",
+                    "a repository that git can use; the server's log says more",
+                    "a scratch directory that can be made",
+                ]
+            };
+            assert_eq!([&*ours, &*beside_git, &*private], expected, "{kind:?}");
+        }
+    }
 }

@@ -58,7 +58,7 @@ impl From<Error> for Fault {
             }
             Error::ManyDiffs { limit } => plain(ErrorCode::Overloaded).over(limit as u64),
             Error::DiffTime { limit, .. } => plain(ErrorCode::Overloaded).over(limit.as_secs()),
-            Error::DiffSpace(_) => plain(ErrorCode::StoreFull),
+            Error::WorkspaceSpace(_) | Error::DiffSpace(_) => plain(ErrorCode::StoreFull),
             Error::WorkspaceDirty { .. } => plain(ErrorCode::WorkspaceDirty),
             Error::ProcessesSurvived { .. } => plain(ErrorCode::ProcessesSurvived),
             Error::Draining => plain(ErrorCode::Draining),
@@ -381,6 +381,13 @@ mod tests {
                         "workspace `main` is not compared within 60 s, which is the limit",
                     )
                 },
+            ),
+            (
+                Error::WorkspaceSpace("shop".into()),
+                parts(
+                    ErrorCode::StoreFull,
+                    "there is no space left to make workspace `shop`; make some, and try again",
+                ),
             ),
             (
                 Error::DiffSpace("main".into()),

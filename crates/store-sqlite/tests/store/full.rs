@@ -1,44 +1,22 @@
 //! A full disk: what is under way can be ended, and all is well when there is space again.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use jiff::Timestamp;
 use musher_core::{BundlePut, Health, KeyRecord, Most, OwnedKeys, Store, StoreError};
 use musher_store_sqlite::{SqliteOptions, SqliteStore};
+use musher_testkit::apart::on_a_disk_of;
 
 use crate::{fixture::bundle, log::Log};
 
-/// Where the child's disk is; only it has this.
-const DISK: &str = "MUSHER_TEST_SMALL_DISK";
 const RESERVE: u64 = 2 << 20;
 
-/// Runs this test again in a mount namespace of its own with a disk of some megabytes.
 #[test]
 fn a_full_disk_is_written_from_the_reserve_until_that_is_used_up_and_recovers() {
-    if let Some(disk) = env::var_os(DISK) {
-        let disk = PathBuf::from(disk);
-        return tokio::runtime::Runtime::new().unwrap().block_on(fill(disk));
-    }
-    let dir = tempfile::tempdir().unwrap();
     let test = "full::a_full_disk_is_written_from_the_reserve_until_that_is_used_up_and_recovers";
-    let script = r#"mount -t tmpfs -o size=12m none "$DISK" && exec "$0" --exact --nocapture "$1""#;
-    let child = Command::new("unshare")
-        .args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            &script.replace("$DISK", &format!("${DISK}")),
-        ])
-        .arg(env::current_exe().unwrap())
-        .arg(test)
-        .env(DISK, dir.path())
-        .output()
-        .expect("`unshare`");
-    let text = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "this needs a mount namespace (user namespaces must be allowed): {text}");
-    assert!(text.contains("1 passed"), "{text}");
+    if let Some(disk) = on_a_disk_of(12, test) {
+        tokio::runtime::Runtime::new().unwrap().block_on(fill(disk));
+    }
 }
 
 async fn fill(disk: PathBuf) {
