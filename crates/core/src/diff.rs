@@ -32,7 +32,7 @@ use self::{
     said::Entry,
 };
 use crate::{
-    git::{Call, GitError, View},
+    git::{Call, GitError, Repository, View},
     workspace::{Desk, NotHad},
 };
 
@@ -94,7 +94,8 @@ impl Desk {
             return Err(NotHad::Gone);
         }
         // Through a view a repository that is gone for now looks like one that has no commit.
-        if !is_there(common.join("objects")).await? {
+        let shared = common.clone();
+        if !blocking(move || Repository::is_there(&shared)).await? {
             return Err(NotHad::NoRepository);
         }
         let view = self.view(worker, common).await?;

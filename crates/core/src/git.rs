@@ -72,6 +72,9 @@ pub(crate) enum GitError {
     Killed { attempt: &'static str, exit: Exit },
     #[error("git had no space left to {attempt}: {said}")]
     Space { attempt: &'static str, said: String },
+    /// The repository is there, and not for this user: so nobody can tell what is in it.
+    #[error("git was not permitted to {attempt}: {said}")]
+    Permission { attempt: &'static str, said: String },
     #[error("git's answer is longer than {most} bytes: {attempt}")]
     Long { attempt: &'static str, most: usize },
     #[error("{attempt}")]
@@ -130,19 +133,24 @@ impl Said {
         if exit.code.is_none() {
             return GitError::Killed { attempt, exit };
         }
-        if is_for_space(&stderr) {
+        if ends_with_any(&stderr, &NO_SPACE) {
             return GitError::Space { attempt, said: stderr };
+        }
+        if ends_with_any(&stderr, &["permission denied"]) {
+            return GitError::Permission { attempt, said: stderr };
         }
         GitError::Failed { attempt, exit, said: stderr }
     }
 }
 
-/// Whether git ended for want of space: its exit is that of every other failure. An index that cannot be written has words of
-/// its own, all else the system's. They end a line, where no name of a file stands.
-fn is_for_space(said: &str) -> bool {
-    const WORDS: [&str; 4] =
-        ["no space left on device", "out of diskspace", "quota exceeded", "file too large"];
-    said.to_lowercase().lines().any(|line| WORDS.iter().any(|words| line.ends_with(words)))
+/// How git says that it ended for want of space: its exit is that of every other failure. An index that cannot be written has
+/// words of its own, all else the system's.
+const NO_SPACE: [&str; 4] =
+    ["no space left on device", "out of diskspace", "quota exceeded", "file too large"];
+
+/// Whether any of these words end a line, where no name of a file stands.
+fn ends_with_any(said: &str, words: &[&str]) -> bool {
+    said.to_lowercase().lines().any(|line| words.iter().any(|words| line.ends_with(words)))
 }
 
 /// One run of git.
@@ -310,6 +318,7 @@ mod tests {
         let object = "error: x\nfatal: unable to write loose object file: No space left on device";
         let quota = "fatal: unable to create '/tmp/view/index.lock': Disk quota exceeded\n";
         let large = "error: unable to write file src/lib.txt: File too large";
+        let denied = "error: unable to open loose object 3f0c: Permission denied";
         let name = "fatal: 'No space left on device' does not exist in 'HEAD'";
         let damaged = "fatal: loose object 3f0c is corrupt";
         for (code, signal, is_cut, stderr, expected) in [
@@ -320,6 +329,7 @@ mod tests {
             (Some(128), None, false, object, space(object)),
             (Some(128), None, false, quota, space(quota)),
             (Some(128), None, false, large, space(large)),
+            (Some(1), None, false, denied, GitError::Permission { attempt, said: denied.to_owned() }),
             (None, Some(9), false, damaged, GitError::Killed { attempt, exit: exit(None, Some(9)) }),
             (None, Some(25), false, "", space("a file would have become larger than is allowed")),
             (None, Some(13), true, "", GitError::Long { attempt, most: 3 }),

@@ -131,6 +131,9 @@ pub(crate) enum NotHad {
     },
 }
 
+/// What is missing where something is there, and the server's user may not have it.
+const NOT_PERMITTED: &str = "permission to use its directory or its repository";
+
 impl Wanted {
     /// The directory, by the path that is declared, where the worker works in it itself.
     pub(crate) fn direct(&self) -> Option<PathBuf> {
@@ -171,6 +174,12 @@ impl NotHad {
             Self::Git(GitError::Format) => "a repository whose references are files",
             Self::Git(GitError::Time { .. }) => "a repository that answers in time",
             Self::Git(GitError::Space { .. }) => "space on the server's disk",
+            Self::Git(GitError::Permission { .. }) => NOT_PERMITTED,
+            Self::Io { source, .. } | Self::Git(GitError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                NOT_PERMITTED
+            }
             Self::Git(GitError::Long { .. }) => {
                 "a repository that is small enough; the server's log says more"
             }
@@ -257,11 +266,12 @@ impl Desk {
         View::of(git, common, directory).await
     }
 
-    /// The same, when there still is such a repository.
+    /// The same, when there still is such a repository; an error where nobody may look whether it is there.
     pub(crate) async fn view_of(&self, record: &Record) -> Result<Option<View>, GitError> {
         let common = record.repository.clone();
-        let is_there = tokio::task::spawn_blocking(move || common.join("objects").is_dir());
-        if !is_there.await.unwrap_or(true) {
+        let looked = tokio::task::spawn_blocking(move || Repository::is_there(&common)).await;
+        let looked = looked.unwrap_or_else(|error| Err(error.into()));
+        if !looked.map_err(GitError::io("look for a repository"))? {
             return Ok(None);
         }
         self.view(&record.worker_id, &record.repository).await.map(Some)
@@ -275,6 +285,11 @@ impl Desk {
         let (path, repository) = found.unwrap_or_else(|error| Err(NotHad::io("find a workspace")(error)))?;
         match isolation {
             WorkspaceIsolation::Direct => {
+                let repository = repository.unwrap_or_else(|error| {
+                    // As below.
+                    tracing::warn!(%worker, error = &error as &dyn std::error::Error, "find a repository");
+                    None
+                });
                 let base_commit = self.base(worker, repository.as_ref()).await.unwrap_or_else(|error| {
                     // It can be worked in without.
                     tracing::warn!(%worker, error = &error as &dyn std::error::Error, "find what is checked out");
@@ -293,7 +308,7 @@ impl Desk {
                 Ok(Had { shown, workplace })
             }
             WorkspaceIsolation::Worktree { setup } => {
-                let repository = repository.ok_or(NotHad::Missing("a git repository"))?;
+                let repository = repository?.ok_or(NotHad::Missing("a git repository"))?;
                 let (worktree, directory) =
                     self.grow(worker, n, reference.clone(), &path, &repository).await?;
                 let shown = WorkerWorkspace {
@@ -476,9 +491,12 @@ async fn checked_out(view: &View, repository: &Repository) -> Result<Option<Stri
     }
 }
 
-/// The directory that is meant, by a path without links, and the repository that it is in. What is declared may be a
-/// link; what is below it may not.
-fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repository>), NotHad> {
+/// The directory that is meant, by a path without links, and the repository that it is in, where that can be told. What is
+/// declared may be a link; what is below it may not.
+fn find(
+    root: &Path,
+    child: Option<String>,
+) -> Result<(PathBuf, Result<Option<Repository>, GitError>), NotHad> {
     let attempt = "find a workspace";
     let root = root.canonicalize().map_err(NotHad::io(attempt))?;
     let is_child = child.is_some();
@@ -494,13 +512,17 @@ fn find(root: &Path, child: Option<String>) -> Result<(PathBuf, Option<Repositor
             }
         }
     };
-    let repository = Repository::of(&directory).map_err(NotHad::io(attempt))?;
-    let repository = match repository {
-        // Workers may have made it, and what it is a part of is nobody's choice but the config's.
-        Some(repository) if is_child && !repository.is_own(&directory).map_err(NotHad::io(attempt))? => None,
-        repository => repository,
-    };
+    let repository = repository_of(&directory, is_child).map_err(GitError::io("find a repository"));
     Ok((directory, repository))
+}
+
+fn repository_of(directory: &Path, is_child: bool) -> io::Result<Option<Repository>> {
+    let repository = Repository::of(directory)?;
+    Ok(match repository {
+        // Workers may have made it, and what it is a part of is nobody's choice but the config's.
+        Some(repository) if is_child && !repository.is_own(directory)? => None,
+        repository => repository,
+    })
 }
 
 #[cfg(test)]

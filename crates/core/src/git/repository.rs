@@ -52,6 +52,8 @@ impl Repository {
             let found = match fs::metadata(top.join(".git")) {
                 Ok(metadata) if metadata.is_dir() => Some(top.join(".git")),
                 Ok(_) => linked(top)?,
+                // What may not be looked at can be a repository as well as not.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
                 Err(_) => None,
             };
             if let Some(own) = found
@@ -67,6 +69,11 @@ impl Repository {
             top: None,
             prefix: PathBuf::new(),
         }))
+    }
+
+    /// Whether a repository is there, by the part that all its worktrees share: an error where nobody may look. Blocks.
+    pub(crate) fn is_there(common: &Path) -> io::Result<bool> {
+        Ok(is_open(&common.join("objects"))? && is_open(&common.join("refs"))?)
     }
 
     /// Whether the repository is the directory's own, or that of a directory above it. A directory that others may have
@@ -136,6 +143,18 @@ fn is_plain(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
+/// Whether this is a directory in which things can be found by their names; an error where it is one, and closed.
+fn is_open(directory: &Path) -> io::Result<bool> {
+    // To find even itself in it takes the permission that everything in it takes.
+    match fs::metadata(directory.join(".")) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Where a file named `.git` leads.
 fn linked(top: &Path) -> io::Result<Option<PathBuf>> {
     let text = read_small(&top.join(".git"))?.unwrap_or_default();
@@ -148,8 +167,7 @@ fn common(own: &Path) -> io::Result<Option<PathBuf>> {
         Some(path) => own.join(path.trim_end_matches(['\n', '\r'])),
         None => own.to_owned(),
     };
-    let is_there = |name: &str| common.join(name).is_dir();
-    if !is_there("objects") || !is_there("refs") || !own.join("HEAD").exists() {
+    if !Repository::is_there(&common)? || !own.join("HEAD").exists() {
         return Ok(None);
     }
     common.canonicalize().map(Some)

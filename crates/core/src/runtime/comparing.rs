@@ -85,9 +85,12 @@ fn not_compared(worker: &WorkerId, workspace: &str, error: NotHad) -> Error {
         NotHad::Gone
         | NotHad::NoRepository
         | NotHad::NoChild(_)
-        | NotHad::Git(GitError::Missing(_) | GitError::Failed { .. } | GitError::Long { .. }) => {
-            Error::NotComparable { workspace, missing }
-        }
+        | NotHad::Git(
+            GitError::Missing(_)
+            | GitError::Failed { .. }
+            | GitError::Permission { .. }
+            | GitError::Long { .. },
+        ) => Error::NotComparable { workspace, missing },
         NotHad::Git(GitError::Time { limit, .. }) => Error::DiffTime { workspace, limit: *limit },
         NotHad::Git(GitError::Space { .. }) => Error::DiffSpace(workspace),
         NotHad::Io { .. } | NotHad::Git(GitError::Io { .. }) if error.is_for_space() => {
@@ -139,7 +142,11 @@ mod tests {
             ),
             (
                 io(io::ErrorKind::PermissionDenied),
-                not_comparable("a directory that can be used; the server's log says more"),
+                not_comparable("permission to use its directory or its repository"),
+            ),
+            (
+                GitError::Permission { attempt, said: "error: x: Permission denied".to_owned() }.into(),
+                not_comparable("permission to use its directory or its repository"),
             ),
             (GitError::Time { attempt, limit }.into(), Error::DiffTime { workspace: workspace(), limit }),
             (io(io::ErrorKind::StorageFull), Error::DiffSpace(workspace())),

@@ -10,7 +10,6 @@ use crate::{
     changes::Labels,
     error::Error,
     figures::worker_state,
-    git::View,
     store::{StoreError, WorkerRow},
     worktree::{Unsaved, Worktree},
 };
@@ -112,15 +111,14 @@ impl Runtime {
         worktrees: Vec<Worktree>,
         unsaved: UnsavedWork,
     ) -> Result<(), Error> {
-        let mut judged = Vec::new();
-        for worktree in worktrees {
-            let (view, found) = self.judge(&worktree).await;
+        for worktree in &worktrees {
+            let found = self.judge(worktree).await;
             if let (UnsavedWork::Keep, Some(unsaved)) = (unsaved, found) {
-                return Err(Error::WorkspaceDirty { workspace: worktree.record.reference, unsaved });
+                let workspace = worktree.record.reference.clone();
+                return Err(Error::WorkspaceDirty { workspace, unsaved });
             }
-            judged.push((worktree, view));
         }
-        for (worktree, _) in &judged {
+        for worktree in &worktrees {
             let goes = worktree.clone();
             let marked = tokio::task::spawn_blocking(move || goes.mark_as_going()).await;
             if let Err(error) = marked.unwrap_or_else(|error| Err(error.into())) {
@@ -130,25 +128,22 @@ impl Runtime {
             }
         }
         self.delete_from_store(worker, told).await?;
-        for (worktree, view) in judged {
-            if let Err(error) = worktree.remove(view.as_ref()).await {
+        for worktree in &worktrees {
+            if let Err(error) = self.0.desk.remove(worktree).await {
                 self.report_left(worker, &error);
             }
         }
         Ok(())
     }
 
-    /// A look at a worktree's repository, where there is one, and what of the worktree is nowhere else.
-    async fn judge(&self, worktree: &Worktree) -> (Option<View>, Option<Unsaved>) {
+    /// What of a worktree is nowhere else.
+    async fn judge(&self, worktree: &Worktree) -> Option<Unsaved> {
         match self.0.desk.view_of(&worktree.record).await {
-            Ok(view) => {
-                let unsaved = worktree.unsaved(view.as_ref()).await;
-                (view, unsaved)
-            }
+            Ok(view) => worktree.unsaved(view.as_ref()).await,
             Err(error) => {
                 let worker = &worktree.record.worker_id;
                 tracing::warn!(%worker, error = &error as &dyn std::error::Error, "look at a worktree");
-                (None, Some(Unsaved::Unknown))
+                Some(Unsaved::Unknown)
             }
         }
     }
@@ -186,10 +181,10 @@ impl Runtime {
     /// Removes the worktrees of a worker that is not there, as far as they hold no work.
     async fn tidy(&self, worker: &WorkerId) -> io::Result<()> {
         for worktree in self.0.desk.worktrees_of(worker).await? {
-            let (view, unsaved) = self.judge(&worktree).await;
+            let unsaved = self.judge(&worktree).await;
             match unsaved.filter(|_| !worktree.goes()) {
                 None => {
-                    if let Err(error) = worktree.remove(view.as_ref()).await {
+                    if let Err(error) = self.0.desk.remove(&worktree).await {
                         self.report_left(worker, &error);
                     }
                 }
