@@ -36,6 +36,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// What is missing for the tools of a server, which a worker with the capability `mcp:<server>` is to have. Asked of a
+    /// backend that brings its own tools ([`Capabilities::tools`] is false), at every create; bounded as
+    /// [`Backend::availability`] is, and to the same rules.
+    ///
+    /// Unless a backend says otherwise it reaches no server: the tools of the runtime are none of its.
+    async fn server_missing(&self, server: &str) -> Option<String> {
+        Some(format!("a way to the tools of `mcp:{server}`: this backend calls none of the runtime's"))
+    }
+
     /// Runs one session to its end; the front page of the crate says how.
     ///
     /// The runtime drops the future only as the last resort; what it started must then be killed at once.

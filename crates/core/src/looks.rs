@@ -31,6 +31,13 @@ pub(crate) enum Subject {
     Backend(String),
     /// What tools of this capability need, held by this sandbox.
     Tools(Capability, Sandbox),
+    /// What a backend of this name, which brings its own tools, needs for those of a server.
+    Server {
+        /// The backend.
+        backend: String,
+        /// The server.
+        server: String,
+    },
 }
 
 /// What was found to be missing, by name. What was looked for and is there has nothing missing.
@@ -76,6 +83,12 @@ impl Looks {
                         let asked = task::spawn_blocking(move || tools.missing(&capability, sandbox));
                         asked.await.expect("a panic is one of this look").into_iter().collect()
                     };
+                    self.bounded(&subject, look).await
+                }
+                Subject::Server { backend, server } => {
+                    let backend = catalog.backends.get(backend).expect("subjects are of the catalog").clone();
+                    let server = server.clone();
+                    let look = async move { backend.server_missing(&server).await.into_iter().collect() };
                     self.bounded(&subject, look).await
                 }
             };
@@ -145,6 +158,9 @@ impl fmt::Display for Subject {
         match self {
             Self::Backend(name) => write!(f, "backend `{name}`"),
             Self::Tools(capability, _) => write!(f, "tools of `{capability}`"),
+            Self::Server { backend, server } => {
+                write!(f, "tools of `mcp:{server}` with backend `{backend}`")
+            }
         }
     }
 }

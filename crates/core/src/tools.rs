@@ -70,14 +70,6 @@ impl Tools {
     }
 }
 
-/// Why a worker whose backend calls no tools of ours could not use what this capability names: a service that nobody
-/// brings to it, whoever has it.
-pub(crate) fn out_of_reach(capability: &Capability) -> Option<String> {
-    let names_a_service = matches!(capability, Capability::Mcp(_));
-    names_a_service
-        .then(|| format!("a way to the tools of `{capability}`: this backend calls none of the runtime's"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -35,6 +35,21 @@ impl Act for Lister {
     }
 }
 
+/// Brings its own tools, those of the server `mail` among them.
+#[derive(Debug)]
+struct Mailer;
+
+#[async_trait]
+impl Act for Mailer {
+    fn server_missing(&self, server: &str) -> Option<String> {
+        (server != "mail").then(|| format!("`{server}` of its own"))
+    }
+
+    async fn run(&self, _: Launch, _: Link) -> Result<SessionOutcome, BackendError> {
+        unreachable!("nobody says anything to it")
+    }
+}
+
 async fn list(names: &str, link: &mut Link) -> Result<(), LinkClosed> {
     link.session_started("list-1".parse().expect("an id"), false).await?;
     loop {
@@ -89,8 +104,10 @@ fn builder() -> Builder {
     Runtime::builder(MemoryStore::new())
         .backend("lister", Acting(Lister))
         .backend("scripted", musher_scripted::Scripted)
+        .backend("mailer", Acting(Mailer))
         .profile("lists", profile("lister"))
         .profile("speaks", profile("scripted"))
+        .profile("mails", profile("mailer"))
         .tool(tool("clock", Capability::Read))
         .tool(tool("shop__order", mcp("shop")))
         .scratch(tempfile::tempdir().unwrap().keep())
@@ -133,12 +150,15 @@ async fn a_service_that_nothing_gives_or_nobody_can_call_is_missing_by_name() {
             &["mcp:mail"],
             "a way to the tools of `mcp:mail`: this backend calls none of the runtime's",
         ),
+        // What the program has is out of reach for a backend that brings its own tools.
+        ("mails", &["read", "mcp:shop", "mcp:mail"], "`shop` of its own"),
     ] {
         let error = create(&runtime, profile, capabilities).await.unwrap_err();
         let Error::Unavailable { missing, .. } = &error else { panic!("{error:?}") };
         assert_eq!(missing, &[expected]);
     }
     create(&runtime, "speaks", &["read"]).await.unwrap();
+    create(&runtime, "mails", &["read", "mcp:mail"]).await.unwrap();
 }
 
 #[tokio::test]

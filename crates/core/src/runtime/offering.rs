@@ -13,7 +13,6 @@ use crate::{
     looks::{Missing, Subject},
     mount,
     profile::Profile,
-    tools::out_of_reach,
     workspace::Wanted,
 };
 
@@ -70,8 +69,13 @@ impl<'a> Asked<'a> {
     pub(super) fn needs(self, catalog: &Catalog) -> impl Iterator<Item = Subject> + use<'a> {
         let takes_tools = backend(catalog, self.profile).capabilities().tools;
         let sandbox = mount::sandbox(self.profile.sandbox, self.read_only);
-        let tools = self.capabilities.iter().filter(move |_| takes_tools);
-        let tools = tools.map(move |capability| Subject::Tools(capability.clone(), sandbox));
+        let tools = self.capabilities.iter().filter_map(move |capability| match capability {
+            _ if takes_tools => Some(Subject::Tools(capability.clone(), sandbox)),
+            Capability::Mcp(server) => {
+                Some(Subject::Server { backend: self.profile.backend.clone(), server: server.clone() })
+            }
+            Capability::Read | Capability::Write | Capability::Shell | Capability::Network => None,
+        });
         [Subject::Backend(self.profile.backend.clone())].into_iter().chain(tools)
     }
 
@@ -99,8 +103,7 @@ impl<'a> Asked<'a> {
             (has_setup && demands && !Confinement::is_available()).then_some(SETUP_NOT_HELD),
         ];
         let lacks = lacks.into_iter().flatten().map(str::to_owned);
-        let out_of_reach = capabilities.iter().filter(|_| !can.tools).filter_map(out_of_reach);
-        looked_for.chain(backend.missing(&wanted)).chain(lacks).chain(out_of_reach).collect()
+        looked_for.chain(backend.missing(&wanted)).chain(lacks).collect()
     }
 }
 

@@ -14,6 +14,11 @@ pub(crate) trait Act: fmt::Debug + Send + Sync + 'static {
         Capabilities::default()
     }
 
+    /// What is missing for a server's tools; a way to them unless this says otherwise.
+    fn server_missing(&self, server: &str) -> Option<String> {
+        Some(format!("no way to `{server}`"))
+    }
+
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError>;
 }
 
@@ -37,6 +42,10 @@ impl<A: Act> Backend for Acting<A> {
 
     fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
         Vec::new()
+    }
+
+    async fn server_missing(&self, server: &str) -> Option<String> {
+        self.0.server_missing(server)
     }
 
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
