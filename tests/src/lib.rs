@@ -28,7 +28,7 @@ pub use self::{
     fleet::Fleet,
     kennel::{ALLOW, ASK, Credential, DENY, Kennel, claude_config, types},
     obedient::{LOCAL_KEY, Obedient, call, local_home, shell, turn},
-    parts::{Claude, binary, fake_claude},
+    parts::{Claude, binary, fake_claude, tickets},
     process::Process,
     proxy::{Proxy, Vice},
     server::{Finished, Home, Server, musher, musher_of},

@@ -34,6 +34,12 @@ pub fn fake_claude() -> PathBuf {
     part(musher_testkit::fake_claude::PROGRAM)
 }
 
+/// The built MCP server.
+#[must_use]
+pub fn tickets() -> PathBuf {
+    part(musher_testkit::tickets::PROGRAM)
+}
+
 fn part(variable: &str) -> PathBuf {
     let path = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_file());
     path.unwrap_or_else(|| {

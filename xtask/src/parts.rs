@@ -152,6 +152,7 @@ pub(crate) fn test_environment(target: &Path) -> Result<TestEnvironment, Error> 
     Ok(TestEnvironment(vec![
         ("MUSHER_TEST_BINARY", target.join("debug").join("musher")),
         ("MUSHER_TEST_FAKE_CLAUDE", target.join("debug").join("musher-fake-claude")),
+        ("MUSHER_TEST_TICKETS", target.join("debug").join("musher-tickets")),
         ("MUSHER_TEST_CLAUDE_LATEST", claude(target, CLAUDE_LATEST)?.path()),
         ("MUSHER_TEST_CLAUDE_OLD", claude(target, CLAUDE_OLD)?.path()),
     ]))

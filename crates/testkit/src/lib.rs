@@ -29,3 +29,4 @@ pub mod messages_api;
 pub mod program;
 pub mod repository;
 pub mod store_suite;
+pub mod tickets;
