@@ -796,7 +796,7 @@ class BackendCapabilities(TypedDict):
     resume: bool
     # Takes an input into the running turn. Without it, such an input waits for the next one.
     steer: bool
-    # Calls the server's tools: files, a shell, MCP servers. One without brings its own, or has none.
+    # Calls the server's tools: files, a shell. One without brings its own, or has none.
     tools: bool
 
 

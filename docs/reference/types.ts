@@ -202,7 +202,7 @@ export interface BackendCapabilities {
   resume: boolean;
   /** Takes an input into the running turn. Without it, such an input waits for the next one. */
   steer: boolean;
-  /** Calls the server's tools: files, a shell, MCP servers. One without brings its own, or has none. */
+  /** Calls the server's tools: files, a shell. One without brings its own, or has none. */
   tools: boolean;
 }
 

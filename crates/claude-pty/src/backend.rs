@@ -86,16 +86,29 @@ impl Backend for ClaudePty {
         roots::lacking(root).map(str::to_owned)
     }
 
+    async fn server_missing(&self, server: &str) -> Option<String> {
+        let Some(found) = self.options.mcp.get(server).cloned() else {
+            return Some(format!(
+                "an MCP server `{server}` for Claude Code: it calls no tools of the runtime's"
+            ));
+        };
+        let name = server.to_owned();
+        // A directory of PATH may be on a disk that does not answer.
+        let looked = task::spawn_blocking(move || found.missing(&name)).await;
+        looked.unwrap_or_else(|_panicked| Some(format!("a look for the MCP server `{server}` that ends")))
+    }
+
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError> {
-        let invocation = Invocation::new(&self.options, &launch)?;
+        let mut invocation = Invocation::new(&self.options, &launch)?;
         let Some(_tenant) = self.tenancy.take(&invocation.session_id) else {
             let message = format!("session `{}` is another worker's right now", invocation.session_id);
             return Err(BackendError { code: "session_in_use", message, source: None });
         };
+        let told = invocation.tell_servers(launch.temporary.as_deref()).await?;
         let ClaudeOptions { start_limit, exit_limit, .. } = self.options;
         let recording = Recording::of(&self.options, &launch, &invocation);
         let limits = Limits { start: start_limit, exit: exit_limit };
-        session::run(invocation, recording, link, limits).await
+        session::run(invocation, told, recording, link, limits).await
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod asking;
 mod ending;
+mod lookout;
 mod meter;
 mod remarks;
 mod speech;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use self::{
     asking::{Asker, Asking},
     ending::Ending,
+    lookout::Lookout,
     meter::Meter,
     remarks::Remarks,
     speech::Speech,
@@ -27,6 +29,7 @@ use self::{
 };
 use crate::{
     say::{self, Said},
+    servers::Servers,
     wire::{self, ApiRetry, Denial, Init, Line, RateLimit, Response, StreamEvent, Streamed, TurnResult},
 };
 
@@ -81,6 +84,8 @@ pub(crate) struct Opening {
     pub(crate) settings_sources: Vec<String>,
     /// Whether tasks may go on behind a turn's end.
     pub(crate) has_background: bool,
+    /// The MCP servers of its worker.
+    pub(crate) servers: Servers,
     /// The names of the program's variables.
     pub(crate) env_keys: Vec<String>,
 }
@@ -99,12 +104,14 @@ pub(crate) struct Conversation {
     meter: Meter,
     asking: Asking,
     tasks: Tasks,
+    lookout: Lookout,
     remarks: Remarks,
 }
 
 impl Conversation {
     pub(crate) fn new(opening: Opening) -> Self {
         Self {
+            lookout: Lookout::of(&opening.servers),
             opening,
             is_ready: false,
             turn: None,
@@ -132,6 +139,22 @@ impl Conversation {
     /// Whether the program has shown that it works.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready
+    }
+
+    /// Whether messages wait for MCP servers.
+    pub(crate) fn awaits_servers(&self) -> bool {
+        self.lookout.is_waiting()
+    }
+
+    /// Asks how the servers are that are waited for.
+    pub(crate) fn look_for_servers(&mut self) -> Option<Output> {
+        self.lookout.look().map(Output::Say)
+    }
+
+    /// Waits for servers no longer.
+    pub(crate) fn give_up_servers(&mut self) -> Vec<Output> {
+        self.lookout.give_up();
+        self.send_unsent()
     }
 
     pub(crate) fn has_open_turn(&self) -> bool {
@@ -300,6 +323,7 @@ impl Conversation {
         let version = init.claude_code_version.as_deref();
         let untested = version.and_then(|version| self.remarks.version(version));
         outputs.extend(untested.map(event));
+        outputs.extend(self.lookout.begins_with(&init).into_iter().map(event));
         let environment = self.environment_of(init);
         if self.environment.as_ref() != Some(&environment) {
             self.environment = Some(environment.clone());
@@ -428,10 +452,15 @@ impl Conversation {
         if response.request_id == INITIALIZE {
             if is_success {
                 self.is_ready = true;
-                return self.send_unsent();
+                let (told, asks) = self.lookout.begin();
+                let outputs = told.into_iter().map(event).chain(asks.map(Output::Say));
+                return outputs.chain(self.send_unsent()).collect();
             }
             let why = response.error.unwrap_or_default();
             return vec![Output::Refused(Refusal::Initialize(why))];
+        }
+        if let Some(told) = self.lookout.answer(&response) {
+            return told.into_iter().map(event).chain(self.send_unsent()).collect();
         }
         let Some(turn) = &mut self.turn else { return Vec::new() };
         if turn.interrupt == Interrupt::Sent(response.request_id) {
@@ -517,7 +546,7 @@ impl Conversation {
 
     fn send_unsent(&mut self) -> Vec<Output> {
         let Some(turn) = &mut self.turn else { return Vec::new() };
-        if !self.is_ready || turn.run != Run::Awaited {
+        if !self.is_ready || !self.lookout.is_over() || turn.run != Run::Awaited {
             return Vec::new();
         }
         let unsent = turn.asked.as_mut().and_then(|asked| asked.unsent.take());

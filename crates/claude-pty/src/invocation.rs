@@ -5,9 +5,13 @@ use std::{ffi::OsString, path::Path};
 use musher_backend::{BackendError, Launch};
 use musher_process::{Environment, Error, Marker, Program, PtyCommand};
 use musher_protocol::SessionId;
+use tempfile::TempPath;
 use uuid::Uuid;
 
-use crate::{ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, git, roots::Roots, tools};
+use crate::{
+    ClaudeOptions, ClaudeProfile, SettingsSource, conversation::Opening, git, roots::Roots, servers::Servers,
+    tools,
+};
 
 /// What keeps the program to what it was asked: no updates and no reports.
 const QUIET: [(&str, &str); 4] = [
@@ -88,6 +92,7 @@ impl Invocation {
             preface: launch.preface.clone(),
             settings_sources: settings,
             has_background: launch.background,
+            servers: Servers::of(&options.mcp, launch),
             env_keys: environment.names().map(str::to_owned).chain([Marker::VARIABLE.to_owned()]).collect(),
         };
         let directory = launch.working_dir.clone();
@@ -97,6 +102,27 @@ impl Invocation {
             opening,
             roots,
         })
+    }
+
+    /// Lets the program know its MCP servers, by a file in this directory which goes when what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub(crate) async fn tell_servers(
+        &mut self,
+        directory: Option<&Path>,
+    ) -> Result<Option<TempPath>, BackendError> {
+        let told = self.opening.servers.write(directory, &self.command.marker).await;
+        let told = told.map_err(|error| {
+            BackendError::new("claude_not_started", "tell Claude Code its MCP servers", error)
+        })?;
+        if let Some(file) = &told {
+            let mut argument = OsString::from("--mcp-config=");
+            argument.push(file);
+            self.command.args.push(argument);
+        }
+        Ok(told)
     }
 }
 

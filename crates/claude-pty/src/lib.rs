@@ -30,11 +30,14 @@
 //! * The program runs git by itself. Without a shell git finds no repository, so that nothing of one runs; a worker with
 //!   one has git as its user has it.
 //! * No settings file is read, neither the repository's nor the person's (`--setting-sources=`), unless the profile
-//!   says so ([`ClaudeProfile::settings_sources`]), and no MCP server
-//!   is started but those that were asked for (`--strict-mcp-config`): hooks and helpers of a repository would run
+//!   says so ([`ClaudeProfile::settings_sources`]): hooks and helpers of a repository would run
 //!   before anybody was asked, and a person's permission rules would answer in the profile's place. It costs the
 //!   project's `CLAUDE.md` and skills, and the person's own; what a worker must know belongs into its
 //!   instructions. Settings that an administrator put under `/etc/claude-code` hold as ever.
+//! * Of MCP servers a worker has those of its capabilities ([`ClaudeOptions::mcp`]), and no others
+//!   (`--strict-mcp-config`). The program starts them itself, with the variables that the options say and no more, and calls
+//!   their tools `mcp__SERVER__TOOL`. The first message waits until they have answered, for a bounded time; what cannot be
+//!   had is a diagnostic `tools.mcp_unavailable`.
 //! * Nothing goes on behind a turn's end, unless the launch allows it ([`Launch::background`]): background tasks are
 //!   off, and the tools that wake the model later are always. What wakes by itself is a turn of its own
 //!   ([`Event::TurnStarted`]).
@@ -85,6 +88,7 @@ mod git;
 mod invocation;
 mod recording;
 mod roots;
+mod servers;
 mod session;
 mod tenancy;
 mod tools;
@@ -99,6 +103,7 @@ pub use crate::{
     backend::ClaudePty,
     options::ClaudeOptions,
     profile::{ClaudeProfile, ClaudeProfileError, SettingsSource},
+    servers::McpServer,
 };
 
 /// The versions of Claude Code that this crate is tested with: the oldest and the newest.

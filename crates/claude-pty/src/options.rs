@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use crate::McpServer;
+
 /// The variables that say whom Claude Code talks to and as whom, and where it keeps its sessions.
 const PASS_ENV: [&str; 5] = [
     "ANTHROPIC_API_KEY",
@@ -17,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const EXIT_LIMIT: Duration = Duration::from_secs(2);
 
 /// How Claude Code is run. `Debug` shows the names of variables only: values may be secrets.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ClaudeOptions {
     /// The program: a name in PATH, or a path.
     pub program: String,
@@ -36,6 +38,8 @@ pub struct ClaudeOptions {
     /// and all that it said, so prompts, files and the output of tools are in it. Values of variables that look
     /// like secrets are not. None: nothing is recorded.
     pub record: Option<PathBuf>,
+    /// MCP servers, by name: workers with the capability `mcp:<name>` have that one.
+    pub mcp: BTreeMap<String, McpServer>,
 }
 
 impl Default for ClaudeOptions {
@@ -48,13 +52,14 @@ impl Default for ClaudeOptions {
             exit_limit: EXIT_LIMIT,
             tool_limit: None,
             record: None,
+            mcp: BTreeMap::new(),
         }
     }
 }
 
 impl fmt::Debug for ClaudeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit, record } = self;
+        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit, record, mcp } = self;
         f.debug_struct("ClaudeOptions")
             .field("program", program)
             .field("env", &env.keys())
@@ -63,6 +68,7 @@ impl fmt::Debug for ClaudeOptions {
             .field("exit_limit", exit_limit)
             .field("tool_limit", tool_limit)
             .field("record", record)
+            .field("mcp", mcp)
             .finish()
     }
 }

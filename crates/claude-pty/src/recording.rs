@@ -125,7 +125,11 @@ impl Recording {
         let directory = options.record.clone()?;
         let environment = &invocation.command.environment;
         let names = options.pass_env.iter().chain(options.env.keys());
-        let secrets = Secrets::of(names.filter_map(|name| Some((name.as_str(), environment.get(name)?))));
+        let own = names.filter_map(|name| Some((name.as_str(), environment.get(name)?)));
+        // The program says what it was told of servers when it is asked how they are.
+        let servers: Vec<_> = invocation.opening.servers.secrets().collect();
+        let servers = servers.iter().map(|(name, value)| (name.as_str(), value.as_os_str()));
+        let secrets = Secrets::of(own.chain(servers));
         let recorded_at = Timestamp::now();
         let args = &invocation.command.args;
         let header = Header::new(

@@ -34,6 +34,13 @@ pub(crate) fn message(uuid: Uuid, preface: Option<String>, input: &Input) -> Sai
     )
 }
 
+/// Asks which MCP servers there are, and how they are.
+pub(crate) fn mcp_status(request_id: &str) -> Said {
+    line(
+        &json!({ "type": "control_request", "request_id": request_id, "request": { "subtype": "mcp_status" } }),
+    )
+}
+
 pub(crate) fn interrupt(request_id: &str) -> Said {
     line(
         &json!({ "type": "control_request", "request_id": request_id, "request": { "subtype": "interrupt" } }),

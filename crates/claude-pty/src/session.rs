@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, time::Duration};
 use musher_backend::{BackendError, Command, DecisionGiven, Event, Link, LinkClosed, SessionOutcome};
 use musher_process::{Child, Exit, Spawned};
 use musher_protocol::ApprovalId;
+use tempfile::TempPath;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -35,6 +36,12 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 /// Often enough for the runtime's inactivity limit, which counts in seconds, and seldom enough for its queue.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Servers answer within seconds: soon enough for who waits, and seldom enough for the program.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The program gives a server 30 s; this is longer, so that it can say why it has none.
+const SERVERS_LIMIT: Duration = Duration::from_secs(35);
+
 /// How long a program may take for what it should do at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -47,6 +54,7 @@ pub(crate) struct Limits {
 /// Runs a session to its end.
 pub(crate) async fn run(
     invocation: Invocation,
+    told: Option<TempPath>,
     recording: Option<Recording>,
     link: Link,
     limits: Limits,
@@ -61,7 +69,7 @@ pub(crate) async fn run(
     let spawned = command.spawn().await.map_err(start)?;
     let recorder = recording.map(Recorder::start);
     let (mut child, mut session) =
-        Session::begin(link, recorder, Conversation::new(opening), roots, limits, spawned);
+        Session::begin(link, recorder, Conversation::new(opening), roots, told, limits, spawned);
     let mut ended = session.live(&mut child).await;
     // The program has this session already: an earlier start got further than anybody knows. So it is continued.
     if let (Ok(exit), Some(command)) = (&ended, continuing)
@@ -74,9 +82,9 @@ pub(crate) async fn run(
                 return Err(start(error));
             }
         };
-        let Session { link, recorder, mut conversation, roots, .. } = session;
+        let Session { link, recorder, mut conversation, roots, told, .. } = session;
         conversation.continues_a_session();
-        (child, session) = Session::begin(link, recorder, conversation, roots, limits, spawned);
+        (child, session) = Session::begin(link, recorder, conversation, roots, told, limits, spawned);
         ended = session.live(&mut child).await;
     }
     match ended {
@@ -97,6 +105,10 @@ struct Session {
     pipes: Pipes,
     conversation: Conversation,
     roots: Roots,
+    /// What the program is told of MCP servers, until it has read that.
+    told: Option<TempPath>,
+    /// How long messages wait for MCP servers, while they do.
+    looks: Option<Looks>,
     /// The program's ids of the questions that are open.
     approvals: BTreeMap<ApprovalId, String>,
     /// How the program ended, once it has.
@@ -146,6 +158,15 @@ enum Happened {
     Written,
     Exited(Result<Exit, musher_process::Error>),
     Deadline,
+    /// It is time to look for MCP servers.
+    Look,
+}
+
+/// When to look for MCP servers again, and when for the last time.
+#[derive(Clone, Copy, Debug)]
+struct Looks {
+    next: Instant,
+    by: Instant,
 }
 
 impl Session {
@@ -154,6 +175,7 @@ impl Session {
         recorder: Option<Recorder>,
         conversation: Conversation,
         roots: Roots,
+        told: Option<TempPath>,
         limits: Limits,
         spawned: Spawned,
     ) -> (Child, Self) {
@@ -166,6 +188,8 @@ impl Session {
             pipes: Pipes::new(stdout, stderr, tap),
             conversation,
             roots,
+            told,
+            looks: None,
             approvals: BTreeMap::new(),
             exit: None,
             ending: None,
@@ -211,7 +235,9 @@ impl Session {
                 }
                 Happened::Deadline if self.is_starting() => return Err(Failure::Silent),
                 Happened::Deadline => return Ok(()),
+                Happened::Look => self.look().await?,
             }
+            self.pursue_servers();
             if let Some(failure) = self.recorder.as_mut().and_then(Recorder::failure) {
                 self.recorder = None;
                 self.link.emit(recording::remark(&failure)).await?;
@@ -224,15 +250,10 @@ impl Session {
     }
 
     async fn next(&mut self, child: &mut Child) -> Happened {
-        let Self { link, stdin, pipes, exit, deadline, .. } = self;
+        let Self { link, stdin, pipes, exit, deadline, looks, .. } = self;
         let reads = stdin.has_room();
-        let deadline = *deadline;
-        let timer = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
+        let timer = at(*deadline);
+        let look = at(looks.map(|looks| looks.next.min(looks.by)));
         tokio::select! {
             command = link.next_command() => Happened::Command(command),
             chunk = pipes.read(reads) => Happened::Read(chunk),
@@ -244,6 +265,7 @@ impl Session {
             }
             exited = child.wait(), if exit.is_none() => Happened::Exited(exited),
             () = timer => Happened::Deadline,
+            () = look => Happened::Look,
         }
     }
 
@@ -255,6 +277,29 @@ impl Session {
     /// Whether neither the program nor the runtime has begun to end the session.
     fn is_undisturbed(&self) -> bool {
         self.exit.is_none() && self.ending.is_none()
+    }
+
+    /// Whether servers are waited for, and when they are looked for again.
+    fn pursue_servers(&mut self) {
+        if !self.conversation.awaits_servers() {
+            self.looks = None;
+        } else if self.looks.is_none() {
+            let now = Instant::now();
+            self.looks = Some(Looks { next: now + LOOK_INTERVAL, by: now + SERVERS_LIMIT });
+        }
+    }
+
+    /// Looks for servers, or waits for them no longer.
+    async fn look(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        let Some(looks) = &mut self.looks else { return Ok(()) };
+        looks.next = now + LOOK_INTERVAL;
+        let outputs = if now >= looks.by {
+            self.conversation.give_up_servers()
+        } else {
+            self.conversation.look_for_servers().into_iter().collect()
+        };
+        self.perform(outputs).await
     }
 
     async fn command(&mut self, command: Command) -> Result<(), Failure> {
@@ -308,8 +353,12 @@ impl Session {
             is_silent &= !outputs.iter().any(|output| matches!(output, Output::Event(_)));
             self.perform(outputs).await?;
         }
-        if !was_ready && self.conversation.is_ready() && self.is_undisturbed() {
-            self.deadline = None;
+        if !was_ready && self.conversation.is_ready() {
+            // The program has read it. No tool of the worker's may.
+            self.told = None;
+            if self.is_undisturbed() {
+                self.deadline = None;
+            }
         }
         let now = Instant::now();
         if is_silent && self.last_alive.is_none_or(|last| now - last >= ALIVE_INTERVAL) {
@@ -426,6 +475,14 @@ impl Session {
             }
             Failure::Process(error) => Err(BackendError::new("process_lost", "watch Claude Code", error)),
         }
+    }
+}
+
+/// Waits until then; without end when there is no such time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which of the program's own tools a worker has, by what it may do.
 //!
-//! The program offers no tool that is not named (`--tools`, tried on both versions; names that it does not know it
-//! leaves out). So a capability that is missing is not a matter of asking, and a tool that a later version invents is
+//! The program offers no tool of its own that is not named (`--tools`, tried on both versions; names that it does not know it
+//! leaves out; tools of MCP servers it offers in any case). So a capability that is missing is not a matter of asking, and a tool that a later version invents is
 //! not there before somebody has put it into this list.
 
 use std::collections::BTreeSet;

@@ -31,7 +31,7 @@ pub struct BackendCapabilities {
     pub approvals: bool,
     /// Continues a session of an earlier life.
     pub resume: bool,
-    /// Calls the server's tools: files, a shell, MCP servers. One without brings its own, or has none.
+    /// Calls the server's tools: files, a shell. One without brings its own, or has none.
     pub tools: bool,
 }
 

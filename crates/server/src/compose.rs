@@ -6,14 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use musher_claude_pty::ClaudePty;
+use musher_claude_pty::{ClaudePty, McpServer as ClaudeServer};
 use musher_core::{Builder, MemoryStore, Runtime, StartError, Store};
 use musher_gemini_api::GeminiApi;
 use musher_openai_api::OpenAiApi;
 use musher_process::{Exit, Owner};
 use musher_protocol::ProfileSummary;
 use musher_scripted::Scripted;
-use musher_tools::ToolSet;
+use musher_tools::{McpServer, ToolSet};
 use uuid::Uuid;
 
 use crate::{
@@ -147,13 +147,23 @@ fn builder(
         .default_profile(config.default_profile.as_str())
         .toolbox(toolbox(config, scratch));
     for (name, options) in &config.backends {
-        builder = add(builder, name, options, recordings)?;
+        builder = add(builder, name, options, config, recordings)?;
     }
     builder = config.open_to_bundles(builder);
     for (name, profile) in &config.profiles {
         builder = builder.profile(name.as_str(), profile.clone());
     }
     Ok(builder)
+}
+
+/// A server as Claude Code reaches it by itself.
+fn for_claude(server: &McpServer) -> ClaudeServer {
+    match server.clone() {
+        McpServer::Command { program, args, environment } => {
+            ClaudeServer::Command { program, args, environment }
+        }
+        McpServer::Url { url, headers } => ClaudeServer::Url { url, headers },
+    }
 }
 
 /// Tools for the models of API backends.
@@ -166,12 +176,15 @@ fn add(
     builder: Builder,
     name: &str,
     options: &BackendOptions,
+    config: &Config,
     recordings: Option<&Path>,
 ) -> Result<Builder, Failure> {
     let failed = |error| Failure::other("prepare an API backend", error);
     Ok(match options.clone() {
         BackendOptions::Claude(mut options) => {
             options.record = recordings.map(Path::to_owned).or(options.record);
+            options.mcp =
+                config.mcp.iter().map(|(name, server)| (name.clone(), for_claude(server))).collect();
             builder.backend(name, ClaudePty::new(options))
         }
         BackendOptions::OpenAi(options) => builder.backend(name, OpenAiApi::new(options).map_err(failed)?),

@@ -528,7 +528,7 @@ mod tests {
             ),
             (
                 "[profiles.p]\nbackend = \"claude-pty\"\ncapabilities = [\"read\", \"mcp:tickets\"]\n",
-                "config DIR/musher.toml: line 3: profiles.p: capabilities: `mcp:tickets`: MCP servers of Claude Code cannot be configured yet",
+                "config DIR/musher.toml: line 3: profiles.p: capabilities: `mcp:tickets`: there is no [mcp.tickets]",
             ),
             (
                 "[profiles.p]\nbackend = \"scripted\"\ncapabilities = [\"mcp:tickets\"]\n[mcp.tickets]\nurl = \"x\"",

@@ -26,7 +26,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How an MCP server is reached. `Debug` shows no address: a key may be in it.
 #[derive(Clone)]
-#[non_exhaustive]
 pub enum McpServer {
     /// A program that speaks on its stdin and stdout. Each session starts one of its own, with the worker's marker and
     /// in its working directory, and ends it. It is a program of whoever configures it, so no sandbox holds it.

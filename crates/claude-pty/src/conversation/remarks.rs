@@ -113,6 +113,15 @@ pub(super) fn kept_from(tool: &str, why: &str) -> Event {
     diagnostic("claude.permission_denied", format!("`{tool}` was refused: {why}"))
 }
 
+/// A worker has to do without a server's tools. The code and the words are those of the other backends.
+pub(super) fn no_server(name: &str, why: &str) -> Event {
+    let why = bounded(why, RAW);
+    diagnostic(
+        "tools.mcp_unavailable",
+        format!("the MCP server `{name}` cannot be used, its tools are left out: {why}"),
+    )
+}
+
 fn diagnostic(code: &str, message: String) -> Event {
     Event::Diagnostic { code: code.to_owned(), message }
 }

@@ -107,6 +107,107 @@ fn an_input_waits_until_the_program_is_ready() {
     assert_eq!(talk.answered(INITIALIZE, &[]), [message()]);
 }
 
+/// A conversation with a program that has these servers, and has just been asked how they are for the first time.
+fn with_servers(names: &[&str]) -> Talk {
+    let server = |name: &&str| {
+        let (url, headers) = (format!("http://{name}?key=k"), Default::default());
+        ((*name).to_owned(), crate::McpServer::Url { url, headers })
+    };
+    let all = names.iter().map(server).collect();
+    let mut launch = musher_backend::Launch::new("wrk_1".parse().unwrap(), "/".into());
+    launch.capabilities =
+        names.iter().chain(&["gone"]).map(|name| format!("mcp:{name}").parse().unwrap()).collect();
+    let opening = Opening { servers: Servers::of(&all, &launch), ..Opening::default() };
+    let mut talk = Talk(Conversation::new(opening));
+    let gone = no_server("gone", "no such server is configured");
+    assert_eq!(talk.answered(INITIALIZE, &[]), [gone, Output::Say(say::mcp_status("servers-1"))]);
+    talk
+}
+
+fn no_server(name: &str, why: &str) -> Output {
+    event(remarks::no_server(name, why))
+}
+
+impl Talk {
+    fn are(&mut self, request_id: &str, servers: Value) -> Vec<Output> {
+        self.line(json!({ "type": "control_response", "response": { "subtype": "success",
+            "request_id": request_id, "response": { "mcpServers": servers } } }))
+    }
+
+    fn begins_with(&mut self, servers: Value, tools: Value) -> Vec<Output> {
+        let outputs =
+            self.line(json!({ "type": "system", "subtype": "init", "mcp_servers": servers, "tools": tools }));
+        outputs.into_iter().filter(|output| !matches!(output, Output::Event(Event::Environment(_)))).collect()
+    }
+}
+
+#[test]
+fn an_input_waits_for_servers_that_are_on_their_way() {
+    let mut talk = with_servers(&["a", "b"]);
+    assert_eq!(talk.input("hello"), []);
+    assert_eq!(talk.0.look_for_servers(), None, "the answer is still to come");
+    let (a, b) = (json!({ "name": "a", "status": "pending" }), json!({ "name": "b", "status": "connected" }));
+    assert_eq!(talk.are("servers-1", json!([a, b])), []);
+    assert!(talk.0.awaits_servers());
+    assert_eq!(talk.0.look_for_servers(), Some(Output::Say(say::mcp_status("servers-2"))));
+    assert_eq!(talk.are("servers-1", json!([])), [], "that one is over");
+    let a = json!({ "name": "a", "status": "connected" });
+    assert_eq!(talk.are("servers-2", json!([a, b])), [message()]);
+    assert!(!talk.0.awaits_servers());
+    assert_eq!(talk.begins_with(json!([a, b]), json!(["mcp__a__x", "mcp__b__x"])), []);
+}
+
+#[test]
+fn servers_that_cannot_be_had_are_told_once_with_their_reason_and_without_their_address() {
+    let mut talk = with_servers(&["a", "b", "c", "d"]);
+    talk.input("hello");
+    let failed = json!({ "name": "a", "status": "failed", "error": "refused: http://a?key=k" });
+    let locked = json!({ "name": "b", "status": "needs-auth" });
+    let bare = json!({ "name": "c", "status": "connected" });
+    let foreign = json!({ "name": "e", "status": "failed" });
+    let servers = json!([failed, locked, bare, foreign]);
+    let expected = [
+        no_server("a", "refused: [its address]"),
+        no_server("b", "Claude Code says `needs-auth`"),
+        message(),
+    ];
+    assert_eq!(talk.are("servers-1", servers.clone()), expected);
+    let expected = [
+        no_server("c", "it is connected, and Claude Code took no tool of it"),
+        no_server("d", "Claude Code does not know it"),
+    ];
+    assert_eq!(talk.begins_with(servers.clone(), json!(["Read"])), expected);
+    assert_eq!(talk.begins_with(servers, json!(["Read"])), []);
+}
+
+#[test]
+fn the_wait_for_servers_has_an_end() {
+    let mut talk = with_servers(&["a"]);
+    talk.input("hello");
+    assert_eq!(talk.0.give_up_servers(), [message()]);
+    assert_eq!((talk.0.awaits_servers(), talk.0.look_for_servers()), (false, None));
+    let pending = json!([{ "name": "a", "status": "pending" }]);
+    let late = no_server("a", "it has not answered yet; they come with the turn after it has");
+    assert_eq!(talk.begins_with(pending, json!([])), [late]);
+}
+
+#[test]
+fn a_program_that_cannot_say_how_servers_are_is_not_waited_for() {
+    let mut talk = with_servers(&["a"]);
+    talk.input("hello");
+    let error = json!({ "type": "control_response", "response": { "subtype": "error", "request_id": "servers-1",
+        "error": "unsupported" } });
+    assert_eq!(talk.line(error), [message()]);
+}
+
+#[test]
+fn an_interrupt_ends_a_turn_that_waits_for_servers() {
+    let mut talk = with_servers(&["a"]);
+    talk.input("hello");
+    assert_eq!(talk.0.interrupt(), [ended(TurnEnd::Interrupted)]);
+    assert_eq!(talk.are("servers-1", json!([])), []);
+}
+
 #[test]
 fn an_interrupt_ends_a_turn_that_the_program_has_not_heard_of() {
     let mut talk = Talk::unready();

@@ -19,7 +19,7 @@ async fn a_program_that_says_nothing_is_ended() {
             }
         }
     };
-    let (ended, ()) = tokio::join!(run(invocation, None, link, limits), runtime);
+    let (ended, ()) = tokio::join!(run(invocation, None, None, link, limits), runtime);
     let error = ended.unwrap_err();
     assert_eq!(
         (error.code, error.to_string().as_str()),

@@ -219,6 +219,8 @@ impl BackendTable {
             exit_limit: self.exit_secs.map_or(default.exit_limit, duration),
             tool_limit: self.tool_secs.map(duration),
             record: self.record.map(|record| directory.join(record)),
+            // A table of its own has them, for all backends.
+            mcp: default.mcp,
         }
     }
 

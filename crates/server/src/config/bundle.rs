@@ -38,7 +38,6 @@ fn profile(
         ProfileError::NoBackend { name, .. } => SpecError::Missing(format!("backend `{name}`")),
         ProfileError::NoServer { name, .. } => SpecError::Missing(format!("an MCP server `{name}`")),
         ProfileError::Misplaced { .. }
-        | ProfileError::NoMcp(_)
         | ProfileError::NoTools(_)
         | ProfileError::NoSandbox(_)
         | ProfileError::Claude(_)

@@ -1,4 +1,4 @@
-//! `[mcp.NAME]`: servers whose tools the models of API backends can call.
+//! `[mcp.NAME]`: servers whose tools the models of workers can call.
 
 use std::fmt;
 

@@ -29,8 +29,6 @@ pub(crate) enum ProfileError {
     NoBackend { name: String, known: Vec<String> },
     #[error("`{key}` is not for a backend of the kind `{}`", .kind.name())]
     Misplaced { key: &'static str, kind: Kind },
-    #[error("capabilities: `{0}`: MCP servers of Claude Code cannot be configured yet")]
-    NoMcp(Capability),
     #[error("capabilities: `{0}`: a scripted worker calls no tools")]
     NoTools(Capability),
     #[error("capabilities: `mcp:{name}`: there is no [mcp.{name}]{}", others(.known))]
@@ -72,7 +70,7 @@ impl ProfileError {
         match self {
             Self::NoBackend { .. } => "backend",
             Self::Misplaced { key, .. } => key,
-            Self::NoMcp(_) | Self::NoTools(_) | Self::NoServer { .. } => "capabilities",
+            Self::NoTools(_) | Self::NoServer { .. } => "capabilities",
             Self::NoSandbox(_) => "sandbox",
             Self::Claude(_) => "settings_sources",
             Self::Zero(key) => key,
@@ -207,10 +205,9 @@ fn check_servers(
     });
     for (capability, name) in named {
         match kind {
-            Kind::ClaudePty => return Err(ProfileError::NoMcp(capability.clone())),
             Kind::Scripted => return Err(ProfileError::NoTools(capability.clone())),
-            Kind::OpenAiApi | Kind::GeminiApi if servers.contains_key(name) => {}
-            Kind::OpenAiApi | Kind::GeminiApi => {
+            Kind::ClaudePty | Kind::OpenAiApi | Kind::GeminiApi if servers.contains_key(name) => {}
+            Kind::ClaudePty | Kind::OpenAiApi | Kind::GeminiApi => {
                 let known = servers.keys().cloned().collect();
                 return Err(ProfileError::NoServer { name: name.clone(), known });
             }
