@@ -1665,6 +1665,8 @@ class PayloadUsage(TypedDict):
     cache_creation_input_tokens: int | None
     # The part of the input that was read from the cache.
     cache_read_input_tokens: int | None
+    # Whether the cost, and what of the output was reasoning, comes with a later increment.
+    cost_follows: NotRequired[bool]
     # Where the cost comes from.
     cost_source: NotRequired[CostSource | None]
     # Tokens sent to the model, cached ones included.
@@ -2213,6 +2215,9 @@ class Usage(TypedDict):
     cache_creation_input_tokens: int | None
     # The part of `input_tokens` that was read from the cache.
     cache_read_input_tokens: int | None
+    # Whether the cost is null only because it is told later: the next increment with a cost brings it, and the count of
+    # reasoning tokens. One without either ends the wait, and both are unknown for good.
+    cost_follows: NotRequired[bool]
     # Where the cost comes from.
     cost_source: NotRequired[CostSource | None]
     # Tokens sent to the model, those read from and written to its cache included.

@@ -1474,6 +1474,8 @@ export type Payload =
     cache_creation_input_tokens: number | null;
     /** The part of the input that was read from the cache. */
     cache_read_input_tokens: number | null;
+    /** Whether the cost, and what of the output was reasoning, comes with a later increment. */
+    cost_follows?: boolean;
     /** Where the cost comes from. */
     cost_source?: CostSource | null;
     /** Tokens sent to the model, cached ones included. */
@@ -2150,6 +2152,11 @@ export interface Usage {
   cache_creation_input_tokens: number | null;
   /** The part of `input_tokens` that was read from the cache. */
   cache_read_input_tokens: number | null;
+  /**
+   * Whether the cost is null only because it is told later: the next increment with a cost brings it, and the count of
+   * reasoning tokens. One without either ends the wait, and both are unknown for good.
+   */
+  cost_follows?: boolean;
   /** Where the cost comes from. */
   cost_source?: CostSource | null;
   /** Tokens sent to the model, those read from and written to its cache included. */

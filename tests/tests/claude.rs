@@ -9,7 +9,10 @@ use musher_e2e::{
     types,
 };
 use musher_protocol::{Envelope, Payload, RunState, TurnOutcome};
-use musher_testkit::{messages_api::MessagesApi, program::executable};
+use musher_testkit::{
+    messages_api::{CACHE_CREATION_INPUT_TOKENS, CACHE_READ_INPUT_TOKENS, INPUT_TOKENS, MessagesApi},
+    program::executable,
+};
 use serde_json::json;
 
 /// How long processes may live on after their server was killed.
@@ -187,6 +190,7 @@ async fn a_worker_killed_in_the_middle_of_a_tool_comes_back_in_its_session(claud
     assert_eq!(after[..before.len()], before, "what was there stays");
     let truth = &after[before.len()..];
     let expected = [
+        "usage",
         "tool_result",
         "turn_finished",
         "session_ended",
@@ -196,10 +200,16 @@ async fn a_worker_killed_in_the_middle_of_a_tool_comes_back_in_its_session(claud
         "turn_started",
     ];
     assert_eq!(types(truth)[..expected.len()], expected);
-    let Payload::TurnFinished(cut) = &truth[1].payload else { panic!("{:?}", truth[1]) };
+    let Payload::TurnFinished(cut) = &truth[2].payload else { panic!("{:?}", truth[2]) };
     assert_eq!(
         (cut.outcome, cut.last_tool.as_deref(), cut.tool_may_have_run),
         (TurnOutcome::Interrupted, Some("Bash"), true)
+    );
+    let one_request = CACHE_CREATION_INPUT_TOKENS + CACHE_READ_INPUT_TOKENS + INPUT_TOKENS;
+    assert_eq!(
+        (cut.usage.input_tokens, cut.usage.total_cost_usd, cut.usage.known_cost_usd),
+        (Some(one_request), None, Some(0.0)),
+        "the answer's tokens were told, its cost was not"
     );
     let told = client.idle(&worker).await["outcome"].clone();
     assert_eq!(
@@ -216,9 +226,27 @@ async fn a_worker_killed_in_the_middle_of_a_tool_comes_back_in_its_session(claud
     );
     let asked = api.requests().last().unwrap().body.to_string();
     assert!(asked.contains("remember the number 42"), "the model knows what was said before the kill");
+    let log = client.log(&worker).await;
+    let turns: Vec<_> = log.iter().filter_map(|event| cost_of_turn(&event.payload)).collect();
+    assert!(matches!(turns[..], [Some(_), None, Some(_), Some(_)]), "{turns:?}");
+    let usage = client.get(&format!("/v1/workers/{worker}")).await.good()["worker"]["usage"].clone();
+    let known: f64 = turns.into_iter().flatten().sum();
+    assert!((usage["known_cost_usd"].as_f64().unwrap() - known).abs() < 1e-9, "{usage} {known}");
+    let input = one_request * api.requests().len() as u64;
+    assert_eq!(
+        (&usage["total_cost_usd"], &usage["input_tokens"]),
+        (&json!(null), &json!(input)),
+        "counted once"
+    );
     let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({})).await;
     assert_eq!(stopped.status, 200, "{}", stopped.body);
     assert_eq!((fleet.alive(), api.violations()), (Vec::<String>::new(), Vec::new()));
+}
+
+/// What a turn cost that ended, where that is known.
+fn cost_of_turn(payload: &Payload) -> Option<Option<f64>> {
+    let Payload::TurnFinished(finished) = payload else { return None };
+    Some(finished.usage.total_cost_usd)
 }
 
 async fn prompts_reach_the_model_as_they_are(claude: Claude) {

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hyper::Method;
 use musher_e2e::{Client, Home};
-use musher_protocol::Payload;
+use musher_protocol::{Envelope, Payload, TurnId, Usage};
 use serde_json::json;
 
 const CONFIG: &str = "[store]\nurl = \"sqlite:store\"\n[runtime]\ndefault_profile = \"work\"\n\
                       [profiles.work]\nbackend = \"scripted\"\nscript = \"work.json\"\nmodel = \"m\"\n\
                       approval = { mode = \"ask\" }\non_restart = \"wait\"\n";
 
-/// One turn that uses something, and one that asks.
+/// One turn that uses something, one that asks, and one whose cost would come at its end.
 const SCRIPT: &str = r#"{"turns": [
+    {"match": "long", "steps": [{"text": "well"}, {"usage": {"input_tokens": 100, "output_tokens": 30,
+      "reasoning_tokens": 0, "cost_follows": true}}, {"hang": true}]},
     {"match": "ask", "steps": [{"approval": {"tool": "shell", "input": {"command": "make"}}}]},
     {"match": ".", "steps": [{"text": "done"}, {"usage": {"input_tokens": 10, "output_tokens": 3,
       "total_cost_usd": 0.25, "cost_source": "estimated"}}]}]}"#;
@@ -106,4 +108,70 @@ async fn figures_follow_what_workers_do_also_over_a_restart() {
     assert_eq!(deleted.status, 204);
     let seen = figures(&client).await;
     assert!(!told(&seen).iter().any(|(labels, _)| labels.contains("stopped")), "{:?}", told(&seen));
+}
+
+/// The sum of what was used, of all turns or of one.
+fn used(log: &[Envelope], turn: Option<&TurnId>) -> Usage {
+    let mut sum = Usage::zero();
+    for event in log {
+        let Payload::Usage { turn_id, .. } = &event.payload else { continue };
+        if turn.is_none_or(|turn| turn == turn_id) {
+            sum.add(&event.payload.increment().unwrap());
+        }
+    }
+    sum
+}
+
+/// What the worker's detail says was used.
+async fn usage_of(client: &Client, worker: &str) -> Usage {
+    let detail = client.get(&format!("/v1/workers/{worker}")).await.good()["worker"].clone();
+    assert_eq!(detail["outcome"]["usage"], detail["usage"], "{detail}");
+    serde_json::from_value(detail["usage"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn what_was_used_is_the_same_wherever_it_is_told_also_after_a_kill() {
+    let home = Home::new(CONFIG);
+    std::fs::write(home.path().join("work.json"), SCRIPT).unwrap();
+    let server = home.start().await;
+    let client = server.client();
+    let worker = client.create(&json!({"intent": {"kind": "assistant"}})).await;
+    client.say(&worker, "work").await;
+    client.idle(&worker).await;
+    let mut stream = client.observe(&worker).await;
+    client.say(&worker, "long").await;
+    stream.until(|payload| matches!(payload, Payload::Usage { .. })).await;
+    let running = usage_of(&client, &worker).await;
+    assert_eq!(
+        (running.total_cost_usd, running.known_cost_usd, running.cost_follows),
+        (None, Some(0.25), true)
+    );
+    let first = figures(&client).await;
+    server.kill().await;
+
+    let server = home.start().await;
+    let client = server.client();
+    assert_eq!(usage_of(&client, &worker).await, used(&client.log(&worker).await, None));
+    client.say(&worker, "work").await;
+    client.idle(&worker).await;
+    let log = client.log(&worker).await;
+    let turns = log.iter().filter_map(|event| {
+        let Payload::TurnFinished(finished) = &event.payload else { return None };
+        assert_eq!(finished.usage, used(&log, Some(&finished.turn_id)));
+        Some((finished.usage.input_tokens, finished.usage.total_cost_usd, finished.usage.known_cost_usd))
+    });
+    let expected = [(Some(10), Some(0.25), None), (Some(100), None, Some(0.0)), (Some(10), Some(0.25), None)];
+    assert_eq!(turns.collect::<Vec<_>>(), expected);
+    let usage = usage_of(&client, &worker).await;
+    assert_eq!(usage, used(&log, None));
+    assert_eq!(
+        (usage.input_tokens, usage.total_cost_usd, usage.known_cost_usd),
+        (Some(120), None, Some(0.5))
+    );
+    // Each life counts what it saw; together that is what is known.
+    let second = figures(&client).await;
+    let input = "musher_tokens_total{backend=\"scripted\",model=\"m\",type=\"input\"}";
+    let cost = "musher_cost_usd_total{backend=\"scripted\",model=\"m\",source=\"estimated\"}";
+    assert_eq!((first[input], second[input]), (110.0, 10.0));
+    assert_eq!((first[cost], second[cost]), (0.25, 0.25));
 }

@@ -218,7 +218,10 @@ async fn a_program_that_is_killed_in_the_middle_of_a_tool_leaves_nothing(variabl
         marked(&marker).into_iter().find(|(_, command)| command.contains("--session-id")).expect("it runs");
     let killed = process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill starts");
     assert!(killed.success());
-    run.until(|event| matches!(event, Event::Usage(usage) if usage.total_cost_usd.is_none())).await;
+    run.until(
+        |event| matches!(event, Event::Usage(usage) if usage.total_cost_usd.is_none() && !usage.cost_follows),
+    )
+    .await;
     let outcome = run.ended().await.expect("an outcome");
     assert_eq!(outcome, SessionOutcome { signal: Some(9), ..SessionOutcome::crashed() });
     assert_eq!(marked(&marker), []);

@@ -4,6 +4,7 @@ mod entry;
 mod remembered;
 mod restart;
 mod turn;
+mod usage;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,7 +23,7 @@ use crate::store::WorkerFacts;
 
 pub(crate) use self::{
     remembered::{Remembered, can_remember},
-    restart::{ON_RESTART, RESTARTED, Restart, STUCK},
+    restart::{CUT_OFF, ON_RESTART, RESTARTED, Restart, STUCK},
     turn::{QueuedInput, Turn, TurnInput},
 };
 
@@ -61,6 +62,9 @@ pub(crate) struct Fold {
     #[serde(default)]
     pub(crate) raised: WorkerLimits,
     pub(crate) usage: Usage,
+    /// Tokens in and out over the increments that say them, also when their sum is unknown: what a limit counts.
+    #[serde(default)]
+    pub(crate) known_tokens: u64,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) last_result: Option<LastResult>,
     pub(crate) transcript_len: u64,
@@ -75,7 +79,7 @@ pub(crate) struct Fold {
     /// Since when a turn runs that does.
     #[serde(default)]
     pub(crate) running_since: Option<Timestamp>,
-    /// When the last event was decided.
+    /// When the last event was decided, those left out that say how what was open ended.
     #[serde(default)]
     last_at: Timestamp,
     /// A session has begun, or the one that the worker was created for cannot be continued: that one is not looked for
@@ -155,6 +159,7 @@ impl Fold {
             remembered: VecDeque::new(),
             raised: WorkerLimits::default(),
             usage: Usage::zero(),
+            known_tokens: 0,
             outcome: None,
             last_result: None,
             transcript_len: 0,
@@ -221,7 +226,9 @@ impl Fold {
     /// Applies an event, and answers with the transcript entries that it makes or changes.
     pub(crate) fn apply(&mut self, event: Decided<'_>) -> Vec<TranscriptEntry> {
         let entries = self.apply_payload(event);
-        self.last_at = event.at;
+        if !says_the_end_of(event.payload) {
+            self.last_at = event.at;
+        }
         entries
     }
 
@@ -351,8 +358,12 @@ impl Fold {
             Payload::WorkerCancelled(ended) => self.ended(WorkerStatus::Cancelled, event.at, ended),
             // Nothing had run, so the vendor did not take it up: it will be sent again.
             Payload::RateLimited { .. } => {
-                if let Some(turn) = self.turn.as_mut().filter(|turn| !turn.has_run) {
-                    turn.inputs.iter_mut().for_each(|input| input.taken = false);
+                if let Some(turn) = &mut self.turn {
+                    // The backend has said before what was used until then.
+                    turn.uses = false;
+                    if !turn.has_run {
+                        turn.inputs.iter_mut().for_each(|input| input.taken = false);
+                    }
                 }
             }
             Payload::Diagnostic { code, .. } if code == SESSION_LOST => {
@@ -420,6 +431,9 @@ impl Fold {
         for input in inputs.filter(|input| input.input.input_id == *input_id) {
             input.taken = true;
         }
+        if let Some(turn) = &mut self.turn {
+            turn.uses = true;
+        }
     }
 
     /// Remembers where in the transcript the newest entry's input is.
@@ -440,20 +454,6 @@ impl Fold {
         if let Some(turn) = &mut self.turn {
             turn.has_run = true;
             turn.blocks.retain(|open| open.block != block);
-        }
-    }
-
-    fn add_usage(&mut self, payload: &Payload) {
-        let Some(increment) = payload.increment() else { return };
-        self.usage.add(&increment);
-        if let Some(turn) = &mut self.turn {
-            turn.usage.add(&increment);
-        }
-        if let Some(session) = &mut self.session {
-            session.usage.add(&increment);
-        }
-        if let Some(outcome) = &mut self.outcome {
-            outcome.usage = self.usage.clone();
         }
     }
 
@@ -534,6 +534,15 @@ impl Fold {
             outcome.rate_limit_reset_at = ended.rate_limit_reset_at;
         }
     }
+}
+
+/// Whether an event says how something that was open ended, and not that anything went on: such events may come in a
+/// later life than what they are about.
+fn says_the_end_of(payload: &Payload) -> bool {
+    if let Payload::ToolResult { content, is_error, .. } = payload {
+        return *is_error && content == CUT_OFF;
+    }
+    matches!(payload, Payload::Usage { .. } | Payload::ApprovalResolved { .. })
 }
 
 /// The longest prefix of at most so many bytes that ends between two characters.

@@ -176,8 +176,9 @@ async fn a_turn_that_was_cut_off_is_closed_before_anything_else_is_served() {
     assert_eq!(after[..before.len()], before, "what was there stays");
     let n = before.len();
     assert_eq!(
-        types(&after[n..n + 7]),
+        types(&after[n..n + 8]),
         [
+            "usage",
             "tool_result",
             "turn_finished",
             "session_ended",
@@ -187,13 +188,13 @@ async fn a_turn_that_was_cut_off_is_closed_before_anything_else_is_served() {
             "turn_started"
         ]
     );
-    let Payload::TurnFinished(finished) = &after[n + 1].payload else { panic!("{:?}", after[n + 1]) };
+    let Payload::TurnFinished(finished) = &after[n + 2].payload else { panic!("{:?}", after[n + 2]) };
     assert_eq!(
         (finished.outcome, finished.error.as_ref().unwrap().code.as_str()),
         (TurnOutcome::Interrupted, "restarted")
     );
     assert_eq!((finished.last_tool.as_deref(), finished.tool_may_have_run), (Some("shell"), true));
-    let Payload::SystemItem { content, .. } = &after[n + 5].payload else { panic!("{:?}", after[n + 5]) };
+    let Payload::SystemItem { content, .. } = &after[n + 6].payload else { panic!("{:?}", after[n + 6]) };
     assert!(content.contains("`shell`; it may have run"), "{content}");
     let again = say(&second, &worker, "tool").await;
     assert!(again.duplicate, "an acked input stays acked");
@@ -304,7 +305,7 @@ async fn a_task_whose_log_was_taken_from_it_ends_and_the_next_one_tells_the_trut
     assert!(matches!(refused, Err(Error::WorkerFailed(_))), "{refused:?}");
     // Nobody asks for it: the worker is read again by itself.
     let after = until(&runtime, &worker, before.last().unwrap().seq, "session_ended").await;
-    assert_eq!(types(&after[before.len()..before.len() + 2]), ["turn_finished", "session_ended"]);
+    assert_eq!(types(&after[before.len()..before.len() + 3]), ["usage", "turn_finished", "session_ended"]);
     assert_eq!((epoch, place.store.claim(&worker).await.unwrap()), (Some(2), Some(4)));
     let ack = runtime.send_input(&worker, request, me()).await;
     assert!(ack.is_err(), "the claim above was another one's again");

@@ -254,6 +254,9 @@ pub enum Payload {
         reasoning_tokens: Option<u64>,
         /// US dollars.
         total_cost_usd: Option<f64>,
+        /// Whether the cost, and what of the output was reasoning, comes with a later increment.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cost_follows: bool,
         /// Where the cost comes from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost_source: Option<crate::CostSource>,
@@ -365,6 +368,7 @@ impl Payload {
             cache_read_input_tokens: increment.cache_read_input_tokens,
             reasoning_tokens: increment.reasoning_tokens,
             total_cost_usd: increment.total_cost_usd,
+            cost_follows: increment.cost_follows,
             cost_source: increment.cost_source,
             price_table_version: increment.price_table_version.clone(),
         }
@@ -381,6 +385,7 @@ impl Payload {
             cache_read_input_tokens,
             reasoning_tokens,
             total_cost_usd,
+            cost_follows,
             cost_source,
             price_table_version,
         } = self
@@ -394,6 +399,7 @@ impl Payload {
             cache_read_input_tokens: *cache_read_input_tokens,
             reasoning_tokens: *reasoning_tokens,
             total_cost_usd: *total_cost_usd,
+            cost_follows: *cost_follows,
             known_cost_usd: None,
             cost_source: *cost_source,
             price_table_version: price_table_version.clone(),

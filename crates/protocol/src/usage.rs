@@ -20,6 +20,10 @@ pub struct Usage {
     pub reasoning_tokens: Option<u64>,
     /// US dollars; null as soon as the cost of one increment is unknown.
     pub total_cost_usd: Option<f64>,
+    /// Whether the cost is null only because it is told later: the next increment with a cost brings it, and the count of
+    /// reasoning tokens. One without either ends the wait, and both are unknown for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cost_follows: bool,
     /// US dollars over the increments whose cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_cost_usd: Option<f64>,
@@ -55,6 +59,7 @@ impl Usage {
             cache_read_input_tokens: Some(0),
             reasoning_tokens: Some(0),
             total_cost_usd: Some(0.0),
+            cost_follows: false,
             known_cost_usd: None,
             cost_source: None,
             price_table_version: None,
@@ -62,7 +67,7 @@ impl Usage {
     }
 
     /// Adds an increment. A field that either side does not know is unknown in the sum, except that the
-    /// cost known so far stays in `known_cost_usd`.
+    /// cost known so far stays in `known_cost_usd`, and is the whole again when a cost comes that was to follow.
     pub fn add(&mut self, increment: &Self) {
         let known = self.known_cost_usd.or(self.total_cost_usd).unwrap_or(0.0)
             + increment.known_cost_usd.or(increment.total_cost_usd).unwrap_or(0.0);
@@ -73,8 +78,11 @@ impl Usage {
             sum(self.cache_creation_input_tokens, increment.cache_creation_input_tokens);
         self.cache_read_input_tokens = sum(self.cache_read_input_tokens, increment.cache_read_input_tokens);
         self.reasoning_tokens = sum(self.reasoning_tokens, increment.reasoning_tokens);
-        self.total_cost_usd = self.total_cost_usd.zip(increment.total_cost_usd).map(|(a, b)| a + b);
-        self.known_cost_usd = if self.total_cost_usd.is_none() { Some(known) } else { None };
+        let may_be_known = self.total_cost_usd.is_some() || self.cost_follows;
+        self.cost_follows = may_be_known && increment.cost_follows;
+        let is_known = may_be_known && increment.total_cost_usd.is_some();
+        self.total_cost_usd = is_known.then_some(known);
+        self.known_cost_usd = (!is_known).then_some(known);
         self.cost_source = match (self.cost_source, increment.cost_source) {
             (None, source) | (source, None) => source,
             (Some(CostSource::Reported), Some(CostSource::Reported)) => Some(CostSource::Reported),
@@ -104,6 +112,28 @@ mod tests {
         assert_eq!(sum, Usage { known_cost_usd: Some(0.5), ..increment(None, None) });
         sum.add(&increment(Some(1), Some(0.25)));
         assert_eq!(sum, Usage { known_cost_usd: Some(0.75), ..increment(None, None) });
+    }
+
+    #[test]
+    fn a_cost_that_follows_is_unknown_until_it_comes_or_does_not() {
+        let follows = || Usage { cost_follows: true, ..increment(Some(1), None) };
+        for (increments, expected) in [
+            (vec![follows()], "? (0) follows"),
+            (vec![increment(Some(1), Some(0.5)), follows()], "? (0.5) follows"),
+            (vec![follows(), follows(), increment(Some(1), Some(0.25))], "0.25"),
+            (vec![follows(), increment(Some(1), Some(0.25)), follows()], "? (0.25) follows"),
+            // Nobody says any more what it was.
+            (vec![follows(), increment(Some(0), None)], "? (0)"),
+            (vec![increment(Some(1), None), follows()], "? (0)"),
+            (vec![follows(), increment(Some(0), None), follows(), increment(Some(1), Some(0.5))], "? (0.5)"),
+        ] {
+            let mut sum = Usage::zero();
+            increments.iter().for_each(|increment| sum.add(increment));
+            let known = sum.known_cost_usd.map(|known| format!("? ({known})")).unwrap_or_default();
+            let total = sum.total_cost_usd.map(|total| total.to_string()).unwrap_or_default();
+            let follows = if sum.cost_follows { " follows" } else { "" };
+            assert_eq!(format!("{total}{known}{follows}"), expected, "{increments:?}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@
 //! | `{"text": "…", "word_delay_ms"?}` | a text, a delta for each word; the delay is between words, the launch's when absent |
 //! | `{"tool_call": {name, input, result, is_error?, takes_ms?}}` | a call, whole, and after `takes_ms` its result |
 //! | `{"approval": {tool, input, questions?}}` | waits for the decision; whatever it is, the next step follows. A list asks several at once |
-//! | `{"usage": {…}}` | an increment; a field left out is unknown |
+//! | `{"usage": {…}}` | an increment; a field left out is unknown, with `"cost_follows": true` its cost until a later one has it |
 //! | `{"sleep_ms": N}` | nothing, for a while |
 //! | `{"rate_limit": {reset_after_secs?, scope?}}` | a refusal; the next step follows when the input comes again |
 //! | `{"fail": {code, message}}` | the turn fails |

@@ -112,6 +112,7 @@ pub(crate) fn usage(model: &str, tokens: Option<Tokens>) -> Usage {
         cache_read_input_tokens: tokens.cache_read,
         reasoning_tokens: tokens.reasoning,
         total_cost_usd: cost,
+        cost_follows: false,
         known_cost_usd: None,
         cost_source: cost.map(|_| CostSource::Estimated),
         price_table_version: cost.map(|_| PRICES_VERSION.to_owned()),

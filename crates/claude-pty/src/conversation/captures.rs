@@ -299,12 +299,14 @@ fn brief_event(event: &Event) -> String {
             cache_read_input_tokens,
             reasoning_tokens,
             total_cost_usd,
+            cost_follows,
             ..
         }) => {
             let number = |n: &Option<u64>| n.map_or("?".to_owned(), |n| n.to_string());
-            let cost = total_cost_usd.map_or("?".to_owned(), |cost| format!("{cost:.6}"));
+            let unknown = if *cost_follows { "follows" } else { "$?" };
+            let cost = total_cost_usd.map_or(unknown.to_owned(), |cost| format!("${cost:.6}"));
             format!(
-                "usage in={} (created {}, read {}) out={} (thought {}) ${cost}",
+                "usage in={} (created {}, read {}) out={} (thought {}) {cost}",
                 number(input_tokens),
                 number(cache_creation_input_tokens),
                 number(cache_read_input_tokens),

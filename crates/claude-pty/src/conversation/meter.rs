@@ -5,9 +5,9 @@
 //! all that is known when a process ends in the middle of a turn, is taken from the stream: tokens, no cost.
 //!
 //! A turn may be long, so the tokens of each answer are told when it is whole. What the turn's end says on top of
-//! them is told there, with the cost and the count of thoughts, of which nothing is known before. Until then the
-//! increments have none of either, which is what the program has reported; one that ends without a word makes both
-//! unknown.
+//! them is told there, with the cost and the count of thoughts, of which nothing is known before: they follow. A
+//! program that ends without a word makes both unknown, and what it produced of an answer that was not whole, of which
+//! the stream says the first tokens only.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,8 @@ pub(super) struct Meter {
     answers: Tokens,
     /// All tokens that were told, whoever counted them.
     told: Tokens,
+    /// Tokens were told whose cost is to follow.
+    owes_cost: bool,
     /// Requests to the model since then, by message.
     requests: BTreeMap<String, Request>,
     /// The message that is being streamed.
@@ -53,7 +55,7 @@ struct Tokens {
 struct Sum {
     tokens: Tokens,
     thinking: Option<u64>,
-    cost_usd: f64,
+    cost_usd: Option<f64>,
 }
 
 impl Meter {
@@ -109,15 +111,16 @@ impl Meter {
         self.settled = self.settled.and(used.tokens);
         let tokens = self.tell(self.settled);
         let mut increments = Vec::new();
-        if tokens != Tokens::default() || used.cost_usd != 0.0 || used.thinking.is_some_and(|n| n > 0) {
-            increments.push(increment(tokens, used.thinking, Some(used.cost_usd)));
+        let is_news = used.cost_usd != Some(0.0) || used.thinking.is_some_and(|n| n > 0);
+        if std::mem::take(&mut self.owes_cost) || tokens != Tokens::default() || is_news {
+            increments.push(increment(tokens, used.thinking, used.cost_usd));
         }
         let is_cut = result.terminal_reason.as_deref() == Some("aborted_streaming");
         if is_cut && result.model_usage_since_last_result.is_none() {
             let cut = streamed(requests.values().filter(|request| !request.is_over));
             self.settled = self.settled.and(cut);
             let tokens = self.tell(self.settled);
-            increments.extend((tokens != Tokens::default()).then(|| increment(tokens, None, None)));
+            increments.extend((tokens != Tokens::default()).then(|| broken_off(tokens)));
         }
         increments
     }
@@ -130,14 +133,18 @@ impl Meter {
         let used = streamed(requests.values());
         self.settled = self.settled.and(used);
         let tokens = self.tell(self.settled);
-        (used != Tokens::default()).then(|| increment(tokens, None, None))
+        let is_whole = requests.values().all(|request| request.is_over);
+        let increment = |tokens| if is_whole { increment(tokens, None, None) } else { broken_off(tokens) };
+        (std::mem::take(&mut self.owes_cost) || used != Tokens::default()).then(|| increment(tokens))
     }
 
     /// An answer is whole.
     fn answered(&mut self, answer: Tokens) -> Option<Usage> {
         self.answers = self.answers.and(answer);
         let tokens = self.tell(self.settled.and(self.answers));
-        (tokens != Tokens::default()).then(|| increment(tokens, Some(0), Some(0.0)))
+        let is_news = tokens != Tokens::default();
+        self.owes_cost |= is_news;
+        is_news.then(|| Usage { cost_follows: true, ..increment(tokens, Some(0), None) })
     }
 
     /// What is new in all that was used so far. Less than was told is nothing new: it is made up for by what comes.
@@ -180,7 +187,7 @@ impl Sum {
     /// Over all models: a model may change its name within a session. `cost_usd`: when the sum is told, too.
     fn over(models: &Map<String, Value>, cost_usd: Option<f64>) -> Sum {
         let mut sum = Sum::default();
-        let mut cost = 0.0;
+        let mut cost = Some(0.0);
         for model in models.values() {
             let model: ModelUsage = serde_json::from_value(model.clone()).unwrap_or_default();
             sum.tokens.input = sum.tokens.input.saturating_add(model.input_tokens.unwrap_or_default());
@@ -195,23 +202,24 @@ impl Sum {
                 .thinking_tokens
                 .map(|n| n.saturating_add(sum.thinking.unwrap_or_default()))
                 .or(sum.thinking);
-            cost += model.cost_usd.unwrap_or_default();
+            cost = cost.zip(model.cost_usd).map(|(sum, cost)| sum + cost);
         }
-        sum.cost_usd = cost_usd.unwrap_or(cost);
+        sum.cost_usd = cost_usd.or(cost);
         sum
     }
 
     /// The difference to an earlier sum; all of it where it is smaller, for then it began anew.
     fn since(self, before: Sum) -> Sum {
-        let began_anew =
-            self.cost_usd < before.cost_usd || before.tokens.beyond(self.tokens) != Tokens::default();
+        let costs = self.cost_usd.zip(before.cost_usd);
+        let is_less = costs.is_some_and(|(now, before)| now < before);
+        let began_anew = is_less || before.tokens.beyond(self.tokens) != Tokens::default();
         if began_anew {
             return self;
         }
         Sum {
             tokens: self.tokens.beyond(before.tokens),
             thinking: self.thinking.map(|now| now.saturating_sub(before.thinking.unwrap_or_default())),
-            cost_usd: self.cost_usd - before.cost_usd,
+            cost_usd: self.cost_usd.map(|now| now - before.cost_usd.unwrap_or_default()),
         }
     }
 }
@@ -225,11 +233,17 @@ fn increment(tokens: Tokens, thinking: Option<u64>, cost_usd: Option<f64>) -> Us
         cache_read_input_tokens: Some(cache_read),
         reasoning_tokens: thinking,
         total_cost_usd: cost_usd,
+        cost_follows: false,
         known_cost_usd: None,
         cost_source: cost_usd.map(|_known| CostSource::Reported),
         // The program has its own prices and does not say which.
         price_table_version: None,
     }
+}
+
+/// What was used when an answer was cut off: of what it had produced nobody says how much.
+fn broken_off(tokens: Tokens) -> Usage {
+    Usage { output_tokens: None, ..increment(tokens, None, None) }
 }
 
 fn streamed<'a>(requests: impl Iterator<Item = &'a Request>) -> Tokens {

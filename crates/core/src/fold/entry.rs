@@ -55,6 +55,9 @@ impl Fold {
         let turn = self.turn.as_mut()?;
         let place = turn.calls.iter().position(|call| call.id == *id)?;
         turn.round_is_over = true;
-        turn.calls.remove(place).entry
+        let entry = turn.calls.remove(place).entry;
+        // With the last result the model is asked again.
+        turn.uses |= turn.calls.is_empty();
+        entry
     }
 }

@@ -7,6 +7,8 @@ use super::{Fold, TurnInput};
 
 /// The error of a turn that ended because its runtime did; what it had not taken up is pending again.
 pub(crate) const RESTARTED: &str = "restarted";
+/// What a tool call without a result says in the end.
+pub(crate) const CUT_OFF: &str = "interrupted; side effects unknown";
 /// The code of the diagnostic that a worker waits for a person.
 pub(crate) const STUCK: &str = "recovery.stuck";
 /// By whom an input comes that tells a worker of its runtime's restart.

@@ -20,6 +20,9 @@ pub(crate) struct Turn {
     pub(crate) calls: Vec<OpenCall>,
     pub(crate) last_tool: Option<String>,
     pub(crate) usage: Usage,
+    /// The model has been at work since the backend last said what was used.
+    #[serde(default)]
+    pub(super) uses: bool,
     /// Something that the model said or did is in the log.
     pub(crate) has_run: bool,
     /// The first request to interrupt it.
@@ -90,6 +93,7 @@ impl Turn {
             calls: Vec::new(),
             last_tool: None,
             usage: Usage::zero(),
+            uses: false,
             has_run: false,
             interrupt: None,
             limit: None,
@@ -101,6 +105,7 @@ impl Turn {
     /// The text of a block that is not complete, a new one when there is none.
     pub(super) fn block(&mut self, block: Block, thinking: bool) -> &mut String {
         self.has_run = true;
+        self.uses = true;
         let place = self.blocks.iter().position(|open| open.block == block).unwrap_or_else(|| {
             self.blocks.push(OpenBlock { block, thinking, text: String::new() });
             self.blocks.len() - 1

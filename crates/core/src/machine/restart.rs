@@ -33,6 +33,7 @@ impl Step<'_> {
         self.state.end = fold.end.clone().map(WorkerEnding::of);
         // A parked turn runs nothing, so nothing of it was cut off.
         let cut_off = fold.turn.is_some() && (self.state.parked.is_none() || self.state.end.is_some());
+        self.close_usage();
         if cut_off {
             self.is_new_life = true;
             self.close_cut_off_turn();

@@ -34,6 +34,7 @@ impl Step<'_> {
         };
         self.state.background = 0;
         self.state.wakes_until = None;
+        self.close_usage();
         let refused = error.as_ref().is_some_and(|error| error.code == BackendError::RESUME_REFUSED);
         // What a new session is told instead of the one that the vendor does not have.
         let again = told.zip(resumed).filter(|(_, resumed)| refused && self.state.may_begin_anew(resumed));

@@ -3,6 +3,7 @@ mod lost;
 mod property;
 mod restart;
 mod steering;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -231,6 +232,16 @@ impl Bench {
                 };
                 self.step(Input::Event(Event::Usage(usage)));
             }
+            // The tokens of an answer; what they cost is said at the turn's end.
+            "tokens" => {
+                let usage = Usage {
+                    input_tokens: rest.parse().ok(),
+                    total_cost_usd: None,
+                    cost_follows: true,
+                    ..Usage::zero()
+                };
+                self.step(Input::Event(Event::Usage(usage)));
+            }
             "leaves" => {
                 self.step(Input::Event(Event::Background { tasks: rest.parse().unwrap_or_default() }));
             }
@@ -444,7 +455,7 @@ fn a_backend_that_ignores_an_interrupt_loses_its_session() {
     check(
         BUSY,
         "interrupt; pass 10; pass 5; crashed",
-        "interrupt_requested >interrupt >end(0) >drop turn_finished(interrupted) ok session_ended [errored]",
+        "interrupt_requested >interrupt >end(0) >drop usage turn_finished(interrupted) ok session_ended [errored]",
     );
 }
 
@@ -455,7 +466,7 @@ fn the_grace_is_the_profiles() {
         hasty(),
         BUSY,
         "interrupt; pass 3; pass 5; crashed",
-        "interrupt_requested >interrupt >end(0) >drop turn_finished(interrupted) ok session_ended [errored]",
+        "interrupt_requested >interrupt >end(0) >drop usage turn_finished(interrupted) ok session_ended [errored]",
     );
     check_with(hasty(), BUSY, "stop", "stop_requested >end(3)");
 }
@@ -593,7 +604,7 @@ fn a_cancel_is_stronger_than_a_stop_and_answers_both() {
     check(
         BUSY,
         "stop; cancel; crashed",
-        "stop_requested >end(10) cancel_requested >end(0) turn_finished(interrupted) session_ended worker_cancelled ok ok finish",
+        "stop_requested >end(10) cancel_requested >end(0) usage turn_finished(interrupted) session_ended worker_cancelled ok ok finish",
     );
 }
 
@@ -602,7 +613,7 @@ fn survivors_are_an_error_and_in_the_log() {
     check(
         BUSY,
         "cancel; survived",
-        "cancel_requested >end(0) turn_finished(interrupted) session_ended worker_cancelled no:Survivors finish",
+        "cancel_requested >end(0) usage turn_finished(interrupted) session_ended worker_cancelled no:Survivors finish",
     );
 }
 
@@ -611,7 +622,7 @@ fn a_session_that_breaks_off_fails_its_turn_and_the_next_input_resumes_it() {
     check(
         BUSY,
         "text half; crashed; send b",
-        "text_delta turn_finished(failed) session_ended [errored]
+        "text_delta usage turn_finished(failed) session_ended [errored]
          input_accepted input_delivered(b) user_message turn_started >resume >input(b) ok [busy]",
     );
 }

@@ -12,14 +12,12 @@ use serde_json::Value;
 
 use super::{Answer, Effect, Request, Step, Token, ending::TurnEnding, later};
 use crate::{
-    fold::{QueuedInput, RESTARTED},
+    fold::{CUT_OFF, QueuedInput, RESTARTED},
     profile::RateLimitPolicy,
     store::Kept,
     task::beside_entry,
 };
 
-/// What a tool call without a result says in the end.
-const CUT_OFF: &str = "interrupted; side effects unknown";
 /// Why an approval is withdrawn that was open when its runtime ended.
 pub(super) const CUT_OFF_QUESTION: &str = "the runtime ended while the question was open";
 /// The shortest wait for a limit; it doubles with each refusal of the same turn, up to [`BLIND_PARK`].
@@ -147,7 +145,7 @@ impl Step<'_> {
             (Event::Diagnostic { code, message }, _) => {
                 drop(self.record(Payload::Diagnostic { code, message }))
             }
-            (Event::Usage(usage), turn_id) => self.usage(usage, turn_id),
+            (Event::Usage(usage), _) => self.usage(&usage),
             (Event::TurnStarted, None) => {
                 self.state.wakes_until = None;
                 let turn_id = TurnId::mint();
@@ -272,12 +270,25 @@ impl Step<'_> {
         }
     }
 
+    /// Whoever could say it has ended: what was used and not told is unknown from here on.
+    pub(super) fn close_usage(&mut self) {
+        if let Some((unsaid, turn_id)) = self.state.fold.unsaid_usage().zip(self.turn_of_usage()) {
+            self.record(Payload::usage(turn_id, &unsaid));
+        }
+    }
+
     /// Usage belongs to the worker also when it is told late: it is never lost.
-    fn usage(&mut self, usage: Usage, turn_id: Option<TurnId>) {
-        let last = || self.state.fold.outcome.as_ref().map(|outcome| outcome.turn_id.clone());
-        let Some(turn_id) = turn_id.or_else(last) else { return };
-        self.record(Payload::usage(turn_id, &usage));
+    fn usage(&mut self, usage: &Usage) {
+        let Some(turn_id) = self.turn_of_usage() else { return };
+        self.record(Payload::usage(turn_id, usage));
         self.check_usage();
+    }
+
+    /// The open turn, or the last one.
+    fn turn_of_usage(&self) -> Option<TurnId> {
+        let fold = &self.state.fold;
+        let open = fold.turn.as_ref().map(|turn| &turn.id);
+        open.or_else(|| fold.outcome.as_ref().map(|outcome| &outcome.turn_id)).cloned()
     }
 
     /// What a session says outside a turn has no place in the log; that it said something has, once.

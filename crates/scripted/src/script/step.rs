@@ -130,6 +130,7 @@ fn usage(place: &Place<'_>) -> Result<Usage, ScriptError> {
         cache_read_input_tokens: fields.optional_count("cache_read_input_tokens")?,
         reasoning_tokens: fields.optional_count("reasoning_tokens")?,
         total_cost_usd: fields.optional("total_cost_usd").map(|cost| cost.number()).transpose()?,
+        cost_follows: fields.optional_flag("cost_follows")?,
         // Only a sum has one: it is what is known beside an increment without a cost.
         known_cost_usd: None,
         cost_source: fields.optional("cost_source").map(|source| cost_source(&source)).transpose()?,

@@ -94,12 +94,14 @@ fn the_time_of_others_passes_while_they_run() {
         &ends,
     );
     // What passed while nobody ran the worker does not count either; the last that is known of it does.
-    check_with(
-        assistant(),
-        "send a; connected; taken a; pass 40; text x; dead 500; restart; connected",
-        "pass 59; pass 1; interrupted",
-        &ends,
-    );
+    for open in ["text x", "calls t"] {
+        check_with(
+            assistant(),
+            &format!("send a; connected; taken a; pass 40; {open}; dead 500; restart; connected"),
+            "pass 59; pass 1; interrupted",
+            &ends,
+        );
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ const WORDS: &[&str] = &[
     "asks",
     "limited",
     "uses",
+    "tokens",
     "leaves",
     "completed",
     "interrupted",
@@ -56,7 +57,7 @@ fn spell(verb: &str, n: u8, place: usize) -> String {
         // A new id each time: that an id was seen before is for the task to find out.
         "send" | "steer" | "reject" => format!("{verb} i{place}"),
         "pass" => format!("pass {}", [1, 11, 301, 30_000][usize::from(n)]),
-        "uses" | "leaves" => format!("{verb} {n}"),
+        "uses" | "tokens" | "leaves" => format!("{verb} {n}"),
         "limited" => format!("limited {}", [1, 60, 99_999, 0][usize::from(n)]),
         "asks" => format!("asks {}", if n == 0 { "question" } else { "tool" }),
         "raise" => {
@@ -127,6 +128,7 @@ fn check_log(bench: &Bench, drained: bool) {
     let new: BTreeSet<_> = entries.iter().map(|entry| entry.sequence).collect();
     assert_eq!(new, (1..=fold.transcript_len).collect(), "the transcript has no gaps");
 
+    check_usage(&payloads);
     let mut open = None;
     for payload in &payloads {
         match payload {
@@ -193,6 +195,38 @@ fn check_log(bench: &Bench, drained: bool) {
         (1..=bench.n_asked).map(|token| (token, 1)).collect::<Vec<_>>(),
         "everybody is answered once"
     );
+}
+
+/// Every sum is that of the increments before it, and claims no cost that had not come.
+fn check_usage(payloads: &[&Payload]) {
+    let (mut worker, mut session, mut turn) = (Usage::zero(), Usage::zero(), Usage::zero());
+    for payload in payloads {
+        match payload {
+            Payload::TurnStarted { .. } => turn = Usage::zero(),
+            Payload::SessionStarted(_) => session = Usage::zero(),
+            Payload::TurnFinished(finished) => {
+                assert_eq!(finished.usage, turn, "a turn's usage is the sum of its increments");
+            }
+            Payload::SessionEnded(ended) => {
+                let sum = if ended.session_id.is_some() { &session } else { &Usage::zero() };
+                assert_eq!(ended.usage, *sum, "a session's usage is the sum of its increments");
+                assert!(!sum.cost_follows && !worker.cost_follows, "nothing follows a session's end");
+            }
+            Payload::WorkerStopped(ended) | Payload::WorkerCancelled(ended) => {
+                let sum = ended.outcome.as_ref().map(|outcome| &outcome.usage);
+                assert!(
+                    sum.is_none_or(|sum| *sum == worker),
+                    "a worker's usage is the sum of all increments"
+                );
+            }
+            payload => {
+                let Some(increment) = payload.increment() else { continue };
+                [&mut worker, &mut session, &mut turn].into_iter().for_each(|sum| sum.add(&increment));
+                let is_unknown = turn.total_cost_usd.is_none() && worker.total_cost_usd.is_none();
+                assert!(!increment.cost_follows || is_unknown, "what is to come is not known");
+            }
+        }
+    }
 }
 
 fn ids(payloads: &[&Payload], type_name: &str, field: &str) -> Vec<String> {

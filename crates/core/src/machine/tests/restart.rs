@@ -2,7 +2,8 @@
 
 use super::*;
 
-const RESTARTED: &str = "turn_finished(restarted) session_ended";
+const RESTARTED: &str = "usage turn_finished(restarted) session_ended";
+const UNTAKEN: &str = "turn_finished(restarted) session_ended";
 const GOES_ON: &str = "input_accepted input_delivered(NOTE) system_item turn_started >resume >input(NOTE)";
 
 /// As [`check`]; the id of what the runtime itself says is minted, and shown as `NOTE`.
@@ -38,7 +39,7 @@ fn a_taken_turn_is_closed_first_and_the_worker_is_told_in_a_new_one() {
         asking(),
         &format!("{BUSY}; text half; calls t; asks tool"),
         "restart",
-        &format!("approval_resolved(withdrawn) tool_result {RESTARTED} {GOES_ON} [busy]"),
+        &format!("usage approval_resolved(withdrawn) tool_result {UNTAKEN} {GOES_ON} [busy]"),
     );
 }
 
@@ -48,14 +49,14 @@ fn an_untaken_input_is_delivered_again_and_said_once() {
         asking(),
         "send a; connected",
         "restart",
-        &format!("{RESTARTED} input_delivered(a) turn_started >start >input(a) [busy]"),
+        &format!("{UNTAKEN} input_delivered(a) turn_started >start >input(a) [busy]"),
     );
     check_noted(
         asking(),
         "send a; connected; send b",
         "restart; connected; taken a; completed",
         &format!(
-            "{RESTARTED} input_delivered(a) turn_started >start >input(a) [busy] session_started ok [busy] input_taken \
+            "{UNTAKEN} input_delivered(a) turn_started >start >input(a) [busy] session_started ok [busy] input_taken \
              turn_finished(completed) input_delivered(b) user_message turn_started >input(b) [busy]"
         ),
     );
@@ -128,7 +129,7 @@ fn what_a_limit_refused_was_not_taken_up() {
         asking(),
         &format!("{BUSY}; limited 60; pass 66"),
         "restart",
-        &format!("{RESTARTED} input_delivered(a) turn_started >resume >input(a) [busy]"),
+        &format!("{UNTAKEN} input_delivered(a) turn_started >resume >input(a) [busy]"),
     );
 }
 
@@ -163,7 +164,7 @@ fn a_store_that_is_full_from_the_start_begins_nothing() {
         waits,
         "",
         "restart; space",
-        &format!("{RESTARTED} [errored] input_delivered(a) turn_started >start >input(a) [busy]"),
+        &format!("{UNTAKEN} [errored] input_delivered(a) turn_started >start >input(a) [busy]"),
     );
     let told = full(BUSY);
     check_noted(told, "", "restart; restart; space", &format!("{RESTARTED} [errored] {GOES_ON} [busy]"));
@@ -177,25 +178,25 @@ fn what_was_asked_for_before_the_end_is_finished_and_not_gone_on_with() {
         asking(),
         &format!("{BUSY}; send b; stop"),
         "restart",
-        "turn_finished(interrupted) session_ended input_dropped worker_stopped finish",
+        "usage turn_finished(interrupted) session_ended input_dropped worker_stopped finish",
     );
     check_noted(
         asking(),
         &format!("{BUSY}; stop; cancel"),
         "restart",
-        "turn_finished(interrupted) session_ended worker_cancelled finish",
+        "usage turn_finished(interrupted) session_ended worker_cancelled finish",
     );
     check_noted(
         asking(),
         &format!("{BUSY}; interrupt"),
         "restart",
-        "turn_finished(interrupted) session_ended [errored]",
+        "usage turn_finished(interrupted) session_ended [errored]",
     );
     check_noted(
         asking(),
         &format!("{BUSY}; pass 301"),
         "restart",
-        "turn_finished(limitreached) session_ended [errored]",
+        "usage turn_finished(limitreached) session_ended [errored]",
     );
 }
 
@@ -228,11 +229,11 @@ fn a_turn_that_a_drain_ends_is_cut_off_whoever_says_so_first() {
         "drain; interrupted; ended",
         ">end(5) turn_finished(restarted) [idle] session_ended finish [unconnected]",
     );
-    check(BUSY, "drain; ended", ">end(5) turn_finished(restarted) session_ended finish [unconnected]");
+    check(BUSY, "drain; ended", ">end(5) usage turn_finished(restarted) session_ended finish [unconnected]");
     check(
         &format!("{BUSY}; interrupt"),
         "drain; ended",
-        ">end(5) turn_finished(interrupted) ok session_ended finish [unconnected]",
+        ">end(5) usage turn_finished(interrupted) ok session_ended finish [unconnected]",
     );
     check(
         BUSY,

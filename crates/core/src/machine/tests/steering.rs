@@ -26,7 +26,7 @@ fn one_that_its_turn_did_not_take_is_delivered_again_and_said_once() {
         check_with(steering(), &format!("{before}; taken b"), end, &format!("{finished} [idle]"));
     }
     let crashed =
-        "turn_finished(failed) session_ended input_delivered(b) turn_started >resume >input(b) [busy]";
+        "usage turn_finished(failed) session_ended input_delivered(b) turn_started >resume >input(b) [busy]";
     check_with(steering(), &format!("{BUSY}; steer b"), "crashed", crashed);
 }
 
