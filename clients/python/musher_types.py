@@ -1689,7 +1689,7 @@ class PayloadRateLimited(TypedDict):
 
     # When it resets, where the vendor says so.
     reset_at: NotRequired[str | None]
-    # The vendor's word for the limit, e.g. `five_hour`.
+    # The vendor's word for the limit, e.g. `five_hour`; `overloaded` where it has too much to do.
     scope: str
     type: Literal["rate_limited"]
 

@@ -1496,7 +1496,7 @@ export type Payload =
   | {
     /** When it resets, where the vendor says so. */
     reset_at?: string | null;
-    /** The vendor's word for the limit, e.g. `five_hour`. */
+    /** The vendor's word for the limit, e.g. `five_hour`; `overloaded` where it has too much to do. */
     scope: string;
     type: "rate_limited";
   }

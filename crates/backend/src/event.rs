@@ -87,7 +87,7 @@ pub enum Event {
     /// The vendor refuses until a time. The attempt is over and the turn stays open: the runtime sends the
     /// input again when the limit has passed, or ends the turn.
     RateLimited {
-        /// The vendor's word for the limit.
+        /// The vendor's word for the limit; [`Event::OVERLOADED`] where it has too much to do, and says until when.
         scope: String,
         /// When it resets, where the vendor says so.
         reset_at: Option<Timestamp>,
@@ -122,6 +122,12 @@ pub enum Event {
     },
     /// A sign of life with nothing to tell: holds off the inactivity limit.
     Alive,
+}
+
+impl Event {
+    /// The scope of an [`Event::RateLimited`] that is about no limit: the vendor has too much to do. A turn that does not
+    /// wait for that fails with it as its code.
+    pub const OVERLOADED: &'static str = "overloaded";
 }
 
 /// How a turn ended, as far as the backend can tell.

@@ -253,7 +253,7 @@ impl Post {
             ));
         }
         if let (RunState::Parked, Some(turn)) = (execution.run_state, &execution.turn_id) {
-            let message = "waits for a rate limit to pass".to_owned();
+            let message = "waits until the vendor takes requests again".to_owned();
             let item = self.item(worker, AttentionKind::Parked, turn.as_str(), message, execution.since_at);
             return Some(AttentionItem { until: execution.until, ..item });
         }

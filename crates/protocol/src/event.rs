@@ -266,7 +266,7 @@ pub enum Payload {
     },
     /// The vendor refuses until a time.
     RateLimited {
-        /// The vendor's word for the limit, e.g. `five_hour`.
+        /// The vendor's word for the limit, e.g. `five_hour`; `overloaded` where it has too much to do.
         scope: String,
         /// When it resets, where the vendor says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use musher_backend::Event;
+
 use crate::{Failure, FailureKind};
 
 /// Four more attempts at a server that does not answer: with the waits below about six seconds.
@@ -35,7 +37,7 @@ pub(crate) enum Next {
     Again { attempt: u32, max_attempts: u32, delay: Duration },
     /// The same again, without what only its maker can read.
     WithoutOpaque,
-    /// The worker parks until the limit resets.
+    /// The worker parks until the limit resets, or the server is there again.
     Park { scope: String, after: Option<Duration> },
     /// A shorter history.
     Shorter,
@@ -51,6 +53,10 @@ impl Attempts {
     /// Decides; `answered` tells whether anything of an answer had come, `random` is from 0 to 1.
     pub(crate) fn after(&mut self, failure: &Failure, answered: bool, random: f64) -> Next {
         match &failure.kind {
+            // Whatever its status was: it says that it will be there, and when.
+            FailureKind::Transient { after: after @ Some(wait) } if *wait > LONGEST_WAIT => {
+                Next::Park { scope: Event::OVERLOADED.to_owned(), after: *after }
+            }
             FailureKind::Transient { after } => self.again(answered, *after, random),
             FailureKind::Broken => self.again(true, None, random),
             FailureKind::RateLimited { scope, after } => {
@@ -84,8 +90,7 @@ impl Attempts {
         } else {
             (&mut self.connects, CONNECT_RETRIES)
         };
-        // A server that asks for longer than that is not there for this turn.
-        if *count == most || after.is_some_and(|after| after > LONGEST_WAIT) {
+        if *count == most {
             return Next::GiveUp;
         }
         let backoff = self.first_backoff.saturating_mul(1 << (*count).min(16)).min(LONGEST_BACKOFF);
@@ -169,7 +174,10 @@ mod tests {
         };
         assert_eq!(delays(&limited(Some(301)), false, 0.0), (vec![], park(Some(301))));
         assert_eq!(delays(&limited(None), false, 0.0), (vec![200, 400, 800, 1600], park(None)));
-        assert_eq!(delays(&transient(Some(301)), false, 0.0), (vec![], Next::GiveUp));
+        let overloaded = Next::Park { scope: "overloaded".to_owned(), after: Some(Duration::from_secs(301)) };
+        assert_eq!(delays(&transient(Some(301)), false, 0.0), (vec![], overloaded.clone()));
+        assert_eq!(delays(&transient(Some(301)), true, 0.0), (vec![], overloaded));
+        assert_eq!(delays(&transient(Some(300)), false, 0.0).0.len(), 4);
     }
 
     #[test]

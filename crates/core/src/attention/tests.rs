@@ -113,7 +113,10 @@ fn what_a_worker_needs_follows_from_its_log() {
         (needs(&idle, &slow), None),
         (needs(&idle, &login), Some(("att_login_trn_1", 4, "cannot log in: no key"))),
         (needs(&busy, &login), None),
-        (needs(&parked, &login), Some(("att_parked_trn_2", 5, "waits for a rate limit to pass"))),
+        (
+            needs(&parked, &login),
+            Some(("att_parked_trn_2", 5, "waits until the vendor takes requests again")),
+        ),
         (
             needs(&idle, &silent),
             Some(("att_stuck_trn_1", 4, "its turn was ended because nothing was heard of it")),

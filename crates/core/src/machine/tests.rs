@@ -249,6 +249,11 @@ impl Bench {
                 let reset_at = rest.parse().ok().map(|seconds| later(self.now, Duration::from_secs(seconds)));
                 self.step(Input::Event(Event::RateLimited { scope: "requests".to_owned(), reset_at }));
             }
+            "overloaded" => {
+                let reset_at = Some(later(self.now, Duration::from_secs(rest.parse().unwrap())));
+                let scope = Event::OVERLOADED.to_owned();
+                self.step(Input::Event(Event::RateLimited { scope, reset_at }));
+            }
             "completed" => self.step(Input::Event(Event::TurnEnded(TurnEnd::completed()))),
             "interrupted" => self.step(Input::Event(Event::TurnEnded(TurnEnd::Interrupted))),
             "failed" => self.step(Input::Event(Event::TurnEnded(TurnEnd::failed("x", "y")))),
@@ -654,6 +659,25 @@ fn a_rate_limit_parks_the_turn_and_sends_the_input_again() {
         "session_ended [parked] >start >input(a) [busy]",
     );
     check("send a; connected", "limited 99999", "rate_limited turn_finished(failed) [idle]");
+}
+
+#[test]
+fn a_vendor_with_too_much_to_do_is_waited_for_as_for_a_limit_and_named_where_it_is_not() {
+    check(
+        "send a; connected",
+        "overloaded 600; pass 599; pass 61; taken a; completed",
+        "rate_limited [parked] >input(a) [busy] input_taken turn_finished(completed) [idle]",
+    );
+    let error = |word: &str| {
+        let mut bench = asking();
+        ["send a", "connected", word].into_iter().for_each(|word| bench.play(word));
+        bench.state.fold.outcome.unwrap().error.unwrap()
+    };
+    let expected = TurnError {
+        code: "overloaded".to_owned(),
+        message: "the vendor has too much to do until 1970-01-02T03:46:39Z".to_owned(),
+    };
+    assert_eq!((error("overloaded 99999"), error("limited 99999").code.as_str()), (expected, "rate_limited"));
 }
 
 #[test]

@@ -27,7 +27,7 @@ const BLIND_PARK: Duration = Duration::from_secs(60);
 /// A program that is told of a task's end asks its model within a second; a busy machine takes some more.
 const WAKE_GRACE: Duration = Duration::from_secs(10);
 /// What a parked turn that had begun to run is told when it goes on.
-const CONTINUE: &str = "The rate limit has passed. Continue where you left off.";
+const CONTINUE: &str = "The wait that the vendor asked for is over. Continue where you left off.";
 
 /// How a turn ends in the log.
 pub(super) struct Finish {
@@ -401,8 +401,13 @@ impl Step<'_> {
                 self.state.parked = Some(later(self.now, wait + self.jitter(wait)));
             }
             RateLimitPolicy::Park { .. } | RateLimitPolicy::End => {
-                let message = format!("the vendor refuses: limit `{scope}`");
-                self.finish_turn(Finish::failed(TurnError { code: "rate_limited".to_owned(), message }));
+                let (code, message) = if scope == Event::OVERLOADED {
+                    let until = reset_at.map_or_else(String::new, |at| format!(" until {at}"));
+                    (scope, format!("the vendor has too much to do{until}"))
+                } else {
+                    ("rate_limited".to_owned(), format!("the vendor refuses: limit `{scope}`"))
+                };
+                self.finish_turn(Finish::failed(TurnError { code, message }));
             }
         }
     }

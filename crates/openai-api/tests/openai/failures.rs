@@ -336,6 +336,24 @@ async fn a_far_reset_parks_the_turn_with_its_time_and_the_same_input_goes_on() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_busy_for_longer_than_a_turn_waits_parks_it_until_then() {
+    let busy = Answer::json(503, &json!({"error": {"message": "busy"}})).header("retry-after", "600");
+    let api = Arc::new(api(RESPONSES, in_order(vec![busy])).await);
+    let mut session = Scene::responses().start(&api).await;
+    let before = Timestamp::now();
+    let input_id = session.input("go").await;
+    session.until("the refusal", |event| matches!(event, Event::RateLimited { .. })).await;
+    session.again(&input_id, "go").await;
+    let turn = session.turn_end(input_id).await;
+    check(&turn, "limited(overloaded) taken 0+fine 0=fine EndTurn");
+    let told = turn
+        .events
+        .iter()
+        .find_map(|event| if let Event::RateLimited { reset_at, .. } = event { *reset_at } else { None });
+    assert!(told.expect("it said when") >= before + Duration::from_secs(600));
+}
+
+#[tokio::test]
 async fn another_input_at_a_limit_is_another_turn() {
     let limited = Answer::json(429, &json!({"error": {"message": "later", "resets_in_seconds": 7200}}));
     let api = Arc::new(api(RESPONSES, in_order(vec![limited])).await);
