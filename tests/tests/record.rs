@@ -10,12 +10,15 @@ use std::{
     time::Duration,
 };
 
-use musher_e2e::{Claude, Finished, Fleet, PATIENCE, fake_claude, musher};
+use bytes::Bytes;
+use hyper::Method;
+use musher_e2e::{ALLOW, Claude, Finished, Fleet, Home, PATIENCE, claude_config, fake_claude, musher};
 use musher_testkit::{
     cassette::{Cassette, What},
     fake_claude::CASSETTE,
     messages_api::MessagesApi,
 };
+use serde_json::json;
 use tempfile::TempDir;
 
 /// How often to look again at what tells nobody that it changes.
@@ -176,4 +179,39 @@ async fn a_recording_that_fails_costs_nothing_else() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.stdout.matches("claude.recording_failed").count(), 1, "{}", ran.stdout);
     assert!(ran.stdout.contains("FAKE-OK: hello") && !ran.stdout.contains("/proc/nowhere"), "{}", ran.stdout);
+}
+
+/// The worker's name is the beginning of a recording's.
+#[tokio::test]
+async fn a_server_keeps_so_many_recordings_and_none_of_a_deleted_worker() {
+    let (api, fleet) = (MessagesApi::start().await, Fleet::new());
+    let (vendor, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let program = fake_claude();
+    let config = claude_config(program.to_str().unwrap(), ALLOW, &api, &fleet, vendor.path(), work.path());
+    let record = "[backends.claude-pty]\nrecord = \"recordings\"\nrecord_files = 2";
+    let home = Home::new(&config.replace("[backends.claude-pty]", record));
+    let server = home.start().await;
+    let client = server.client();
+    let mut workers = Vec::new();
+    for _ in 0..3 {
+        let worker = client.create(&json!({"intent": {"kind": "assistant"}})).await;
+        client.say(&worker, "hello").await;
+        assert_eq!(client.idle(&worker).await["outcome"]["outcome"], "completed");
+        let stopped = client.post(&format!("/v1/workers/{worker}/stop"), &json!({})).await;
+        assert_eq!(stopped.status, 200, "{}", stopped.body);
+        workers.push(worker);
+    }
+    let left = || {
+        let names = files_below(&home.path().join("recordings")).into_iter();
+        let names = names.map(|file| file.file_name().unwrap().to_str().unwrap().to_owned());
+        let mut owners: Vec<_> = names.map(|name| name.rsplitn(3, '_').last().unwrap().to_owned()).collect();
+        owners.sort();
+        owners
+    };
+    workers.sort();
+    assert_eq!(left(), workers[1..], "the oldest has gone");
+    let deleted =
+        client.send(Method::DELETE, &format!("/v1/workers/{}", workers[2]), &[], Bytes::new()).await;
+    assert_eq!(deleted.status, 204);
+    assert_eq!(left(), workers[1..2]);
 }

@@ -1,9 +1,9 @@
 //! The trait.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, io, time::Duration};
 
 use async_trait::async_trait;
-use musher_protocol::Capability;
+use musher_protocol::{Capability, WorkerId};
 use serde_json::{Map, Value};
 
 use crate::{BackendError, Launch, Link, Root, SessionOutcome};
@@ -53,6 +53,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// When the session failed in a way that has no [`SessionOutcome`].
     async fn run(&self, launch: Launch, link: Link) -> Result<SessionOutcome, BackendError>;
+
+    /// Removes what this backend has of a worker beside [`Link::keep`], such as recordings: the worker was deleted. The
+    /// runtime asks all its backends, also of workers that others ran, and removes itself what it gave a session.
+    ///
+    /// # Errors
+    ///
+    /// When something is left. The worker is deleted all the same, and nobody asks again.
+    async fn forget(&self, worker: &WorkerId) -> io::Result<()> {
+        let _nothing_is_kept_by_default = worker;
+        Ok(())
+    }
 }
 
 /// What a backend can do.

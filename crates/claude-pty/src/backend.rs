@@ -1,19 +1,19 @@
 //! The backend itself.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, Root, SessionOutcome, Wanted,
     async_trait,
 };
 use musher_process::Program;
-use musher_protocol::Capability;
+use musher_protocol::{Capability, WorkerId};
 use tokio::task;
 
 use crate::{
     ClaudeOptions, ClaudeProfile, invocation,
     invocation::Invocation,
-    recording::Recording,
+    recording::{self, Recording},
     roots,
     session::{self, Limits},
     tenancy::Tenancy,
@@ -108,7 +108,17 @@ impl Backend for ClaudePty {
         let ClaudeOptions { start_limit, exit_limit, .. } = self.options;
         let recording = Recording::of(&self.options, &launch, &invocation);
         let limits = Limits { start: start_limit, exit: exit_limit };
-        session::run(invocation, told, recording, link, limits).await
+        let outcome = session::run(invocation, told, recording, link, limits).await;
+        if let Some(directory) = self.options.record.clone() {
+            recording::make_room(directory, self.options.record_limits).await;
+        }
+        outcome
+    }
+
+    async fn forget(&self, worker: &WorkerId) -> io::Result<()> {
+        let Some(directory) = self.options.record.clone() else { return Ok(()) };
+        let worker = worker.clone();
+        task::spawn_blocking(move || recording::remove_recordings_of(&directory, &worker)).await?
     }
 }
 

@@ -103,6 +103,7 @@ pub use crate::{
     backend::ClaudePty,
     options::ClaudeOptions,
     profile::{ClaudeProfile, ClaudeProfileError, SettingsSource},
+    recording::{RecordLimits, remove_old_recordings},
     servers::McpServer,
 };
 

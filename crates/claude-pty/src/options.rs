@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use crate::McpServer;
+use crate::{McpServer, RecordLimits};
 
 /// The variables that say whom Claude Code talks to and as whom, and where it keeps its sessions.
 const PASS_ENV: [&str; 5] = [
@@ -38,6 +38,8 @@ pub struct ClaudeOptions {
     /// and all that it said, so prompts, files and the output of tools are in it. Values of variables that look
     /// like secrets are not. None: nothing is recorded.
     pub record: Option<PathBuf>,
+    /// How much is kept in that directory, of whatever worker.
+    pub record_limits: RecordLimits,
     /// MCP servers, by name: workers with the capability `mcp:<name>` have that one.
     pub mcp: BTreeMap<String, McpServer>,
 }
@@ -52,6 +54,7 @@ impl Default for ClaudeOptions {
             exit_limit: EXIT_LIMIT,
             tool_limit: None,
             record: None,
+            record_limits: RecordLimits::default(),
             mcp: BTreeMap::new(),
         }
     }
@@ -59,7 +62,8 @@ impl Default for ClaudeOptions {
 
 impl fmt::Debug for ClaudeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit, record, mcp } = self;
+        let Self { program, env, pass_env, start_limit, exit_limit, tool_limit, record, record_limits, mcp } =
+            self;
         f.debug_struct("ClaudeOptions")
             .field("program", program)
             .field("env", &env.keys())
@@ -68,6 +72,7 @@ impl fmt::Debug for ClaudeOptions {
             .field("exit_limit", exit_limit)
             .field("tool_limit", tool_limit)
             .field("record", record)
+            .field("record_limits", record_limits)
             .field("mcp", mcp)
             .finish()
     }

@@ -6,6 +6,7 @@
 
 mod line;
 mod pieces;
+mod shelf;
 mod tape;
 
 use std::{
@@ -26,10 +27,12 @@ use tokio::{
     fs::{DirBuilder, File, OpenOptions},
     io::{AsyncSeekExt as _, AsyncWriteExt as _},
     sync::mpsc,
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{Instant, timeout},
 };
 
+pub(crate) use self::shelf::remove_recordings_of;
+pub use self::shelf::{RecordLimits, remove_old_recordings};
 use self::{line::Header, tape::Tape};
 use crate::{ClaudeOptions, invocation::Invocation};
 
@@ -137,8 +140,7 @@ impl Recording {
             &invocation.opening.env_keys,
             recorded_at,
         );
-        let moment = recorded_at.strftime("%Y%m%dT%H%M%S.%3fZ");
-        let file = format!("{}_{moment}_{}.jsonl", launch.worker_id, invocation.session_id);
+        let file = shelf::name(&launch.worker_id, recorded_at, invocation.session_id.as_str());
         Some(Self { directory, file, header, secrets })
     }
 }
@@ -280,10 +282,27 @@ async fn replace_first(file: &mut File, first: &str) -> io::Result<()> {
     file.seek(SeekFrom::End(0)).await.map(drop)
 }
 
-/// Makes the file, which is this user's alone; a directory that is missing is made, too.
+/// Makes the file, which is this user's alone; a directory that is missing is made, too. Its lock, which ends with it
+/// whatever ends the process, says that it is being written.
 async fn create(directory: &Path, file: &str) -> io::Result<File> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).await?;
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(file)).await
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(file)).await?;
+    let file = file.into_std().await;
+    file.lock()?;
+    Ok(File::from_std(file))
+}
+
+/// Removes what is beyond the limits, behind a session's end. A disk that needs longer is none that it waits for.
+pub(crate) async fn make_room(directory: PathBuf, limits: RecordLimits) {
+    let removing = spawn_blocking(move || remove_old_recordings(&directory, limits));
+    match timeout(FINISH_LIMIT, removing).await {
+        Ok(Ok(Ok(0))) => {}
+        Ok(Ok(Ok(n_removed))) => tracing::info!(n_removed, "old recordings were removed"),
+        // It goes on by itself, and the next session's end looks again.
+        Err(_late) => tracing::info!("old recordings are still being removed"),
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "remove old recordings"),
+        Ok(Err(error)) => tracing::error!(%error, "the look for old recordings ended without a result"),
+    }
 }
 
 impl Cut {

@@ -3,16 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the few events that it is about")]
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, SessionOutcome, Wanted, async_trait,
 };
-use musher_core::{CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start};
+use musher_core::{
+    CursorProblem, Error, From, MemoryStore, Observation, Profile, ReadError, Runtime, Start, UnsavedWork,
+};
 use musher_protocol::{
     Actor, BlobRef, Capability, CapabilityRequest, CreateWorker, Cursor, Delivery, Envelope, Frame,
     InitialInput, InputKind, InputRequest, Intent, OnIdle, Payload, ProfileSelector, ResumeRequest, Role,
-    RunState, Snapshot, TurnOutcome, Until, WorkerDetail, WorkerLimits, WorkerStatus, WorkspaceRef,
+    RunState, Snapshot, TurnOutcome, Until, WorkerDetail, WorkerId, WorkerLimits, WorkerStatus, WorkspaceRef,
 };
 use musher_scripted::Scripted;
 use serde_json::{Value, json};
@@ -492,6 +498,65 @@ async fn a_backend_that_cannot_run_refuses_the_create_by_name() {
     let error = runtime.create_worker(assistant(), me()).await.unwrap_err();
     assert_eq!(error.to_string(), "backend `absent` cannot run here; missing: program `nothing`");
     assert_eq!(runtime.summary().await.unwrap().worker_count, 0);
+}
+
+/// A backend that keeps something of workers, and cannot let go of it where it is told to keep.
+#[derive(Clone, Debug, Default)]
+struct Hoarder {
+    told: Arc<Mutex<Vec<WorkerId>>>,
+    keeps: bool,
+}
+
+#[async_trait]
+impl Backend for Hoarder {
+    fn kind(&self) -> &str {
+        "hoarder"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn availability(&self) -> Availability {
+        Availability::Ready
+    }
+
+    fn missing(&self, _: &Wanted<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn run(&self, _: Launch, _: Link) -> Result<SessionOutcome, BackendError> {
+        unreachable!("nobody gives it anything to do")
+    }
+
+    async fn forget(&self, worker: &WorkerId) -> io::Result<()> {
+        self.told.lock().unwrap().push(worker.clone());
+        if self.keeps { Err(io::Error::other("it is glued on")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_told_to_every_backend_and_what_is_left_is_reported() {
+    let (tidy, glued) = (Hoarder::default(), Hoarder { keeps: true, ..Hoarder::default() });
+    let runtime = Runtime::builder(MemoryStore::new())
+        .backend("scripted", Scripted)
+        .backend("tidy", tidy.clone())
+        .backend("glued", glued.clone())
+        .profile("p", Profile::of("scripted"))
+        .start()
+        .await
+        .unwrap();
+    let worker = runtime.create_worker(assistant(), me()).await.unwrap().worker_id;
+    let running = runtime.delete_worker(&worker, UnsavedWork::Keep).await;
+    assert!(matches!(running, Err(Error::StillRunning(_))) && tidy.told.lock().unwrap().is_empty());
+    runtime.stop_worker(&worker, None, None, me()).await.unwrap();
+    runtime.delete_worker(&worker, UnsavedWork::Keep).await.unwrap();
+    for backend in [tidy, glued] {
+        assert_eq!(*backend.told.lock().unwrap(), std::slice::from_ref(&worker));
+    }
+    let told: Vec<_> = runtime.diagnostics().into_iter().map(|told| (told.code, told.message)).collect();
+    let message = "what backend `glued` has of it could not be removed: it is glued on";
+    assert_eq!(told, [("retention.backend_left".to_owned(), message.to_owned())]);
 }
 
 #[tokio::test]

@@ -269,6 +269,7 @@ fn builtin_profiles() -> BTreeMap<String, Profile> {
 #[cfg(test)]
 mod tests {
     use musher_backend::Sandbox;
+    use musher_claude_pty::RecordLimits;
     use musher_core::{ApprovalMode, ApprovalPolicy, Limits, OnRestart, WorkspaceIsolation};
     use musher_http::TokenScope;
     use musher_openai_api::Dialect;
@@ -333,6 +334,8 @@ mod tests {
             exit_secs = 4
             tool_secs = 900
             record = "recordings"
+            record_files = 7
+            record_mib = 3
             [backends.openai-api]
             base_url = "https://gateway.example/v1"
             api_key_env = "MUSHER_TEST_NO_SUCH_KEY"
@@ -461,6 +464,7 @@ mod tests {
                 .as_ref()
                 .is_some_and(|record| record.is_absolute() && record.ends_with("recordings"))
         );
+        assert_eq!(claude.record_limits, RecordLimits { files: 7, bytes: 3 << 20 });
         let McpServer::Command { program, args, environment } = &config.mcp["tickets"] else {
             panic!("a program")
         };

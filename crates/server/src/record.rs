@@ -9,6 +9,8 @@ use std::{
     process::ExitCode,
 };
 
+use musher_claude_pty::{RecordLimits, remove_old_recordings};
+
 use crate::{
     cli::RecordArguments,
     compose::Recording,
@@ -40,13 +42,18 @@ pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failu
     let RecordArguments { run: arguments, out } = arguments;
     let (config, profile) = run::resolve(&arguments)?;
     let backend = config.profiles[&profile].backend.clone();
-    if !matches!(config.backends.get(&backend), Some(BackendOptions::Claude(_))) {
+    let Some(BackendOptions::Claude(options)) = config.backends.get(&backend) else {
         return Err(Failure::usage(RecordError::Backend { profile, backend }));
-    }
+    };
     let shelf = Shelf::new(out)?;
+    let limits = options.record_limits;
     let (composed, ran) = run::run_as(&config, profile, &arguments, Recording::Passing).await?;
     // What went wrong is in the recording, if anywhere: it is kept however the run ended.
-    match composed.finish_with(|desk| shelf.place(desk)).await {
+    let placed = composed.finish_with(|desk| {
+        shelf.make_room(limits);
+        shelf.place(desk)
+    });
+    match placed.await {
         Ok(files) if files.is_empty() => terminal::say("nothing was recorded: no session began"),
         Ok(files) => {
             for file in files {
@@ -89,6 +96,19 @@ impl Shelf {
         fs::create_dir_all(&directory)
             .map_err(|error| Failure::other(format!("make the directory {}", directory.display()), error))?;
         Ok(Self { out, directory })
+    }
+
+    /// Removes old recordings where nobody named a file: what comes now comes on top.
+    fn make_room(&self, limits: RecordLimits) {
+        if self.out.is_some() {
+            return;
+        }
+        match remove_old_recordings(&self.directory, limits) {
+            Ok(0) => {}
+            Ok(n) => terminal::say(format!("removed {n} old recordings from {}", self.directory.display())),
+            // This run's recording is none the worse for it.
+            Err(error) => terminal::say(format!("old recordings stay: {error}")),
+        }
     }
 
     /// Puts what was recorded where it belongs, and answers with it. What cannot be put there is kept elsewhere.
@@ -174,6 +194,21 @@ mod tests {
         assert_eq!(files, [out.clone(), home.path().join("new/bug.jsonl.2")]);
         assert_eq!(fs::read_to_string(&out).unwrap(), "wrk_1_20260101_a.jsonl");
         assert_eq!(fs::read_dir(home.path().join("new")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn only_the_place_that_nobody_named_is_tidied() {
+        let home = tempfile::tempdir().unwrap();
+        let limits = RecordLimits { files: 1, bytes: 100 };
+        let names = ["wrk_1_20260101T000000.000Z_a.jsonl", "wrk_1_20260102T000000.000Z_b.jsonl"];
+        for name in names {
+            fs::write(home.path().join(name), name).unwrap();
+        }
+        let exist = || names.map(|name| home.path().join(name).exists());
+        shelf(&home.path().join("bug.jsonl")).unwrap().make_room(limits);
+        assert_eq!(exist(), [true, true]);
+        Shelf { out: None, directory: home.path().to_owned() }.make_room(limits);
+        assert_eq!(exist(), [false, true]);
     }
 
     #[test]

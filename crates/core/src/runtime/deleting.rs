@@ -37,8 +37,8 @@ pub enum UnsavedWork {
 }
 
 impl Runtime {
-    /// Deletes a worker that has ended: its log, its transcript, the private directory that it worked in, and its
-    /// worktrees with their branches.
+    /// Deletes a worker that has ended: its log, its transcript, the private directory that it worked in, its worktrees
+    /// with their branches, and what backends have of it.
     ///
     /// # Errors
     ///
@@ -85,6 +85,12 @@ impl Runtime {
             {
                 let message = format!("the directory that it worked in could not be removed: {error}");
                 self.0.diagnostics.report("retention.scratch_left", message, Some(worker.clone()));
+            }
+        }
+        for (name, backend) in &self.0.catalog.backends {
+            if let Err(error) = backend.forget(worker).await {
+                let message = format!("what backend `{name}` has of it could not be removed: {error}");
+                self.0.diagnostics.report("retention.backend_left", message, Some(worker.clone()));
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use musher_claude_pty::ClaudeOptions;
+use musher_claude_pty::{ClaudeOptions, RecordLimits};
 use musher_gemini_api::GeminiOptions;
 use musher_openai_api::{Dialect, OpenAiOptions};
 use musher_process::Environment;
@@ -141,6 +141,10 @@ pub(super) struct BackendTable {
     tool_secs: Option<NonZeroU32>,
     /// The directory in which sessions are recorded.
     record: Option<PathBuf>,
+    /// How many recordings are kept.
+    record_files: Option<NonZeroU32>,
+    /// How much space recordings have, in MiB.
+    record_mib: Option<NonZeroU32>,
 
     /// Where the API is.
     base_url: Option<String>,
@@ -183,7 +187,7 @@ impl BackendTable {
 
     fn check(&self, kind: Kind) -> Result<(), BackendError> {
         use Kind::{ClaudePty, GeminiApi, OpenAiApi};
-        let keys: [(&'static str, bool, &[Kind]); 15] = [
+        let keys: [(&'static str, bool, &[Kind]); 17] = [
             ("program", self.program.is_some(), &[ClaudePty]),
             ("env", self.env.is_some(), &[ClaudePty]),
             ("pass_env", self.pass_env.is_some(), &[ClaudePty]),
@@ -191,6 +195,8 @@ impl BackendTable {
             ("exit_secs", self.exit_secs.is_some(), &[ClaudePty]),
             ("tool_secs", self.tool_secs.is_some(), &[ClaudePty]),
             ("record", self.record.is_some(), &[ClaudePty]),
+            ("record_files", self.record_files.is_some(), &[ClaudePty]),
+            ("record_mib", self.record_mib.is_some(), &[ClaudePty]),
             ("base_url", self.base_url.is_some(), &[OpenAiApi, GeminiApi]),
             ("api_key_env", self.api_key_env.is_some(), &[OpenAiApi, GeminiApi]),
             ("dialect", self.dialect.is_some(), &[OpenAiApi]),
@@ -219,6 +225,10 @@ impl BackendTable {
             exit_limit: self.exit_secs.map_or(default.exit_limit, duration),
             tool_limit: self.tool_secs.map(duration),
             record: self.record.map(|record| directory.join(record)),
+            record_limits: RecordLimits {
+                files: self.record_files.map_or(default.record_limits.files, |n| n.get() as usize),
+                bytes: self.record_mib.map_or(default.record_limits.bytes, |mib| u64::from(mib.get()) << 20),
+            },
             // A table of its own has them, for all backends.
             mcp: default.mcp,
         }
