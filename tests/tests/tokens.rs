@@ -4,7 +4,7 @@
 
 use std::{fs, time::Duration};
 
-use musher_e2e::{Client, Finished, PATIENCE, Server, musher};
+use musher_e2e::{Client, Finished, Home, PATIENCE, Server, musher};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,6 +30,19 @@ async fn becomes(client: &Client, path: &str, status: u16) {
     let begun = Instant::now();
     while client.get(path).await.status != status {
         assert!(begun.elapsed() < SOON, "it is not {status}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the server itself has to report first, once there is anything.
+async fn first_diagnostic(server: &Server) -> Value {
+    let begun = Instant::now();
+    loop {
+        let seen = server.client().get("/v1/diagnostics").await.good();
+        if let Some(first) = seen["diagnostics"].get(0) {
+            return first.clone();
+        }
+        assert!(begun.elapsed() < SOON, "nothing is reported");
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -134,15 +147,7 @@ async fn a_broken_tokens_file_changes_nothing_and_is_told() {
     let file = server.path().join("tokens.json");
     let good = fs::read_to_string(&file).unwrap();
     fs::write(&file, good.replace("observe", "everything")).unwrap();
-    let begun = Instant::now();
-    let diagnostic = loop {
-        let seen = server.client().get("/v1/diagnostics").await.good();
-        if let Some(first) = seen["diagnostics"].get(0) {
-            break first.clone();
-        }
-        assert!(begun.elapsed() < SOON);
-        sleep(Duration::from_millis(50)).await;
-    };
+    let diagnostic = first_diagnostic(&server).await;
     assert_eq!(diagnostic["code"], "tokens.not_read");
     assert!(!diagnostic["message"].as_str().unwrap().contains('/'), "{diagnostic}");
     assert_eq!(client.get("/v1/runtime").await.status, 200);
@@ -159,6 +164,32 @@ async fn a_broken_tokens_file_changes_nothing_and_is_told() {
     // What is good again holds again.
     fs::write(&file, good.replace("observe", "drive")).unwrap();
     becomes(&client, "/v1/runtime", 403).await;
+}
+
+#[tokio::test]
+async fn a_made_token_with_the_name_of_one_of_the_config_is_not_taken_and_keeps_no_other_from_being_heard_of()
+{
+    let config = format!(
+        "{CONFIG}[[tokens]]\nname = \"ci\"\nsha256 = \"{}\"\nscopes = [\"drive\"]\n",
+        "ab".repeat(32)
+    );
+    let home = Home::new(&config);
+    let server = home.start().await;
+    let other = made(&server, &["create", "other", "--scope", "observe"]).await;
+    let other = server.client_with(other["token"].as_str());
+    becomes(&other, "/v1/runtime", 200).await;
+    let ci = made(&server, &["create", "ci", "--scope", "observe"]).await;
+    let diagnostic = first_diagnostic(&server).await;
+    assert_eq!(diagnostic["code"], "tokens.not_taken");
+    assert!(diagnostic["message"].as_str().unwrap().contains("`ci`"), "{diagnostic}");
+    assert_eq!(server.client_with(ci["token"].as_str()).get("/v1/runtime").await.status, 401);
+    assert_eq!(token(&server, &["revoke", "other"]).await.code, Some(0));
+    becomes(&other, "/v1/runtime", 401).await;
+
+    // The next start says so, too.
+    server.kill().await;
+    let server = home.start().await;
+    assert_eq!(first_diagnostic(&server).await["code"], "tokens.not_taken");
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ pub(crate) struct Sources {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) tokens: Vec<Token>,
+    /// Names of tokens in the file that are not taken, for the admin's or one of the config has that name. Refusing the
+    /// file for it would keep other tokens in it from being revoked.
+    pub(crate) not_taken: Vec<String>,
 }
 
 /// Why the tokens of a server are not known.
@@ -76,7 +79,11 @@ impl Sources {
     fn combine(&self, admin: &SecretString) -> Result<Known, TokensError> {
         secrets::hide_admin(admin);
         let mut tokens = vec![Token::admin(ADMIN, admin)];
-        tokens.extend(self.config.iter().cloned().chain(self.file.read()?).map(Token::from));
+        tokens.extend(self.config.iter().cloned().map(Token::from));
+        let is_free = |made: &TokenTable| tokens.iter().all(|token| token.name != made.name);
+        let (made, not_taken): (Vec<_>, Vec<_>) = self.file.read()?.into_iter().partition(is_free);
+        tokens.extend(made.into_iter().map(Token::from));
+        let not_taken = not_taken.into_iter().map(|made| made.name).collect();
         let (mut names, mut texts) = (BTreeSet::new(), BTreeMap::new());
         for token in &tokens {
             if !names.insert(&token.name) {
@@ -86,6 +93,6 @@ impl Sources {
                 return Err(TokensError::SameText(other.clone(), token.name.clone()));
             }
         }
-        Ok(Known { tokens })
+        Ok(Known { tokens, not_taken })
     }
 }

@@ -23,6 +23,7 @@ pub(crate) async fn follow(
 ) -> Infallible {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tell_not_taken(&runtime, &known.not_taken, &[]);
     let mut fault = None;
     loop {
         looks.tick().await;
@@ -38,6 +39,7 @@ pub(crate) async fn follow(
                     tracing::info!(tokens = names.join(", "), "other tokens from now on");
                     tokens.replace(now.tokens.clone());
                 }
+                tell_not_taken(&runtime, &now.not_taken, &known.not_taken);
                 known = now;
             }
             Err(error) => {
@@ -50,6 +52,21 @@ pub(crate) async fn follow(
                 }
             }
         }
+    }
+}
+
+/// Tells of each token that is not taken, once.
+fn tell_not_taken(runtime: &Runtime, names: &[String], told: &[String]) {
+    for name in names.iter().filter(|name| !told.contains(name)) {
+        tracing::error!(
+            token = name,
+            "the tokens file has a token with the name of the admin's or one of the config"
+        );
+        let message = format!(
+            "the tokens file has a token `{name}`, which is the admin's name or one of the config: it is not taken; \
+             revoke it and make one with another name"
+        );
+        runtime.report("tokens.not_taken", message);
     }
 }
 
