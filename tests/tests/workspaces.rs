@@ -237,7 +237,7 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
         let created = client.try_post("/v1/workers", &body);
         tokio::select! {
             created = created => assert_eq!((step, created.unwrap().status), ("none", 200)),
-            () = is_there(&reached) => {}
+            () = until("a step is reached", || reached.exists()) => {}
         }
         server.kill().await;
         fs::remove_dir_all(&bin).unwrap();
@@ -246,10 +246,11 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
         let client = server.client();
         let known = client.get("/v1/workers").await.good()["workers"].as_array().unwrap().len();
         assert_eq!(known, usize::from(step == "none"), "{step}");
+        // The place is the last to go, beside everything else.
+        let n_places = || fs::read_dir(home.path().join("store/worktrees")).map_or(0, Iterator::count);
+        until("a start removes what has no worker", || n_places() == known).await;
         let left = (repository.branches().len() - 1, repository.n_worktrees());
         assert_eq!(left, (known, known), "{step}");
-        let n_places = fs::read_dir(home.path().join("store/worktrees")).map_or(0, Iterator::count);
-        assert_eq!(n_places, known, "{step}");
     }
 }
 
@@ -294,13 +295,14 @@ async fn a_diff_that_git_fails_at_says_whether_another_try_may_succeed() {
 }
 
 /// Waits until a file is there: nobody is told of that.
-async fn is_there(path: &Path) {
+/// Waits for what other programs do to files, of which nobody tells.
+async fn until(what: &str, holds: impl Fn() -> bool) {
     let looks = async {
-        while !path.exists() {
+        while !holds() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looks).await.expect("a file");
+    tokio::time::timeout(PATIENCE, looks).await.expect(what);
 }
 
 #[tokio::test]

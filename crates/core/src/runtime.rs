@@ -14,6 +14,7 @@ mod loading;
 mod measuring;
 mod offering;
 mod reading;
+mod tidying;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},

@@ -437,10 +437,17 @@ impl Desk {
         tokio::task::spawn_blocking(kept).await?
     }
 
-    /// Every worker that has a place for a worktree.
-    pub(crate) async fn workers_with_worktrees(&self) -> io::Result<Vec<WorkerId>> {
+    /// Every worker that has a place for a worktree, with the worktrees that it has, as [`Desk::worktrees_of`].
+    pub(crate) async fn all_worktrees(&self) -> io::Result<Vec<(WorkerId, io::Result<Vec<Worktree>>)>> {
         let Some(root) = self.worktrees.clone() else { return Ok(Vec::new()) };
-        tokio::task::spawn_blocking(move || workers_in(&root)).await?
+        let look = move || {
+            let found = |worker| {
+                let worktrees = worktrees_in(&worktree::places(&root, &worker));
+                (worker, worktrees)
+            };
+            Ok(workers_in(&root)?.into_iter().map(found).collect())
+        };
+        tokio::task::spawn_blocking(look).await?
     }
 
     /// The worktrees that a worker has. Places whose records were never whole are removed.

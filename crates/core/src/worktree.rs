@@ -41,6 +41,9 @@ const TEMPORARY: &str = "tmp";
 const TRIED: &str = "space";
 /// As much as a block of any file system has.
 const TRIED_BYTES: usize = 64 << 10;
+/// How often the directory for worktrees may be taken away while one is made: each time somebody else has removed theirs,
+/// and with this one there it stays.
+const ENTRY_ATTEMPTS: u32 = 16;
 /// Where branches of workers are, among a repository's references.
 const BRANCHES: &str = "refs/heads/musher";
 /// No value: what a reference is before it is created.
@@ -192,11 +195,11 @@ impl Worktree {
     /// Everything but the branch and the files, as gitrepository-layout(5) says.
     fn lay_out(&self) -> io::Result<()> {
         let record = &self.record;
-        for way in [BRANCHES, &format!("logs/{BRANCHES}"), "worktrees"] {
+        for way in [BRANCHES, &format!("logs/{BRANCHES}")] {
             ensure_plain(&record.repository, way)?;
         }
         let entry = record.entry();
-        fs::create_dir(&entry)?;
+        self.make_entry(&entry)?;
         DirBuilder::new().mode(0o700).create(&record.directory)?;
         let line = |start: &[u8], path: &Path| {
             use std::os::unix::ffi::OsStrExt as _;
@@ -207,6 +210,20 @@ impl Worktree {
         fs::write(entry.join("commondir"), "../..\n")?;
         fs::write(entry.join("gitdir"), line(b"", &record.directory.join(".git")))?;
         fs::write(record.directory.join(".git"), line(b"gitdir: ", &entry))
+    }
+
+    /// Makes the directory of what the repository keeps of it. Whoever removes the last other worktree takes the directory
+    /// around it away, also in between, and so does git.
+    fn make_entry(&self, entry: &Path) -> io::Result<()> {
+        for _ in 1..ENTRY_ATTEMPTS {
+            ensure_plain(&self.record.repository, "worktrees")?;
+            match fs::create_dir(entry) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                made => return made,
+            }
+        }
+        ensure_plain(&self.record.repository, "worktrees")?;
+        fs::create_dir(entry)
     }
 
     /// Says, durably, that it goes: a life that finds it without a worker need not ask what is in it. Blocks.

@@ -422,6 +422,55 @@ async fn a_repository_that_is_gone_takes_no_work_along() {
     assert!(!world.directory(&worker).exists());
 }
 
+/// Waits for what a runtime does to files beside everything else.
+async fn eventually(holds: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !holds() {
+            // Nobody tells when; looking again is all one can do.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    waited.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_waits_for_no_worktree_of_nobody_and_workers_come_and_go_meanwhile() {
+    let world = World::new();
+    let runtime = world.runtime().await;
+    let mut left = Vec::new();
+    for _ in 0..12 {
+        left.push(ended(&runtime).await);
+    }
+    runtime.shutdown().await;
+
+    // Each of them takes git longer than all else that a start does.
+    let runtime = world.runtime().await;
+    assert!(left.iter().any(|worker| world.directory(worker).exists()));
+    for _ in 0..6 {
+        let worker = ended(&runtime).await;
+        runtime.delete_worker(&worker, UnsavedWork::Keep).await.unwrap();
+    }
+    let worker = ended(&runtime).await;
+    eventually(|| fs::read_dir(world.worktrees()).unwrap().count() == 1).await;
+    assert_eq!(world.left(), (vec!["main".to_owned(), format!("musher/{worker}")], 1, 1));
+    assert!(world.directory(&worker).join("README").exists());
+    assert_eq!(runtime.diagnostics(), []);
+}
+
+#[tokio::test]
+async fn a_start_that_is_ended_at_once_leaves_the_rest_to_the_next() {
+    let world = World::new();
+    let runtime = world.runtime().await;
+    for _ in 0..3 {
+        ended(&runtime).await;
+    }
+    runtime.shutdown().await;
+    world.runtime().await.shutdown().await;
+    let runtime = world.runtime().await;
+    eventually(|| fs::read_dir(world.worktrees()).unwrap().count() == 0).await;
+    assert_eq!((world.left(), runtime.diagnostics()), (nothing(), Vec::new()));
+}
+
 #[tokio::test]
 async fn what_no_worker_has_goes_at_the_next_start_unless_it_holds_work() {
     let world = World::new();
@@ -433,6 +482,8 @@ async fn what_no_worker_has_goes_at_the_next_start_unless_it_holds_work() {
     // Its store knows none of them.
     let runtime = world.runtime().await;
     let branch = format!("musher/{busy}");
+    eventually(|| !world.directory(&idle).exists() && !diagnostics(&runtime).is_empty()).await;
+    eventually(|| world.left().2 == 1).await;
     assert_eq!(world.left(), (vec!["main".to_owned(), branch.clone()], 1, 1));
     assert!(!world.directory(&idle).exists() && world.directory(&busy).join("new").exists());
     let told = diagnostics(&runtime);
@@ -493,6 +544,8 @@ async fn whatever_cuts_a_creation_or_a_removal_off_nothing_is_left() {
         cut(&world, &worker);
         goes(&world, &worker);
         let runtime = world.runtime().await;
+        // Its place is the last to go.
+        eventually(|| fs::read_dir(world.worktrees()).unwrap().count() == 0).await;
         assert_eq!(world.left(), nothing(), "{name}");
         assert_eq!(runtime.diagnostics(), [], "{name}");
     }

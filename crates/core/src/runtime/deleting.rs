@@ -14,11 +14,6 @@ use crate::{
     worktree::{Unsaved, Worktree},
 };
 
-/// The diagnostic of a worktree that stays without a worker.
-const KEPT: &str = "worktree.kept";
-/// The diagnostic of a worktree that cannot be looked at or removed.
-const LEFT: &str = "worktree.left";
-
 /// What is told of a worker when it is no more; nothing where its row cannot be read.
 #[derive(Debug, Default)]
 struct Told {
@@ -143,7 +138,7 @@ impl Runtime {
     }
 
     /// What of a worktree is nowhere else.
-    async fn judge(&self, worktree: &Worktree) -> Option<Unsaved> {
+    pub(super) async fn judge(&self, worktree: &Worktree) -> Option<Unsaved> {
         match self.0.desk.view_of(&worktree.record).await {
             Ok(view) => worktree.unsaved(view.as_ref()).await,
             Err(error) => {
@@ -152,66 +147,6 @@ impl Runtime {
                 Some(Unsaved::Unknown)
             }
         }
-    }
-
-    /// Removes worktrees that an earlier life left without a worker: what was to be removed, and what holds no work.
-    /// Others stay, and are reported.
-    pub(crate) async fn tidy_worktrees(&self) -> Result<(), Error> {
-        let workers = match self.0.desk.workers_with_worktrees().await {
-            Ok(workers) => workers,
-            Err(error) => {
-                let message = format!("worktrees of an earlier life cannot be looked for: {error}");
-                self.0.diagnostics.report(LEFT, message, None);
-                return Ok(());
-            }
-        };
-        for worker in workers {
-            let is_known = match self.0.store.worker(&worker).await {
-                Ok(row) => row.is_some(),
-                Err(StoreError::Corrupt { .. }) => true,
-                Err(error) => return Err(error.into()),
-            };
-            let tidied = if is_known {
-                // A deletion that was begun did not come about.
-                self.0.desk.keep(&worker).await
-            } else {
-                self.tidy(&worker).await
-            };
-            if let Err(error) = tidied {
-                self.report_left(&worker, &error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the worktrees of a worker that is not there, as far as they hold no work.
-    async fn tidy(&self, worker: &WorkerId) -> io::Result<()> {
-        for worktree in self.0.desk.worktrees_of(worker).await? {
-            let unsaved = self.judge(&worktree).await;
-            match unsaved.filter(|_| !worktree.goes()) {
-                None => {
-                    if let Err(error) = self.0.desk.remove(&worktree).await {
-                        self.report_left(worker, &error);
-                    }
-                }
-                Some(unsaved) => {
-                    let message = format!(
-                        "a worktree of workspace `{}`, on branch `{}`, belongs to no worker and stays: it has {}",
-                        worktree.record.reference,
-                        worktree.record.branch(),
-                        unsaved.as_str()
-                    );
-                    self.0.diagnostics.report(KEPT, message, Some(worker.clone()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn report_left(&self, worker: &WorkerId, error: &(dyn std::error::Error + 'static)) {
-        tracing::error!(%worker, error, "a worktree");
-        let message = "a worktree could not be looked at, or not be removed; the server's log says why";
-        self.0.diagnostics.report(LEFT, message, Some(worker.clone()));
     }
 
     /// Whether the worker's log cannot be read to its end, so that nothing of it can run.
