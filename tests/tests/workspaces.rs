@@ -9,9 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use hyper::Method;
-use musher_e2e::{Answer, Client, Fleet, Home, Obedient, PATIENCE, local_home, shell, turn};
+use musher_e2e::{Answer, Client, Fleet, Home, Obedient, local_home, shell, turn};
 use musher_protocol::{Envelope, Payload};
 use musher_testkit::{
+    eventually,
     program::executable,
     repository::{Repository, commit_in, git_in},
 };
@@ -237,7 +238,7 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
         let created = client.try_post("/v1/workers", &body);
         tokio::select! {
             created = created => assert_eq!((step, created.unwrap().status), ("none", 200)),
-            () = until("a step is reached", || reached.exists()) => {}
+            () = eventually("a step is reached", || reached.exists()) => {}
         }
         server.kill().await;
         fs::remove_dir_all(&bin).unwrap();
@@ -248,7 +249,7 @@ async fn a_server_that_is_killed_while_it_creates_leaves_nothing_that_the_next_d
         assert_eq!(known, usize::from(step == "none"), "{step}");
         // The place is the last to go, beside everything else.
         let n_places = || fs::read_dir(home.path().join("store/worktrees")).map_or(0, Iterator::count);
-        until("a start removes what has no worker", || n_places() == known).await;
+        eventually("a start removes what has no worker", || n_places() == known).await;
         let left = (repository.branches().len() - 1, repository.n_worktrees());
         assert_eq!(left, (known, known), "{step}");
     }
@@ -292,17 +293,6 @@ async fn a_diff_that_git_fails_at_says_whether_another_try_may_succeed() {
     }
     fs::write(&first, "").unwrap();
     assert_eq!(client.get(&at).await.good()["diff"]["files"][0]["path"], "README");
-}
-
-/// Waits until a file is there: nobody is told of that.
-/// Waits for what other programs do to files, of which nobody tells.
-async fn until(what: &str, holds: impl Fn() -> bool) {
-    let looks = async {
-        while !holds() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, looks).await.expect(what);
 }
 
 #[tokio::test]

@@ -356,7 +356,12 @@ impl Builder {
         let runtime = Runtime::new(Shared {
             runtime_id: life.runtime_id,
             display_name,
-            desk: Desk { owner: owner.clone(), temporary: temporary.clone(), worktrees },
+            desk: Desk {
+                owner: owner.clone(),
+                temporary: temporary.clone(),
+                worktrees,
+                removals: Default::default(),
+            },
             owner,
             health: store.health(),
             store,

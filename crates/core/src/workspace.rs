@@ -17,7 +17,7 @@ use crate::{
     git::{Git, GitError, Repository, View},
     temporary::Temporary,
     wall::{Wall, stands},
-    worktree::{self, Record, Worktree},
+    worktree::{self, Record, Removals, Worktree},
 };
 
 /// A directory that workers may be created in.
@@ -243,6 +243,7 @@ pub(crate) struct Desk {
     pub(crate) temporary: Option<Arc<Temporary>>,
     /// Where worktrees have their places; there are none when absent.
     pub(crate) worktrees: Option<PathBuf>,
+    pub(crate) removals: Removals,
 }
 
 /// What a worker has of a workspace: what is shown of it, and where it is.

@@ -7,6 +7,7 @@
 //! is gone.
 //! Invariant: work that is nowhere else is removed only when somebody with the right to said so.
 
+mod removals;
 mod saved;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 use musher_protocol::WorkerId;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::removals::Removals;
 pub use self::saved::Unsaved;
 use crate::{
     git::{GitError, Head, Repository, View, ensure_plain},

@@ -14,7 +14,7 @@ use musher_core::{
 };
 use musher_protocol::{Actor, CreateWorker, Intent, WorkerId, WorkspaceRef};
 use musher_scripted::Scripted;
-use musher_testkit::{apart::is_a_plain_user, repository::Repository};
+use musher_testkit::{apart::is_a_plain_user, eventually, repository::Repository};
 use tempfile::TempDir;
 
 const MISSING: &str = "permission to use its directory or its repository";
@@ -147,6 +147,7 @@ async fn deletes() {
         drop(runtime);
         // The branch was not forgotten with the worker.
         let _next = world.runtime().await;
+        eventually(way, || world.left().2 == 0).await;
         assert_eq!(world.left(), (vec!["main".to_owned()], 0, 0), "{way}");
     }
 }

@@ -19,7 +19,10 @@ use musher_protocol::{
     Actor, CreateWorker, Intent, Isolation, Order, WorkerDetail, WorkerId, WorkerWorkspace, WorkspaceRef,
 };
 use musher_scripted::Scripted;
-use musher_testkit::repository::{EVILS, Repository, commit_in, git_in};
+use musher_testkit::{
+    eventually,
+    repository::{EVILS, Repository, commit_in, git_in},
+};
 use tempfile::TempDir;
 
 /// A repository, a place for worktrees, and runtimes that know both.
@@ -422,39 +425,43 @@ async fn a_repository_that_is_gone_takes_no_work_along() {
     assert!(!world.directory(&worker).exists());
 }
 
-/// Waits for what a runtime does to files beside everything else.
-async fn eventually(holds: impl Fn() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(60), async {
-        while !holds() {
-            // Nobody tells when; looking again is all one can do.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    waited.await.unwrap();
-}
-
 #[tokio::test]
-async fn a_start_waits_for_no_worktree_of_nobody_and_workers_come_and_go_meanwhile() {
+async fn workers_come_and_go_while_worktrees_of_nobody_are_removed() {
     let world = World::new();
     let runtime = world.runtime().await;
-    let mut left = Vec::new();
     for _ in 0..12 {
-        left.push(ended(&runtime).await);
+        ended(&runtime).await;
     }
     runtime.shutdown().await;
 
-    // Each of them takes git longer than all else that a start does.
     let runtime = world.runtime().await;
-    assert!(left.iter().any(|worker| world.directory(worker).exists()));
     for _ in 0..6 {
         let worker = ended(&runtime).await;
         runtime.delete_worker(&worker, UnsavedWork::Keep).await.unwrap();
     }
     let worker = ended(&runtime).await;
-    eventually(|| fs::read_dir(world.worktrees()).unwrap().count() == 1).await;
+    eventually("what has no worker goes", || fs::read_dir(world.worktrees()).unwrap().count() == 1).await;
     assert_eq!(world.left(), (vec!["main".to_owned(), format!("musher/{worker}")], 1, 1));
     assert!(world.directory(&worker).join("README").exists());
     assert_eq!(runtime.diagnostics(), []);
+}
+
+#[tokio::test]
+async fn of_two_that_go_at_once_with_the_same_work_one_stays() {
+    for _ in 0..8 {
+        let world = World::new();
+        let runtime = world.runtime().await;
+        let (one, two) = (ended(&runtime).await, ended(&runtime).await);
+        write(&world.directory(&one), "new", "work");
+        commit_in(&world.directory(&one), "work");
+        git_in(&world.directory(&two), &["reset", "-q", "--hard", &format!("musher/{one}")]);
+        let (first, second) = tokio::join!(
+            runtime.delete_worker(&one, UnsavedWork::Keep),
+            runtime.delete_worker(&two, UnsavedWork::Keep)
+        );
+        let stays = [&first, &second].into_iter().filter(|deleted| deleted.is_err()).count();
+        assert_eq!(stays, 1, "{first:?}, {second:?}");
+    }
 }
 
 #[tokio::test]
@@ -467,7 +474,7 @@ async fn a_start_that_is_ended_at_once_leaves_the_rest_to_the_next() {
     runtime.shutdown().await;
     world.runtime().await.shutdown().await;
     let runtime = world.runtime().await;
-    eventually(|| fs::read_dir(world.worktrees()).unwrap().count() == 0).await;
+    eventually("what has no worker goes", || fs::read_dir(world.worktrees()).unwrap().count() == 0).await;
     assert_eq!((world.left(), runtime.diagnostics()), (nothing(), Vec::new()));
 }
 
@@ -482,8 +489,8 @@ async fn what_no_worker_has_goes_at_the_next_start_unless_it_holds_work() {
     // Its store knows none of them.
     let runtime = world.runtime().await;
     let branch = format!("musher/{busy}");
-    eventually(|| !world.directory(&idle).exists() && !diagnostics(&runtime).is_empty()).await;
-    eventually(|| world.left().2 == 1).await;
+    eventually("the other is told of", || !diagnostics(&runtime).is_empty()).await;
+    eventually("what holds no work goes", || world.left().2 == 1).await;
     assert_eq!(world.left(), (vec!["main".to_owned(), branch.clone()], 1, 1));
     assert!(!world.directory(&idle).exists() && world.directory(&busy).join("new").exists());
     let told = diagnostics(&runtime);
@@ -545,7 +552,7 @@ async fn whatever_cuts_a_creation_or_a_removal_off_nothing_is_left() {
         goes(&world, &worker);
         let runtime = world.runtime().await;
         // Its place is the last to go.
-        eventually(|| fs::read_dir(world.worktrees()).unwrap().count() == 0).await;
+        eventually("what has no worker goes", || fs::read_dir(world.worktrees()).unwrap().count() == 0).await;
         assert_eq!(world.left(), nothing(), "{name}");
         assert_eq!(runtime.diagnostics(), [], "{name}");
     }

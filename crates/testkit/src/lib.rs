@@ -5,7 +5,8 @@
 //! is being tested.
 //! Invariant: a fake checks what it receives and keeps every violation; a test ends by asserting
 //! that there are none.
-//! Invariant: nothing here sleeps to let something happen. A wait is for an event, and bounded.
+//! Invariant: nothing here sleeps to let something happen. A wait is for an event, or for what can only be looked at again,
+//! and bounded.
 //! Invariant: dropping a fake ends its tasks and closes its connections.
 //!
 //! ```
@@ -24,9 +25,12 @@
 pub mod apart;
 pub mod backend_suite;
 pub mod cassette;
+mod eventually;
 pub mod fake_claude;
 pub mod messages_api;
 pub mod program;
 pub mod repository;
 pub mod store_suite;
 pub mod tickets;
+
+pub use self::eventually::eventually;

@@ -50,7 +50,6 @@ impl Runtime {
         if row.as_ref().is_some_and(|row| !row.status().is_terminal()) && !self.is_damaged(worker).await? {
             return Err(Error::StillRunning(worker.clone()));
         }
-        let told = row.as_ref().map_or_else(Told::default, Told::of);
         let worktrees = match self.0.desk.worktrees_of(worker).await {
             Ok(worktrees) => worktrees,
             Err(error) => {
@@ -61,34 +60,13 @@ impl Runtime {
                 Vec::new()
             }
         };
-        if worktrees.is_empty() {
-            self.delete_from_store(worker, told).await?;
-        } else {
-            // In a task of its own: whoever asked may go away between two of its steps.
-            let (reply, deleted) = oneshot::channel();
-            let (runtime, id) = (self.clone(), worker.clone());
-            self.0.spawn(async move {
-                drop(reply.send(runtime.delete_with(&id, told, worktrees, unsaved).await));
-            })?;
-            deleted.await.unwrap_or(Err(Error::Stopped))?;
-        }
-        let scratch = self.0.catalog.scratch.join(worker.as_str());
-        if row.is_none_or(|row| row.spec.workspaces.is_empty() && row.spec.working_dir == scratch) {
-            let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
-            if let Ok(Err(error)) = removed
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                let message = format!("the directory that it worked in could not be removed: {error}");
-                self.0.diagnostics.report("retention.scratch_left", message, Some(worker.clone()));
-            }
-        }
-        for (name, backend) in &self.0.catalog.backends {
-            if let Err(error) = backend.forget(worker).await {
-                let message = format!("what backend `{name}` has of it could not be removed: {error}");
-                self.0.diagnostics.report("retention.backend_left", message, Some(worker.clone()));
-            }
-        }
-        Ok(())
+        // In a task of its own: whoever asked may go away between two of its steps.
+        let (reply, deleted) = oneshot::channel();
+        let (runtime, id) = (self.clone(), worker.clone());
+        self.0.spawn(async move {
+            drop(reply.send(runtime.delete_with(&id, row, worktrees, unsaved).await));
+        })?;
+        deleted.await.unwrap_or(Err(Error::Stopped))
     }
 
     async fn delete_from_store(&self, worker: &WorkerId, told: Told) -> Result<(), Error> {
@@ -104,14 +82,15 @@ impl Runtime {
         Ok(())
     }
 
-    /// Deletes a worker and removes its worktrees: whatever happens between two steps, the next life knows what to do.
+    /// Deletes a worker and what is of it: whatever happens between two steps, the next life knows what to do with its worktrees.
     async fn delete_with(
         &self,
         worker: &WorkerId,
-        told: Told,
+        row: Option<WorkerRow>,
         worktrees: Vec<Worktree>,
         unsaved: UnsavedWork,
     ) -> Result<(), Error> {
+        let alone = self.0.desk.removals.alone(&worktrees).await;
         for worktree in &worktrees {
             let found = self.judge(worktree).await;
             if let (UnsavedWork::Keep, Some(unsaved)) = (unsaved, found) {
@@ -128,13 +107,36 @@ impl Runtime {
                 return Err(Error::WorkspaceDirty { workspace, unsaved: Unsaved::Unknown });
             }
         }
+        let told = row.as_ref().map_or_else(Told::default, Told::of);
         self.delete_from_store(worker, told).await?;
         for worktree in &worktrees {
             if let Err(error) = self.0.desk.remove(worktree).await {
                 self.report_left(worker, &error);
             }
         }
+        drop(alone);
+        self.clear(worker, row.as_ref()).await;
         Ok(())
+    }
+
+    /// Removes what is of a worker that is no more in no repository. What stays is reported, for nobody asks again.
+    async fn clear(&self, worker: &WorkerId, row: Option<&WorkerRow>) {
+        let scratch = self.0.catalog.scratch.join(worker.as_str());
+        if row.is_none_or(|row| row.spec.workspaces.is_empty() && row.spec.working_dir == scratch) {
+            let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
+            if let Ok(Err(error)) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                let message = format!("the directory that it worked in could not be removed: {error}");
+                self.0.diagnostics.report("retention.scratch_left", message, Some(worker.clone()));
+            }
+        }
+        for (name, backend) in &self.0.catalog.backends {
+            if let Err(error) = backend.forget(worker).await {
+                let message = format!("what backend `{name}` has of it could not be removed: {error}");
+                self.0.diagnostics.report("retention.backend_left", message, Some(worker.clone()));
+            }
+        }
     }
 
     /// What of a worktree is nowhere else.

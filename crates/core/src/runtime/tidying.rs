@@ -9,7 +9,12 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use musher_protocol::WorkerId;
 
 use super::Runtime;
-use crate::{error::Error, store::StoreError, worktree::Worktree};
+use crate::{
+    error::Error,
+    git::GitError,
+    store::StoreError,
+    worktree::{Unsaved, Worktree},
+};
 
 /// The diagnostic of a worktree that stays without a worker.
 const KEPT: &str = "worktree.kept";
@@ -62,12 +67,13 @@ impl Runtime {
         self.0.spawn(async move {
             let runtime = &runtime;
             let tidied = stream::iter(goes).for_each_concurrent(AT_ONCE, |(worker, worktrees)| async move {
-                // What is left the next life finds.
-                if runtime.check_running().is_ok() {
-                    runtime.tidy(&worker, worktrees).await;
-                }
+                runtime.tidy(&worker, worktrees).await;
             });
-            tidied.await;
+            tokio::select! {
+                () = tidied => {}
+                // No end waits for it.
+                () = runtime.draining() => {}
+            }
         })
     }
 
@@ -86,17 +92,14 @@ impl Runtime {
         }
     }
 
-    /// Removes the worktrees of a worker that is not there, as far as they hold no work.
+    /// Removes the worktrees of a worker that is not there, as far as they hold no work. Where it is cut off, the next life
+    /// goes on.
     async fn tidy(&self, worker: &WorkerId, worktrees: Vec<Worktree>) {
+        let _alone = self.0.desk.removals.alone(&worktrees).await;
         for worktree in worktrees {
-            let unsaved = self.judge(&worktree).await;
-            match unsaved.filter(|_| !worktree.goes()) {
-                None => {
-                    if let Err(error) = self.0.desk.remove(&worktree).await {
-                        self.report_left(worker, &error);
-                    }
-                }
-                Some(unsaved) => {
+            match self.tidy_one(&worktree).await {
+                Ok(None) => {}
+                Ok(Some(unsaved)) => {
                     let message = format!(
                         "a worktree of workspace `{}`, on branch `{}`, belongs to no worker and stays: it has {}",
                         worktree.record.reference,
@@ -105,8 +108,28 @@ impl Runtime {
                     );
                     self.0.diagnostics.report(KEPT, message, Some(worker.clone()));
                 }
+                Err(error) => self.report_left(worker, &error),
             }
         }
+    }
+
+    /// Removes a worktree, or answers with what it holds.
+    async fn tidy_one(&self, worktree: &Worktree) -> Result<Option<Unsaved>, GitError> {
+        let looked = worktree.clone();
+        let goes = tokio::task::spawn_blocking(move || looked.goes()).await;
+        if !goes.map_err(|error| GitError::io("look at a worktree")(error.into()))? {
+            if let Some(unsaved) = self.judge(worktree).await {
+                return Ok(Some(unsaved));
+            }
+            // Half of it removed, it could no longer be judged.
+            let marks = worktree.clone();
+            let marked = tokio::task::spawn_blocking(move || marks.mark_as_going()).await;
+            marked
+                .unwrap_or_else(|error| Err(error.into()))
+                .map_err(GitError::io("mark a worktree as going"))?;
+        }
+        self.0.desk.remove(worktree).await?;
+        Ok(None)
     }
 
     pub(super) fn report_left(&self, worker: &WorkerId, error: &(dyn std::error::Error + 'static)) {
