@@ -62,9 +62,10 @@ pub(crate) struct Fold {
     #[serde(default)]
     pub(crate) raised: WorkerLimits,
     pub(crate) usage: Usage,
-    /// Tokens in and out over the increments that say them, also when their sum is unknown: what a limit counts.
+    /// Tokens in and out over the increments that say them, also when their sum is unknown. None in a fold of before they
+    /// were counted.
     #[serde(default)]
-    pub(crate) known_tokens: u64,
+    known_tokens: Option<u64>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) last_result: Option<LastResult>,
     pub(crate) transcript_len: u64,
@@ -159,7 +160,7 @@ impl Fold {
             remembered: VecDeque::new(),
             raised: WorkerLimits::default(),
             usage: Usage::zero(),
-            known_tokens: 0,
+            known_tokens: Some(0),
             outcome: None,
             last_result: None,
             transcript_len: 0,

@@ -28,7 +28,7 @@ impl State {
     /// The limit of what the vendor counts that is used up.
     fn overspent(&self) -> Option<LimitKind> {
         let (limits, usage) = (self.limits(), &self.fold.usage);
-        let tokens = self.fold.known_tokens;
+        let tokens = self.fold.known_tokens();
         let cost_usd = usage.total_cost_usd.or(usage.known_cost_usd).unwrap_or_default();
         if limits.tokens.is_some_and(|most| tokens >= most) {
             Some(LimitKind::Tokens)
