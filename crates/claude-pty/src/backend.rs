@@ -1,6 +1,10 @@
 //! The backend itself.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use musher_backend::{
     Availability, Backend, BackendError, Capabilities, Launch, Link, Root, SessionOutcome, Wanted,
@@ -34,13 +38,15 @@ const HAS_HOOKS: &str = "a profile without `settings_sources`, for some mounts a
 pub struct ClaudePty {
     options: ClaudeOptions,
     tenancy: Tenancy,
+    /// Held by who looks for old recordings.
+    looking: Arc<Mutex<()>>,
 }
 
 impl ClaudePty {
     /// A backend that runs Claude Code as the options say. Nothing is looked for and nothing is started yet.
     #[must_use]
     pub fn new(options: ClaudeOptions) -> Self {
-        Self { options, tenancy: Tenancy::default() }
+        Self { options, tenancy: Tenancy::default(), looking: Arc::default() }
     }
 }
 
@@ -110,7 +116,7 @@ impl Backend for ClaudePty {
         let limits = Limits { start: start_limit, exit: exit_limit };
         let outcome = session::run(invocation, told, recording, link, limits).await;
         if let Some(directory) = self.options.record.clone() {
-            recording::make_room(directory, self.options.record_limits).await;
+            recording::make_room(Arc::clone(&self.looking), directory, self.options.record_limits);
         }
         outcome
     }

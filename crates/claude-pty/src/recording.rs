@@ -14,7 +14,7 @@ use std::{
     io::{self, SeekFrom},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -292,17 +292,18 @@ async fn create(directory: &Path, file: &str) -> io::Result<File> {
     Ok(File::from_std(file))
 }
 
-/// Removes what is beyond the limits, behind a session's end. A disk that needs longer is none that it waits for.
-pub(crate) async fn make_room(directory: PathBuf, limits: RecordLimits) {
-    let removing = spawn_blocking(move || remove_old_recordings(&directory, limits));
-    match timeout(FINISH_LIMIT, removing).await {
-        Ok(Ok(Ok(0))) => {}
-        Ok(Ok(Ok(n_removed))) => tracing::info!(n_removed, "old recordings were removed"),
-        // It goes on by itself, and the next session's end looks again.
-        Err(_late) => tracing::info!("old recordings are still being removed"),
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "remove old recordings"),
-        Ok(Err(error)) => tracing::error!(%error, "the look for old recordings ended without a result"),
-    }
+/// Removes what is beyond the limits, behind a session's end and beside everything else: nobody waits for its disk. One look
+/// at a time, so that a disk that does not answer holds one thread; what it left, the next session's end finds.
+pub(crate) fn make_room(looking: Arc<Mutex<()>>, directory: PathBuf, limits: RecordLimits) {
+    let look = move || {
+        let Ok(_alone) = looking.try_lock() else { return };
+        match remove_old_recordings(&directory, limits) {
+            Ok(0) => {}
+            Ok(n_removed) => tracing::info!(n_removed, "old recordings were removed"),
+            Err(error) => tracing::warn!(%error, "remove old recordings"),
+        }
+    };
+    drop(spawn_blocking(look));
 }
 
 impl Cut {

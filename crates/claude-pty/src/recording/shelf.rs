@@ -60,27 +60,31 @@ fn parts(name: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 ///
-/// When the directory cannot be read, or a file in it not be removed.
+/// When the directory cannot be read, or a file in it not be removed: the first of these, after all others are gone.
 pub fn remove_old_recordings(directory: &Path, limits: RecordLimits) -> io::Result<usize> {
     let mut found = recordings(directory, |_worker| true)?;
     found.sort_unstable_by(|a, b| b.order.cmp(&a.order));
-    let (mut bytes, mut n_removed) = (0_u64, 0);
+    let (mut bytes, mut n_removed, mut failed) = (0_u64, 0, None);
     for (place, recording) in found.iter().enumerate() {
         bytes = bytes.saturating_add(recording.bytes);
         let goes = place > 0 && (place >= limits.files || bytes > limits.bytes);
-        if goes && remove_unless_written(&recording.path)? {
-            n_removed += 1;
+        if !goes {
+            continue;
+        }
+        match remove_unless_written(&recording.path) {
+            Ok(is_removed) => n_removed += usize::from(is_removed),
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok(n_removed)
+    failed.map_or(Ok(n_removed), Err)
 }
 
 /// Removes all recordings of a worker that is no more. Blocks.
 pub(crate) fn remove_recordings_of(directory: &Path, worker: &WorkerId) -> io::Result<()> {
-    for recording in recordings(directory, |of| of == worker.as_str())? {
-        unless_gone(fs::remove_file(recording.path))?;
-    }
-    Ok(())
+    let found = recordings(directory, |of| of == worker.as_str())?;
+    let removed = found.into_iter().map(|recording| unless_gone(fs::remove_file(recording.path)).map(drop));
+    // All of them are tried.
+    removed.fold(Ok(()), io::Result::and)
 }
 
 fn recordings(directory: &Path, is_wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Found>> {
