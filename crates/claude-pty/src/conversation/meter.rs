@@ -38,7 +38,16 @@ pub(super) struct Meter {
 #[derive(Clone, Copy, Debug, Default)]
 struct Request {
     usage: MessageUsage,
-    is_over: bool,
+    answer: Answer,
+}
+
+/// How far the answer to a request has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Answer {
+    #[default]
+    Coming,
+    Whole,
+    BrokenOff,
 }
 
 /// Tokens, each kind apart as the vendor counts them.
@@ -62,7 +71,7 @@ impl Meter {
     /// A request was answered; its answer follows.
     pub(super) fn begin(&mut self, message_id: &str, usage: MessageUsage) {
         message_id.clone_into(&mut self.current);
-        self.requests.insert(message_id.to_owned(), Request { usage, is_over: false });
+        self.requests.insert(message_id.to_owned(), Request { usage, answer: Answer::Coming });
     }
 
     /// The vendor's count of the answer so far.
@@ -74,8 +83,9 @@ impl Meter {
 
     /// The answer is whole.
     pub(super) fn end(&mut self) -> Option<Usage> {
-        let request = self.requests.get_mut(&self.current).filter(|request| !request.is_over)?;
-        request.is_over = true;
+        let request =
+            self.requests.get_mut(&self.current).filter(|request| request.answer == Answer::Coming)?;
+        request.answer = Answer::Whole;
         let answer = Tokens::of(request.usage);
         self.answered(answer)
     }
@@ -83,7 +93,7 @@ impl Meter {
     /// The answer broke off. What of it was used, the turn's end says.
     pub(super) fn break_off(&mut self) {
         if let Some(request) = self.requests.get_mut(&self.current) {
-            request.is_over = true;
+            request.answer = Answer::BrokenOff;
         }
     }
 
@@ -93,7 +103,7 @@ impl Meter {
         if self.requests.contains_key(message_id) {
             return None;
         }
-        self.requests.insert(message_id.to_owned(), Request { usage, is_over: true });
+        self.requests.insert(message_id.to_owned(), Request { usage, answer: Answer::Whole });
         self.answered(Tokens::of(usage))
     }
 
@@ -117,7 +127,7 @@ impl Meter {
         }
         let is_cut = result.terminal_reason.as_deref() == Some("aborted_streaming");
         if is_cut && result.model_usage_since_last_result.is_none() {
-            let cut = streamed(requests.values().filter(|request| !request.is_over));
+            let cut = streamed(requests.values().filter(|request| request.answer == Answer::Coming));
             self.settled = self.settled.and(cut);
             let tokens = self.tell(self.settled);
             increments.extend((tokens != Tokens::default()).then(|| broken_off(tokens)));
@@ -133,7 +143,7 @@ impl Meter {
         let used = streamed(requests.values());
         self.settled = self.settled.and(used);
         let tokens = self.tell(self.settled);
-        let is_whole = requests.values().all(|request| request.is_over);
+        let is_whole = requests.values().all(|request| request.answer == Answer::Whole);
         let increment = |tokens| if is_whole { increment(tokens, None, None) } else { broken_off(tokens) };
         (std::mem::take(&mut self.owes_cost) || used != Tokens::default()).then(|| increment(tokens))
     }

@@ -120,6 +120,10 @@ fn an_answer_that_broke_off_is_left_to_the_turns_end() {
     meter.break_off();
     assert_eq!(meter.end(), None);
     assert_eq!(brief(&meter.settle(&old(100, 3, 1.0, "completed"))), "100/3 $1");
+    // What it came to is not known when the program says no more.
+    meter.begin("m2", streamed(120, 1));
+    meter.break_off();
+    assert_eq!(brief(&meter.unsettled()), "120/? ?");
 }
 
 #[test]
