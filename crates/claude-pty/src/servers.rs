@@ -132,7 +132,9 @@ impl Servers {
                     |variable: &str| Some((variable.to_owned(), environment.get(variable)?.to_owned()));
                 environment.names().filter_map(value).collect::<Vec<_>>()
             }
-            McpServer::Url { headers, .. } => {
+            McpServer::Url { url, headers } => {
+                // A user with a password, or a query, may hold a key.
+                let address = url.contains(['@', '?']).then(|| (format!("mcp.{name}.url"), url.into()));
                 let header = |(header, value): (&String, &SecretString)| {
                     let (known, value) = (format!("mcp.{name}.headers.{header}"), value.expose_secret());
                     // `Bearer x` is as good as `x`; and so does the program say it that has read it once.
@@ -141,7 +143,7 @@ impl Servers {
                     let forms: BTreeSet<_> = forms.into_iter().flatten().collect();
                     forms.into_iter().map(move |form| (known.clone(), form.into()))
                 };
-                headers.iter().flat_map(header).collect()
+                headers.iter().flat_map(header).chain(address).collect()
             }
         };
         self.given.iter().flat_map(of)

@@ -52,7 +52,7 @@ pub(crate) fn hide_those_of(config: &Config) {
         }
     }
     config.workspaces.values().flat_map(|workspace| &workspace.pass_env).for_each(pass);
-    for server in config.mcp.values() {
+    for (server_name, server) in &config.mcp {
         if let McpServer::Command { environment, .. } = server {
             for name in environment.names() {
                 if let Some(value) = environment.get(name) {
@@ -60,7 +60,11 @@ pub(crate) fn hide_those_of(config: &Config) {
                 }
             }
         }
-        if let McpServer::Url { headers, .. } = server {
+        if let McpServer::Url { url, headers } = server {
+            // A user with a password, or a query, may hold a key.
+            if url.contains(['@', '?']) {
+                vault.hide(&format!("mcp.{server_name}.url"), url.as_bytes());
+            }
             for (name, value) in headers {
                 let value = value.expose_secret();
                 // `Bearer x` is as good as `x`.
