@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
     path::PathBuf,
     process, thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -19,8 +19,9 @@ const ENVIRON_LIMIT: u64 = 6 * 1024 * 1024;
 
 /// A program is replaced within microseconds, and within milliseconds where its file has to be read first.
 const EXEC_PAUSE: Duration = Duration::from_millis(1);
-/// One that is not replaced for this long does not get the time on a machine that has far too much to do.
-const EXEC_LOOKS: u32 = 2000;
+/// One that is not replaced for this long does not get the time on a machine that has far too much to do. It is for all
+/// processes of a look together: a look is a part of an end, which has a limit of its own.
+const EXEC_LIMIT: Duration = Duration::from_secs(2);
 
 /// A process at the moment of looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +31,20 @@ pub(crate) struct Process {
     pub(crate) marked: bool,
 }
 
-/// Reads the whole table, zombies included. Blocks for some milliseconds.
+/// Reads the whole table, zombies included. Blocks for some milliseconds, and for up to 2 s more where programs are just
+/// being replaced.
 ///
 /// # Errors
 ///
 /// When `/proc` cannot be listed. A process that goes while we look is left out.
 pub(crate) fn processes(scope: &Scope) -> io::Result<Vec<Process>> {
     let mut processes = Vec::new();
+    let mut patience = EXEC_LIMIT;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         if let Some(stat) = stat_of(pid) {
-            let marked = cgroup::covers(scope, &read(pid, "cgroup")) || is_marked(pid, scope);
+            let marked = cgroup::covers(scope, &read(pid, "cgroup")) || is_marked(pid, scope, &mut patience);
             processes.push(Process { marked, stat });
         }
     }
@@ -59,10 +62,10 @@ pub(crate) fn fd_path(fd: BorrowedFd<'_>) -> PathBuf {
 }
 
 /// Whether a process carries a marker. One that is just being replaced by another program is waited for: until the
-/// kernel has laid out its environment, that is empty.
-fn is_marked(pid: u32, scope: &Scope) -> bool {
+/// kernel has laid out its environment, that is empty. What that takes is taken from the patience.
+fn is_marked(pid: u32, scope: &Scope, patience: &mut Duration) -> bool {
     let mut n_bare = 0;
-    for _ in 0..EXEC_LOOKS {
+    loop {
         let environ = read(pid, "environ");
         // A process of the kernel runs no file, and neither does a zombie.
         if !environ.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
@@ -70,12 +73,13 @@ fn is_marked(pid: u32, scope: &Scope) -> bool {
         }
         // The replacement may have been over just between these two reads, so once is no proof.
         n_bare += u32::from(stat_of(pid).is_none_or(|stat| stat.laid_out));
-        if n_bare > 1 {
+        if n_bare > 1 || patience.is_zero() {
             return false;
         }
+        let begun = Instant::now();
         thread::sleep(EXEC_PAUSE);
+        *patience = patience.saturating_sub(begun.elapsed());
     }
-    false
 }
 
 /// What a file of a process holds; nothing where it may not be read: then it is not one of ours.
@@ -100,7 +104,7 @@ mod tests {
         for n in 0..500 {
             let mut child =
                 Command::new("sleep").arg("1013").env(Marker::VARIABLE, marker.to_string()).spawn().unwrap();
-            let marked = is_marked(child.id(), &scope);
+            let marked = is_marked(child.id(), &scope, &mut EXEC_LIMIT.clone());
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(marked, "process {n}");
