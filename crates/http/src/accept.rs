@@ -29,9 +29,9 @@ use crate::{
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Three times what a browser sends.
 const MAX_HEADERS: usize = 64;
-/// How much is read and thrown away of what a client says behind its last answer: four of the largest bodies. Most clients
-/// write all of a request before they read the answer.
-const LINGER_BYTES: usize = 8 << 20;
+/// How many of the largest bodies are read and thrown away behind a client's last answer. Most clients write all of a
+/// request before they read the answer, and some write another behind it.
+const LINGER_BODIES: usize = 4;
 /// When the process or the system is out of descriptors or memory, connections have to end before accepting can
 /// go on; asking again at once would only burn what they need for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -150,7 +150,7 @@ async fn linger(mut stream: TcpStream, bounds: &Bounds, ending: &Ending) {
             return;
         }
         let mut unheard = vec![0; 16 << 10];
-        let mut left = LINGER_BYTES;
+        let mut left = bounds.max_body_bytes.saturating_mul(LINGER_BODIES);
         while let Ok(Ok(read @ 1..)) = timeout(bounds.close_timeout, stream.read(&mut unheard)).await
             && read <= left
         {

@@ -26,6 +26,8 @@ pub(crate) struct Link {
     write_timeout: Duration,
     /// Runs from the first write that could not go on until one does.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Something was said to the client, so that there is something to hear.
+    has_said: bool,
     /// The client has said its last word, or hears nothing more.
     is_over: bool,
     left: Option<oneshot::Sender<TcpStream>>,
@@ -33,7 +35,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A connection, and its socket once it is dropped: none where the client is gone by then.
+    /// A connection, and its socket once it is dropped: none where the client is gone by then, or was told nothing.
     pub(crate) fn new(
         stream: TcpStream,
         write_timeout: Duration,
@@ -41,7 +43,10 @@ impl Link {
     ) -> (Self, oneshot::Receiver<TcpStream>) {
         let (left, leaves) = oneshot::channel();
         let (stream, left) = (Some(stream), Some(left));
-        (Self { stream, write_timeout, stalled: None, is_over: false, left, metrics }, leaves)
+        (
+            Self { stream, write_timeout, stalled: None, has_said: false, is_over: false, left, metrics },
+            leaves,
+        )
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
@@ -52,6 +57,7 @@ impl Link {
     fn bounded<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(written) = written {
             self.stalled = None;
+            self.has_said |= written.is_ok();
             self.is_over |= written.is_err();
             return Poll::Ready(written);
         }
@@ -66,7 +72,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if let (Some(stream), Some(left), false) = (self.stream.take(), self.left.take(), self.is_over) {
+        let may_hear = self.has_said && !self.is_over;
+        if let (Some(stream), Some(left), true) = (self.stream.take(), self.left.take(), may_hear) {
             // Nobody waits for it when the server is over; then it is closed here.
             drop(left.send(stream));
         }

@@ -46,7 +46,7 @@ pub struct Bounds {
     pub max_subscriptions: u32,
     /// For the head of a request to arrive; also how long a connection may idle between two requests.
     pub head_timeout: Duration,
-    /// For the body of a request to arrive.
+    /// For the body of a request to arrive; also how long is listened to a client that was hung up on.
     pub body_timeout: Duration,
     /// For a client to take any more of what is written to it.
     pub write_timeout: Duration,

@@ -124,6 +124,26 @@ async fn whoever_writes_on_hears_why_it_was_refused() {
 }
 
 #[tokio::test]
+async fn whoever_never_stops_writing_gives_its_slot_back() {
+    // Each of the two bounds alone: this client is never silent.
+    let (long, enough) = (Duration::from_secs(600), 1 << 30);
+    for bounds in [
+        Bounds { body_timeout: SHORT, max_body_bytes: enough, ..Bounds::default() },
+        Bounds { body_timeout: long, max_body_bytes: 1000, ..Bounds::default() },
+    ] {
+        let world = bounded(Bounds { max_connections: 1, close_timeout: long, ..bounds }).await;
+        let mut drips =
+            world.client().send_raw(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let dripping = async { while drips.write_all(&[b'x'; 100]).await.is_ok() {} };
+        let waits = world.client();
+        // The only slot: this is answered once the other has lost it.
+        let (answered, ()) = tokio::join!(waits.get("/livez"), within(dripping));
+        answered.ok();
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn whoever_stays_without_a_word_gives_its_slot_back() {
     let world = bounded(Bounds { max_connections: 1, close_timeout: SHORT, ..Bounds::default() }).await;
     let stays = world.client().send(Ask::get("/livez")).await;
