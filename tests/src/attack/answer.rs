@@ -12,7 +12,7 @@ use tokio::{
 use crate::PATIENCE;
 
 /// A connection may go on behind an answer: what comes later than this belongs to none that was asked for, or to a stream.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// What a server said to some bytes.
 #[derive(Clone, Debug, Default)]

@@ -150,6 +150,11 @@ fn show(all: &[Asked], rounds: u64, report: &mut Report) {
             report.finding(format!("no {name} were done, so that none could be doubled"));
         }
     }
+    let n = count(&|asked| asked.is_undone);
+    report.row("bundles deleted", n);
+    if n == 0 && rounds >= ENOUGH_ROUNDS {
+        report.finding("no bundle was deleted, so that none could be there again");
+    }
     report.row("refused", count(&|asked| !done(asked)));
     report.row("cut by a kill", count(&|asked| asked.n_broken > 0));
     let n = count(&cut_between);

@@ -96,8 +96,8 @@ impl Want {
                 ("/v1/config-bundles".to_owned(), json!({ "bundle": bundle }))
             }
             Self::Decide { worker, approval, allows } => {
-                let decision = if *allows { "allow" } else { "deny" };
-                (of(worker, &format!("approvals/{approval}")), json!({"decision": decision, "actor": key}))
+                let decided = json!({"decision": decision(*allows), "actor": key});
+                (of(worker, &format!("approvals/{approval}")), decided)
             }
         }
     }
@@ -113,6 +113,11 @@ impl Want {
             Self::Interrupt { .. } | Self::Raise { .. } => &[400],
         }
     }
+}
+
+/// The wire's word for a decision.
+pub(super) fn decision(allows: bool) -> &'static str {
+    if allows { "allow" } else { "deny" }
 }
 
 impl Asked {

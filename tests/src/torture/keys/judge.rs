@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::asked::{Asked, LABEL, Told, Want};
+use super::asked::{Asked, LABEL, Told, Want, decision};
 use crate::torture::event::Event;
 
 /// What the logs say that came of each key, and all that happened.
@@ -149,10 +149,12 @@ impl Logs {
         let is_there = match want {
             Want::Create { .. } => effects.contains(&worker),
             Want::Store { .. } => effects.contains(&id(&first.body["bundles"][0]["digest"])),
-            Want::Decide { approval, .. } => {
+            Want::Decide { approval, allows, .. } => {
                 let told = id(&first.body["approval"]["decision"]);
                 let is_its_own = first.body["duplicate"] == false;
-                self.decisions.get(approval).is_some_and(|decided| decided.contains(&told))
+                // Another decision than the one that was asked for is refused.
+                told == decision(*allows)
+                    && self.decisions.get(approval).is_some_and(|decided| decided.contains(&told))
                     && (!is_its_own || !effects.is_empty())
             }
             Want::Input { .. } => effects.contains(&event),

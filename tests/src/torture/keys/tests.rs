@@ -140,6 +140,13 @@ fn an_effect_that_came_twice_is_found() {
 #[test]
 fn an_effect_that_is_not_there_is_found() {
     check(|history| history.workers[0] = json!({"worker_id": WORKER}), &[("create", Flaw::Lost)]);
+    // What was decided is not what was asked for.
+    let otherwise = |history: &mut History| {
+        history.of("decide").answers.clone_from(&decided("deny", false));
+        history.of("agree").answers.clone_from(&decided("deny", true));
+        history.log[7]["decision"] = json!("deny");
+    };
+    check(otherwise, &[("decide", Flaw::Lost), ("agree", Flaw::Lost)]);
     for (n, key) in [(1, "input"), (3, "raise")] {
         check(|history| history.log[n] = json!({"type": "diagnostic"}), &[(key, Flaw::Lost)]);
     }
