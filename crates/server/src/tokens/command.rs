@@ -137,7 +137,9 @@ fn show(made: &TokenTable, text: &SecretString, json: bool, admin: &Path) {
             "no server has begun with {admin} yet; the first that does takes the token"
         ));
     } else if !json {
-        terminal::say("this is the only time that it is shown; a running server takes it within a second");
+        terminal::say(
+            "this is the only time that it is shown; a running server takes it within a second, unless its config has a token of that name",
+        );
     }
 }
 
