@@ -144,7 +144,7 @@ pub use self::{
     launch::{Access, HistoryEntry, Launch, Resume, Root},
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
-    secrets::{Found, Known, Look, MARK, Secrets, Unsaid, Vault},
+    secrets::{Found, Known, Look, MARK, Secrets, Unsaid, Vault, query_values},
     tool::{
         Cancellation, Sandbox, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError,
         Toolkit, Workbench,

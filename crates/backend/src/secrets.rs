@@ -166,6 +166,13 @@ fn userinfos(value: &[u8]) -> Vec<&[u8]> {
     found
 }
 
+/// What of a URL's query may be a key: its values.
+pub fn query_values(url: &str) -> impl Iterator<Item = &str> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    query.split('&').filter_map(|pair| pair.split_once('=').map(|(_, value)| value))
+}
+
 /// A text as it stands between the quotes of a JSON text.
 fn within_json(text: &str) -> Vec<u8> {
     let quoted = serde_json::Value::from(text).to_string();

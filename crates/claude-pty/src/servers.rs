@@ -12,10 +12,11 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     io::{self, Write as _},
+    iter,
     path::Path,
 };
 
-use musher_backend::Launch;
+use musher_backend::{Launch, query_values};
 use musher_process::{Environment, Marker, Program};
 use musher_protocol::Capability;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -133,8 +134,9 @@ impl Servers {
                 environment.names().filter_map(value).collect::<Vec<_>>()
             }
             McpServer::Url { url, headers } => {
-                // A user with a password, or a query, may hold a key.
-                let address = url.contains(['@', '?']).then(|| (format!("mcp.{name}.url"), url.into()));
+                // Its user is looked for in any value.
+                let address = iter::once((format!("mcp.{name}.url"), url.into()));
+                let keys = query_values(url).map(|key| (format!("mcp.{name}.url.key"), key.into()));
                 let header = |(header, value): (&String, &SecretString)| {
                     let (known, value) = (format!("mcp.{name}.headers.{header}"), value.expose_secret());
                     // `Bearer x` is as good as `x`; and so does the program say it that has read it once.
@@ -143,7 +145,7 @@ impl Servers {
                     let forms: BTreeSet<_> = forms.into_iter().flatten().collect();
                     forms.into_iter().map(move |form| (known.clone(), form.into()))
                 };
-                headers.iter().flat_map(header).chain(address).collect()
+                headers.iter().flat_map(header).chain(address).chain(keys).collect()
             }
         };
         self.given.iter().flat_map(of)

@@ -1,12 +1,14 @@
 //! The secrets that a server knows: no event, no line of the log and no error shows one.
 
 use std::{
-    env, io,
+    env,
+    ffi::OsStr,
+    io,
     io::Write,
     sync::{Arc, LazyLock},
 };
 
-use musher_backend::Vault;
+use musher_backend::{Vault, query_values};
 use musher_tools::McpServer;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -61,9 +63,10 @@ pub(crate) fn hide_those_of(config: &Config) {
             }
         }
         if let McpServer::Url { url, headers } = server {
-            // A user with a password, or a query, may hold a key.
-            if url.contains(['@', '?']) {
-                vault.hide(&format!("mcp.{server_name}.url"), url.as_bytes());
+            // Its user is looked for in any value.
+            vault.hide_variable(&format!("mcp.{server_name}.url"), OsStr::new(url));
+            for key in query_values(url) {
+                vault.hide(&format!("mcp.{server_name}.url.key"), key.as_bytes());
             }
             for (name, value) in headers {
                 let value = value.expose_secret();

@@ -113,6 +113,7 @@ fn nothing_secret_is_shown_and_all_of_it_is_known() {
         ("mcp.wiki.headers.Authorization", "Bearer hidden-one"),
         ("mcp.wiki.headers.Authorization", "hidden-one"),
         ("mcp.wiki.url", "http://wiki?key=hidden-two"),
+        ("mcp.wiki.url.key", "hidden-two"),
     ];
     assert_eq!(secrets, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
