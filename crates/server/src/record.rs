@@ -50,9 +50,8 @@ pub(crate) async fn record(arguments: RecordArguments) -> Result<ExitCode, Failu
     let (composed, ran) = run::run_as(&config, profile, &arguments, Recording::Passing).await?;
     // What went wrong is in the recording, if anywhere: it is kept however the run ended.
     let placed = composed.finish_with(|desk| {
-        let placed = shelf.place(desk);
         shelf.make_room(limits);
-        placed
+        shelf.place(desk)
     });
     match placed.await {
         Ok(files) if files.is_empty() => terminal::say("nothing was recorded: no session began"),
