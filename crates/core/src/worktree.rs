@@ -43,9 +43,11 @@ const TEMPORARY: &str = "tmp";
 const TRIED: &str = "space";
 /// As much as a block of any file system has.
 const TRIED_BYTES: usize = 64 << 10;
-/// How often the directory for worktrees may be taken away while one is made: each time somebody else has removed theirs,
-/// and with this one there it stays.
-const ENTRY_ATTEMPTS: u32 = 16;
+/// How often a directory may be taken away while something is made in it: each time somebody else has removed theirs, and
+/// with this one there it stays.
+const ATTEMPTS: u32 = 16;
+/// What stands in it where the work was somewhere else, too, when that was decided.
+const SAVED: &[u8] = b"saved\n";
 /// Where branches of workers are, among a repository's references.
 const BRANCHES: &str = "refs/heads/musher";
 /// No value: what a reference is before it is created.
@@ -122,12 +124,21 @@ pub(crate) fn places(root: &Path, worker: &WorkerId) -> PathBuf {
     root.join(worker.as_str())
 }
 
+/// What was decided of a worktree that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// It goes whatever is in it: nothing is yet, or somebody with the right to said so.
+    Whatever,
+    /// Its work was somewhere else, too. That may have gone since.
+    Saved,
+}
+
 impl Worktree {
     /// Writes down what will be, and makes the place for it. Nothing is in the repository yet. Blocks.
     pub(crate) fn plan(place: PathBuf, record: Record) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&place)?;
         let worktree = Self { place, record };
-        worktree.mark_as_going()?;
+        worktree.mark_as_going(Going::Whatever)?;
         // There is a whole record, or none.
         let written = worktree.place.join(WRITTEN);
         let mut file = File::create(&written)?;
@@ -198,10 +209,13 @@ impl Worktree {
     fn lay_out(&self) -> io::Result<()> {
         let record = &self.record;
         for way in [BRANCHES, &format!("logs/{BRANCHES}")] {
-            ensure_plain(&record.repository, way)?;
+            although_others_remove(|| ensure_plain(&record.repository, way))?;
         }
         let entry = record.entry();
-        self.make_entry(&entry)?;
+        although_others_remove(|| {
+            ensure_plain(&record.repository, "worktrees")?;
+            fs::create_dir(&entry)
+        })?;
         DirBuilder::new().mode(0o700).create(&record.directory)?;
         let line = |start: &[u8], path: &Path| {
             use std::os::unix::ffi::OsStrExt as _;
@@ -214,23 +228,14 @@ impl Worktree {
         fs::write(record.directory.join(".git"), line(b"gitdir: ", &entry))
     }
 
-    /// Makes the directory of what the repository keeps of it. Whoever removes the last other worktree takes the directory
-    /// around it away, also in between, and so does git.
-    fn make_entry(&self, entry: &Path) -> io::Result<()> {
-        for _ in 1..ENTRY_ATTEMPTS {
-            ensure_plain(&self.record.repository, "worktrees")?;
-            match fs::create_dir(entry) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                made => return made,
-            }
-        }
-        ensure_plain(&self.record.repository, "worktrees")?;
-        fs::create_dir(entry)
-    }
-
-    /// Says, durably, that it goes: a life that finds it without a worker need not ask what is in it. Blocks.
-    pub(crate) fn mark_as_going(&self) -> io::Result<()> {
-        File::create(self.place.join(GOES))?.sync_all()?;
+    /// Says, durably, that it goes: a life that finds it without a worker need not ask what is in its files. Blocks.
+    pub(crate) fn mark_as_going(&self, going: Going) -> io::Result<()> {
+        let mut mark = File::create(self.place.join(GOES))?;
+        mark.write_all(match going {
+            Going::Whatever => b"",
+            Going::Saved => SAVED,
+        })?;
+        mark.sync_all()?;
         File::open(&self.place)?.sync_all()
     }
 
@@ -242,9 +247,14 @@ impl Worktree {
         }
     }
 
-    /// Whether it goes when it has no worker. Blocks.
-    pub(crate) fn goes(&self) -> bool {
-        self.place.join(GOES).exists()
+    /// Whether, and how, it goes when it has no worker. Blocks.
+    pub(crate) fn going(&self) -> io::Result<Option<Going>> {
+        match fs::read(self.place.join(GOES)) {
+            Ok(mark) if mark == SAVED => Ok(Some(Going::Saved)),
+            Ok(_) => Ok(Some(Going::Whatever)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Says, durably, that the workspace's setup has succeeded. Blocks.
@@ -332,4 +342,16 @@ pub(crate) fn remove_place(place: &Path) -> io::Result<()> {
         let _in_use = fs::remove_dir(worker);
     }
     Ok(())
+}
+
+/// Makes something in a repository's directories. Whoever removes the last other thing in one of them takes it away, also in
+/// between, and so does git.
+fn although_others_remove<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..ATTEMPTS {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            made => return made,
+        }
+    }
+    make()
 }

@@ -459,9 +459,47 @@ async fn of_two_that_go_at_once_with_the_same_work_one_stays() {
             runtime.delete_worker(&one, UnsavedWork::Keep),
             runtime.delete_worker(&two, UnsavedWork::Keep)
         );
-        let stays = [&first, &second].into_iter().filter(|deleted| deleted.is_err()).count();
-        assert_eq!(stays, 1, "{first:?}, {second:?}");
+        let stays = match (&first, &second) {
+            (Ok(()), Err(Error::WorkspaceDirty { unsaved: Unsaved::Commits, .. })) => &two,
+            (Err(Error::WorkspaceDirty { unsaved: Unsaved::Commits, .. }), Ok(())) => &one,
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(world.repository.git(&["log", "-1", "--format=%s", &format!("musher/{stays}")]), "work");
     }
+}
+
+#[tokio::test]
+async fn of_two_who_delete_one_worker_one_is_told_that_there_is_none() {
+    for _ in 0..8 {
+        let world = World::new();
+        let runtime = world.runtime().await;
+        let worker = ended(&runtime).await;
+        let delete = || runtime.delete_worker(&worker, UnsavedWork::Keep);
+        let (first, second) = tokio::join!(delete(), delete());
+        match (&first, &second) {
+            (Ok(()), Err(Error::WorkerNotFound(_))) | (Err(Error::WorkerNotFound(_)), Ok(())) => {}
+            both => panic!("{both:?}"),
+        }
+        assert_eq!((world.left(), runtime.diagnostics()), (nothing(), Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn what_was_somewhere_else_when_it_was_to_go_and_is_no_more_stays() {
+    let world = World::new();
+    let runtime = world.runtime().await;
+    let worker = ended(&runtime).await;
+    write(&world.directory(&worker), "new", "work");
+    commit_in(&world.directory(&worker), "work");
+    runtime.shutdown().await;
+    // Cut off behind the removal of its files.
+    fs::write(world.worktrees().join(worker.as_str()).join("0/goes"), "saved\n").unwrap();
+    fs::remove_dir_all(world.directory(&worker)).unwrap();
+
+    let runtime = world.runtime().await;
+    eventually("it is told of", || !diagnostics(&runtime).is_empty()).await;
+    assert!(diagnostics(&runtime)[0].0 == "worktree.kept", "{:?}", diagnostics(&runtime));
+    assert_eq!(world.repository.git(&["log", "-1", "--format=%s", &format!("musher/{worker}")]), "work");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     figures::worker_state,
     store::{StoreError, WorkerRow},
-    worktree::{Unsaved, Worktree},
+    worktree::{Going, Unsaved, Worktree},
 };
 
 /// What is told of a worker when it is no more; nothing where its row cannot be read.
@@ -31,14 +31,23 @@ pub enum UnsavedWork {
     Discard,
 }
 
+impl UnsavedWork {
+    fn going(self) -> Going {
+        match self {
+            Self::Keep => Going::Saved,
+            Self::Discard => Going::Whatever,
+        }
+    }
+}
+
 impl Runtime {
     /// Deletes a worker that has ended: its log, its transcript, the private directory that it worked in, its worktrees
     /// with their branches, and what backends have of it.
     ///
     /// # Errors
     ///
-    /// When there is no such worker, it still runs, work in its worktrees is nowhere else and not to be discarded, or the
-    /// store fails.
+    /// When there is no such worker, it still runs, work in its worktrees is nowhere else and not to be discarded, the
+    /// runtime ends, or the store fails.
     pub async fn delete_worker(&self, worker: &WorkerId, unsaved: UnsavedWork) -> Result<(), Error> {
         let not_found = || Error::WorkerNotFound(worker.clone());
         let row = match self.0.store.worker(worker).await {
@@ -90,17 +99,26 @@ impl Runtime {
         worktrees: Vec<Worktree>,
         unsaved: UnsavedWork,
     ) -> Result<(), Error> {
-        let alone = self.0.desk.removals.alone(&worktrees).await;
+        let alone = tokio::select! {
+            alone = self.0.desk.removals.alone(&worktrees) => alone,
+            () = self.draining() => return Err(Error::Draining),
+        };
+        // Somebody else may have been faster.
+        match self.0.store.worker(worker).await {
+            Ok(Some(_)) | Err(StoreError::Corrupt { .. }) => {}
+            Ok(None) => return Err(Error::WorkerNotFound(worker.clone())),
+            Err(error) => return Err(error.into()),
+        }
         for worktree in &worktrees {
-            let found = self.judge(worktree).await;
+            let found = self.judge(worktree, None).await;
             if let (UnsavedWork::Keep, Some(unsaved)) = (unsaved, found) {
                 let workspace = worktree.record.reference.clone();
                 return Err(Error::WorkspaceDirty { workspace, unsaved });
             }
         }
         for worktree in &worktrees {
-            let goes = worktree.clone();
-            let marked = tokio::task::spawn_blocking(move || goes.mark_as_going()).await;
+            let (goes, going) = (worktree.clone(), unsaved.going());
+            let marked = tokio::task::spawn_blocking(move || goes.mark_as_going(going)).await;
             if let Err(error) = marked.unwrap_or_else(|error| Err(error.into())) {
                 tracing::error!(%worker, %error, "mark a worktree as going");
                 let workspace = worktree.record.reference.clone();
@@ -139,10 +157,14 @@ impl Runtime {
         }
     }
 
-    /// What of a worktree is nowhere else.
-    pub(super) async fn judge(&self, worktree: &Worktree) -> Option<Unsaved> {
+    /// What of a worktree is nowhere else: of its commits alone where it was decided before that it goes.
+    pub(super) async fn judge(&self, worktree: &Worktree, going: Option<Going>) -> Option<Unsaved> {
         match self.0.desk.view_of(&worktree.record).await {
-            Ok(view) => worktree.unsaved(view.as_ref()).await,
+            Ok(view) => match going {
+                None => worktree.unsaved(view.as_ref()).await,
+                Some(Going::Saved) => worktree.unsaved_commits(view.as_ref()).await,
+                Some(Going::Whatever) => None,
+            },
             Err(error) => {
                 let worker = &worktree.record.worker_id;
                 tracing::warn!(%worker, error = &error as &dyn std::error::Error, "look at a worktree");

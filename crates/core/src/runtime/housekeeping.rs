@@ -92,6 +92,7 @@ impl Runtime {
                 match self.delete_worker(&row.worker_id, UnsavedWork::Keep).await {
                     // Somebody else was faster.
                     Ok(()) | Err(Error::WorkerNotFound(_)) => {}
+                    Err(error @ (Error::Draining | Error::Stopped)) => return Err(error),
                     Err(error @ Error::WorkspaceDirty { .. }) => {
                         let message = format!("it is kept beyond its time: {error}");
                         self.0.diagnostics.report_once(

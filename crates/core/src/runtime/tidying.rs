@@ -3,7 +3,7 @@
 //! Who is there is found out before anything is served. What has no worker then never gets one, for ids are not used
 //! again, and nobody can delete it: so it is looked at beside everything else, however long git takes.
 
-use std::io;
+use std::{io, slice, sync::Arc};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use musher_protocol::WorkerId;
@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     git::GitError,
     store::StoreError,
-    worktree::{Unsaved, Worktree},
+    worktree::{Going, Unsaved, Worktree},
 };
 
 /// The diagnostic of a worktree that stays without a worker.
@@ -63,18 +63,18 @@ impl Runtime {
         if goes.is_empty() {
             return Ok(());
         }
-        let runtime = self.clone();
-        self.0.spawn(async move {
-            let runtime = &runtime;
-            let tidied = stream::iter(goes).for_each_concurrent(AT_ONCE, |(worker, worktrees)| async move {
-                runtime.tidy(&worker, worktrees).await;
-            });
-            tokio::select! {
-                () = tidied => {}
-                // No end waits for it.
-                () = runtime.draining() => {}
+        // It must not keep the runtime from ending.
+        let shared = Arc::downgrade(&self.0);
+        let tidied = stream::iter(goes).for_each_concurrent(AT_ONCE, move |(worker, worktrees)| {
+            let shared = shared.clone();
+            async move {
+                for worktree in worktrees {
+                    let Some(runtime) = shared.upgrade().map(Self) else { return };
+                    runtime.tidy(&worker, &worktree).await;
+                }
             }
-        })
+        });
+        self.0.spawn(tidied)
     }
 
     /// Says of worktrees that have a worker that they stay: a deletion that was begun did not come about.
@@ -92,38 +92,43 @@ impl Runtime {
         }
     }
 
-    /// Removes the worktrees of a worker that is not there, as far as they hold no work. Where it is cut off, the next life
-    /// goes on.
-    async fn tidy(&self, worker: &WorkerId, worktrees: Vec<Worktree>) {
-        let _alone = self.0.desk.removals.alone(&worktrees).await;
-        for worktree in worktrees {
-            match self.tidy_one(&worktree).await {
-                Ok(None) => {}
-                Ok(Some(unsaved)) => {
-                    let message = format!(
-                        "a worktree of workspace `{}`, on branch `{}`, belongs to no worker and stays: it has {}",
-                        worktree.record.reference,
-                        worktree.record.branch(),
-                        unsaved.as_str()
-                    );
-                    self.0.diagnostics.report(KEPT, message, Some(worker.clone()));
-                }
-                Err(error) => self.report_left(worker, &error),
+    /// Removes a worktree of a worker that is not there, unless it holds work or the runtime ends. The end waits for what is
+    /// under way, for git is not to be cut off in the middle; the rest the next life finds.
+    async fn tidy(&self, worker: &WorkerId, worktree: &Worktree) {
+        let _alone = tokio::select! {
+            // In this order: a turn that is free is none in a runtime that ends.
+            biased;
+            () = self.draining() => return,
+            alone = self.0.desk.removals.alone(slice::from_ref(worktree)) => alone,
+        };
+        match self.remove_unless_used(worktree).await {
+            Ok(None) => {}
+            Ok(Some(unsaved)) => {
+                let message = format!(
+                    "a worktree of workspace `{}`, on branch `{}`, belongs to no worker and stays: it has {}",
+                    worktree.record.reference,
+                    worktree.record.branch(),
+                    unsaved.as_str()
+                );
+                self.0.diagnostics.report(KEPT, message, Some(worker.clone()));
             }
+            Err(error) => self.report_left(worker, &error),
         }
     }
 
     /// Removes a worktree, or answers with what it holds.
-    async fn tidy_one(&self, worktree: &Worktree) -> Result<Option<Unsaved>, GitError> {
-        let looked = worktree.clone();
-        let goes = tokio::task::spawn_blocking(move || looked.goes()).await;
-        if !goes.map_err(|error| GitError::io("look at a worktree")(error.into()))? {
-            if let Some(unsaved) = self.judge(worktree).await {
-                return Ok(Some(unsaved));
-            }
-            // Half of it removed, it could no longer be judged.
+    async fn remove_unless_used(&self, worktree: &Worktree) -> Result<Option<Unsaved>, GitError> {
+        let looks = worktree.clone();
+        let going = tokio::task::spawn_blocking(move || looks.going()).await;
+        let going =
+            going.unwrap_or_else(|error| Err(error.into())).map_err(GitError::io("look at a worktree"))?;
+        if let Some(unsaved) = self.judge(worktree, going).await {
+            return Ok(Some(unsaved));
+        }
+        if going.is_none() {
+            // Half of it removed, its files could no longer be judged.
             let marks = worktree.clone();
-            let marked = tokio::task::spawn_blocking(move || marks.mark_as_going()).await;
+            let marked = tokio::task::spawn_blocking(move || marks.mark_as_going(Going::Saved)).await;
             marked
                 .unwrap_or_else(|error| Err(error.into()))
                 .map_err(GitError::io("mark a worktree as going"))?;

@@ -37,6 +37,15 @@ impl Worktree {
     pub(crate) async fn unsaved(&self, view: Option<&View>) -> Option<Unsaved> {
         let directory = self.record.directory.clone();
         let is_there = tokio::task::spawn_blocking(move || directory.exists()).await.unwrap_or(true);
+        self.look(view, is_there).await
+    }
+
+    /// The same of its commits alone: some of its files may have been removed.
+    pub(crate) async fn unsaved_commits(&self, view: Option<&View>) -> Option<Unsaved> {
+        self.look(view, false).await
+    }
+
+    async fn look(&self, view: Option<&View>, is_there: bool) -> Option<Unsaved> {
         let Some(view) = view else { return is_there.then_some(Unsaved::Unknown) };
         match self.record.look(view, is_there).await {
             Ok(unsaved) => unsaved,
