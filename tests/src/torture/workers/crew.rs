@@ -164,6 +164,17 @@ impl Crew {
             tally.add(&life.tally);
             findings.extend(life.findings);
         }
+        let shelf = home.path().join(RECORDINGS);
+        let mut n_cassettes = None;
+        if self.record {
+            let (n_whole, problems) = cassettes(&shelf);
+            n_cassettes = Some(n_whole);
+            findings.extend(problems);
+            if n_whole as u64 != tally.ran {
+                findings
+                    .push(format!("the CLI ran in {} sessions, and {n_whole} are recorded whole", tally.ran));
+            }
+        }
         findings.extend(delete(&client, &workers).await);
         findings.extend(end(server).await);
         for command in fleet.alive() {
@@ -174,15 +185,8 @@ impl Crew {
             tally.files += 1;
             findings.push(format!("{} is left", file.display()));
         }
-        let mut n_cassettes = None;
-        if self.record {
-            let (n_whole, problems) = cassettes(&home.path().join(RECORDINGS));
-            n_cassettes = Some(n_whole);
-            findings.extend(problems);
-            if n_whole as u64 != tally.ran {
-                findings
-                    .push(format!("the CLI ran in {} sessions, and {n_whole} are recorded whole", tally.ran));
-            }
+        for file in recordings(&shelf) {
+            findings.push(format!("{} is left of a worker that was deleted", file.display()));
         }
         let violations = api.violations();
         findings.extend(violations.iter().map(|violation| format!("the vendor would refuse: {violation}")));
@@ -217,9 +221,12 @@ async fn end(server: Server) -> Option<String> {
     (ended.code != Some(0)).then(|| format!("the server drains and ends with 0, not so: {ended:?}"))
 }
 
+fn recordings(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
 /// How many recordings are whole, and what is wrong with the others.
 fn cassettes(directory: &Path) -> (usize, Vec<String>) {
-    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let whole = |file: PathBuf| {
         let name = file.display();
         let text = fs::read_to_string(&file).map_err(|error| format!("{name}: {error}"))?;
@@ -229,7 +236,7 @@ fn cassettes(directory: &Path) -> (usize, Vec<String>) {
             other => Err(format!("{name} ends with its program, not with {other:?}")),
         }
     };
-    let (whole, problems): (Vec<_>, Vec<_>) = files.map(whole).partition(Result::is_ok);
+    let (whole, problems): (Vec<_>, Vec<_>) = recordings(directory).map(whole).partition(Result::is_ok);
     (whole.len(), problems.into_iter().filter_map(Result::err).collect())
 }
 
