@@ -144,7 +144,7 @@ pub use self::{
     launch::{Access, HistoryEntry, Launch, Resume, Root},
     link::{KeepError, Link, LinkClosed, Report, RuntimeHalf},
     outcome::{BackendError, SessionOutcome},
-    secrets::{Found, Known, Look, MARK, Secrets, Unsaid, Vault, query_values},
+    secrets::{Found, Known, Look, MARK, Secrets, Unsaid, Vault, credential, query_values},
     tool::{
         Cancellation, Sandbox, Tool, ToolCall, ToolDiagnostic, ToolOutput, ToolSpec, Toolbox, ToolboxError,
         Toolkit, Workbench,

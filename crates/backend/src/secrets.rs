@@ -166,6 +166,12 @@ fn userinfos(value: &[u8]) -> Vec<&[u8]> {
     found
 }
 
+/// What of a header's value is the credential: `Bearer x` is as good as `x`.
+#[must_use]
+pub fn credential(header: &str) -> &str {
+    header.rsplit(' ').next().unwrap_or(header)
+}
+
 /// What of a URL's query may be a key: its values.
 pub fn query_values(url: &str) -> impl Iterator<Item = &str> {
     let query = url.split_once('?').map_or("", |(_, query)| query);

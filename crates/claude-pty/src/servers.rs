@@ -16,7 +16,7 @@ use std::{
     path::Path,
 };
 
-use musher_backend::{Launch, query_values};
+use musher_backend::{Launch, credential, query_values};
 use musher_process::{Environment, Marker, Program};
 use musher_protocol::Capability;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -139,9 +139,8 @@ impl Servers {
                 let keys = query_values(url).map(|key| (format!("mcp.{name}.url.key"), key.into()));
                 let header = |(header, value): (&String, &SecretString)| {
                     let (known, value) = (format!("mcp.{name}.headers.{header}"), value.expose_secret());
-                    // `Bearer x` is as good as `x`; and so does the program say it that has read it once.
-                    let credential = value.rsplit(' ').next().unwrap_or(value);
-                    let forms = [value, credential].map(|form| [form.to_owned(), told::literal(form)]);
+                    // The program that has read it once says it in another form.
+                    let forms = [value, credential(value)].map(|form| [form.to_owned(), told::literal(form)]);
                     let forms: BTreeSet<_> = forms.into_iter().flatten().collect();
                     forms.into_iter().map(move |form| (known.clone(), form.into()))
                 };

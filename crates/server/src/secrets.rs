@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use musher_backend::{Vault, query_values};
+use musher_backend::{Vault, credential, query_values};
 use musher_tools::McpServer;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -70,10 +70,8 @@ pub(crate) fn hide_those_of(config: &Config) {
             }
             for (name, value) in headers {
                 let value = value.expose_secret();
-                // `Bearer x` is as good as `x`.
-                let credential = value.rsplit(' ').next().unwrap_or(value);
                 vault.hide(name, value.as_bytes());
-                vault.hide(name, credential.as_bytes());
+                vault.hide(name, credential(value).as_bytes());
             }
         }
     }
