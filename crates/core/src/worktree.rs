@@ -46,8 +46,8 @@ const TRIED_BYTES: usize = 64 << 10;
 /// How often a directory may be taken away while something is made in it: each time somebody else has removed theirs, and
 /// with this one there it stays.
 const ATTEMPTS: u32 = 16;
-/// What stands in it where the work was somewhere else, too, when that was decided.
-const SAVED: &[u8] = b"saved\n";
+/// What stands in it where nothing need be asked any more. A mark that was cut off says less.
+const WHATEVER: &[u8] = b"whatever\n";
 /// Where branches of workers are, among a repository's references.
 const BRANCHES: &str = "refs/heads/musher";
 /// No value: what a reference is before it is created.
@@ -232,8 +232,8 @@ impl Worktree {
     pub(crate) fn mark_as_going(&self, going: Going) -> io::Result<()> {
         let mut mark = File::create(self.place.join(GOES))?;
         mark.write_all(match going {
-            Going::Whatever => b"",
-            Going::Saved => SAVED,
+            Going::Whatever => WHATEVER,
+            Going::Saved => b"",
         })?;
         mark.sync_all()?;
         File::open(&self.place)?.sync_all()
@@ -250,8 +250,8 @@ impl Worktree {
     /// Whether, and how, it goes when it has no worker. Blocks.
     pub(crate) fn going(&self) -> io::Result<Option<Going>> {
         match fs::read(self.place.join(GOES)) {
-            Ok(mark) if mark == SAVED => Ok(Some(Going::Saved)),
-            Ok(_) => Ok(Some(Going::Whatever)),
+            Ok(mark) if mark == WHATEVER => Ok(Some(Going::Whatever)),
+            Ok(_) => Ok(Some(Going::Saved)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

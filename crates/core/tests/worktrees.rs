@@ -493,7 +493,7 @@ async fn what_was_somewhere_else_when_it_was_to_go_and_is_no_more_stays() {
     commit_in(&world.directory(&worker), "work");
     runtime.shutdown().await;
     // Cut off behind the removal of its files.
-    fs::write(world.worktrees().join(worker.as_str()).join("0/goes"), "saved\n").unwrap();
+    fs::write(world.worktrees().join(worker.as_str()).join("0/goes"), "").unwrap();
     fs::remove_dir_all(world.directory(&worker)).unwrap();
 
     let runtime = world.runtime().await;
